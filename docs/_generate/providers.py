@@ -1,0 +1,260 @@
+"""Writes one page per shipped policy: what the client does with each answer that the provider documents, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import mkdocs_gen_files
+import yaml
+from pydantic import BaseModel
+
+from resilience import load_policy
+from resilience._categories import TREATMENTS, Category, Resend
+from resilience._load import shipped_names
+from resilience._policy import Policy, Rule
+from resilience._retry import Retry, resolve
+from resilience._units import duration_text
+
+FOLDER = "providers"
+ESCAPES = str.maketrans({character: f"&#{ord(character)};" for character in "&<>|`*_[]{}\\!#~^=+"})
+RETRIED = {
+    Resend.NEVER: "no",
+    Resend.ANY: "yes",
+    Resend.DOCUMENTED: "yes",  # these tables hold documented answers only
+    Resend.REPEATABLE: "if it may be repeated",
+}
+
+
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """A Markdown table, or nothing at all without rows."""
+    lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *lines, ""] if lines else []
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table: a bar inside code is no border."""
+    parts = " ".join(text.split()).split("`")
+    parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _code(values: Iterable[object]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def _plain(value: object) -> str:
+    """A value as one would write it in the file, in one line."""
+    written = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
+    return written.removesuffix("\n").removesuffix("\n...").strip()
+
+
+def _given(model: BaseModel) -> dict[str, object]:
+    """What the file says, without what it leaves out."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _statuses(statuses: Iterable[int] | None) -> str:
+    """`429, 500-504, 5xx`: neighbours as a range, a whole hundred as its class."""
+    found: list[list[int]] = []
+    for status in sorted(statuses or ()):
+        if found and found[-1][1] == status - 1 and status % 100:
+            found[-1][1] = status
+        else:
+            found.append([status, status])
+    return ", ".join(_range(first, last) for first, last in found)
+
+
+def _range(first: int, last: int) -> str:
+    if first % 100 == 0 and last == first + 99:
+        return f"{first // 100}xx"
+    if first == last:
+        return str(first)
+    return f"{first}, {last}" if last == first + 1 else f"{first}-{last}"
+
+
+def _page_link(policy: Policy, name: str | None) -> str:
+    if name is None:
+        return ""
+    return f"[{name}]({policy.docs[name].url})" if name in policy.docs else name
+
+
+def _condition(rule: Rule) -> str:
+    """What else an answer must look like, besides status and code."""
+    rest = {key: value for key, value in _given(rule.when).items() if key not in {"status", "code"}}
+    return ", ".join(f"{key} `{_plain(value)}`" for key, value in rest.items())
+
+
+def _retried(policy: Policy, rule: Rule) -> str:
+    resend = TREATMENTS[rule.category].resend
+    if rule.retryable is False or (rule.retryable is None and resend is Resend.NEVER):
+        return "no"
+    retry = _of_rule(policy, rule)
+    if retry.max_attempts == 1:
+        return "no (`max_attempts: 1`)"
+    # A category that is not retried by itself, but is by this rule, is treated with the usual care.
+    said = RETRIED[resend if resend is not Resend.NEVER else Resend.REPEATABLE]
+    own = _difference(policy.retry, retry)
+    return f"{said} ({own})" if own else said
+
+
+def _of_rule(policy: Policy, rule: Rule) -> Retry:
+    return resolve(policy.retry, policy.retry.categories.get(rule.category), rule.retry)
+
+
+def _numbers(retry: Retry) -> Iterator[tuple[str, str]]:
+    backoff = retry.backoff
+    yield "Attempts", f"at most {retry.max_attempts}, the first included"
+    if backoff.between is not None:
+        shortest, longest = backoff.between
+        yield "Back-off", f"{duration_text(shortest)} to {duration_text(longest)}, evenly drawn"
+    else:
+        steps = f"{duration_text(backoff.initial)}, each {backoff.multiplier} times the last, at most {duration_text(backoff.max)}"
+        yield "Back-off", f"{steps}; jitter: {backoff.jitter}"
+    yield "Stated waits", "; ".join(f"`{_plain(_given(hint))}`" for hint in retry.wait) or "none are read"
+    after = {"give_back": "the answer is given back at once", "back_off": "the back-off applies instead"}
+    yield "Longest wait", f"{duration_text(retry.longest_wait)}; if more is asked for, {after[retry.too_long]}"
+
+
+def _difference(usual: Retry, own: Retry) -> str:
+    """The numbers of `own` that are not the usual ones, in words."""
+    before = dict(_numbers(usual))
+    return "; ".join(f"{name.lower()}: {value}" for name, value in _numbers(own) if before.get(name) != value)
+
+
+def _rules(policy: Policy) -> Iterator[tuple[str, ...]]:
+    for rule in policy.answers:
+        yield (
+            f"`{rule.rule}`",
+            _statuses(rule.when.status),
+            _code(rule.when.code or ([rule.code] if rule.code else ())),
+            _condition(rule),
+            f"`{rule.category}`",
+            _retried(policy, rule),
+            rule.advice or "",
+            _page_link(policy, rule.doc),
+        )
+
+
+def _operations(policy: Policy) -> Iterator[tuple[str, ...]]:
+    repeatable = {True: "yes", False: "no", None: "by its method"}
+    for name, operation in policy.operations.items():
+        times = {"deadline": operation.deadline, "one attempt": operation.attempt_timeout}
+        differs = _given(operation.retry) if operation.retry else {}
+        yield (
+            f"`{name}`",
+            _code(operation.method or ()) or "any",
+            _code(operation.path),
+            repeatable[operation.repeatable],
+            ", ".join(f"{what} {duration_text(seconds)}" for what, seconds in times.items() if seconds is not None),
+            f"`{_plain(differs)}`" if differs else "",
+            _page_link(policy, operation.doc),
+        )
+
+
+def _remedies(policy: Policy) -> Iterator[tuple[str, ...]]:
+    for remedy in policy.remedies:
+        wait = " to ".join(duration_text(seconds) for seconds in remedy.wait or ())
+        change = f"`{_plain(dict(remedy.set))}`" if remedy.set else ""
+        yield f"`{remedy.remedy}`", _code(remedy.rules), remedy.advice, change, wait, _page_link(policy, remedy.doc)
+
+
+def _examples(policy: Policy) -> Iterator[tuple[str, ...]]:
+    for example in policy.examples:
+        answer = example.answer
+        shown = "body" in answer.model_fields_set
+        body = json.dumps(answer.body, ensure_ascii=False) if shown else answer.text or ""
+        body = body if len(body) <= 200 else f"{body[:200]}…"
+        yield (
+            f"{example.request.method} {example.request.path}" if "request" in example.model_fields_set else "",
+            str(answer.status or answer.error),
+            _quoted(body),
+            f"`{_plain(_given(example.verdict))}`",
+        )
+
+
+def _quoted(text: str) -> str:
+    """Text as code, whatever it holds."""
+    text = " ".join(text.split())
+    return f"<code>{text.translate(ESCAPES)}</code>" if text else ""
+
+
+def title(policy: Policy) -> str:
+    """The name that people know."""
+    return policy.title or policy.provider
+
+
+def page(policy: Policy) -> str:
+    """The page of one provider, as Markdown."""
+    lines = [f"# {title(policy)}", "", f"What is done with answers from {_code(policy.match.hosts)}.", ""]
+    lines += [f"* [{name}]({doc.url}), checked on {doc.checked}" for name, doc in policy.docs.items()]
+    sections = {
+        "Answers": table(
+            ("Rule", "Status", "Code", "Also", "Category", "Retried", "Advice", "Page"),
+            _rules(policy),
+        ),
+        "Operations": table(
+            ("Operation", "Methods", "Paths", "May be repeated", "Times", "Retry", "Page"),
+            _operations(policy),
+        ),
+        "Retry": [
+            *table(("What", "How"), _numbers(policy.retry)),
+            *table(
+                ("Category", "What differs"),
+                (
+                    (f"`{Category(category)}`", _difference(policy.retry, resolve(policy.retry, retry)))
+                    for category, retry in policy.retry.categories.items()
+                ),
+            ),
+        ],
+        "Remedies": table(("Remedy", "For", "Advice", "Change", "Wait", "Page"), _remedies(policy)),
+        "Documented answers": table(("Request", "Answer", "Body", "Verdict"), _examples(policy)),
+    }
+    notes = {
+        "Answers": "The first rule that fits decides; after these, the status alone speaks. A request may be repeated when its "
+        "method is idempotent, or its operation is declared so, or an idempotency key goes with it.",
+        "Remedies": "What the provider's page says to change. It is named in the trail, and not applied.",
+        "Documented answers": "Each must get this verdict; the tests see to it.",
+    }
+    for heading, body in sections.items():
+        if body:
+            note = [notes[heading], ""] if heading in notes else []
+            lines += ["", f"## {heading}", "", *note, *body]
+    return "\n".join(lines) + "\n"
+
+
+def write(path: str, text: str) -> None:
+    """One generated page; the script stands in for its source."""
+    with mkdocs_gen_files.open(f"{FOLDER}/{path}", "w") as file:
+        file.write(text)
+    mkdocs_gen_files.set_edit_path(f"{FOLDER}/{path}", Path("_generate") / Path(__file__).name)
+
+
+policies = [load_policy(name) for name in shipped_names()]
+for shipped in policies:
+    write(f"{shipped.provider}.md", page(shipped))
+overview = table(
+    ("Provider", "Hosts", "Rules", "Documented answers"),
+    (
+        (
+            f"[{title(shipped)}]({shipped.provider}.md)",
+            _code(shipped.match.hosts),
+            str(len(shipped.answers)),
+            str(len(shipped.examples)),
+        )
+        for shipped in policies
+    ),
+)
+intro = [
+    "# Providers",
+    "",
+    "The policies that are shipped. Each is active for its own hosts, and for nothing else.",
+    "",
+]
+write("index.md", "\n".join([*intro, *overview]))
+write(
+    "SUMMARY.md",
+    "\n".join(["* [Providers](index.md)", *(f"* [{title(shipped)}]({shipped.provider}.md)" for shipped in policies)])
+    + "\n",
+)
