@@ -1,0 +1,51 @@
+"""Policy-driven resilience for HTTP clients: a provider's error page as a file that httpx and httpx2 obey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._categories import Category
+from ._outcome import Verdict
+from ._trail import Attempt, Trail, Wait, trail_of
+
+if TYPE_CHECKING:
+    from ._install import install, uninstall, wrap
+    from ._load import load_policy
+    from ._policy import Policy
+
+__all__ = [
+    "Attempt",
+    "Category",
+    "Policy",
+    "Trail",
+    "Verdict",
+    "Wait",
+    "install",
+    "load_policy",
+    "trail_of",
+    "uninstall",
+    "wrap",
+]
+
+# Loading a policy needs pydantic and a YAML parser; a program that only has this library installed should not pay.
+_LATER = {
+    "Policy": "_policy",
+    "install": "_install",
+    "load_policy": "_load",
+    "uninstall": "_install",
+    "wrap": "_install",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,125 @@
+"""What the two adapters share: a transport of either library around a chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ._chain import Chain
+from ._config import policies_for
+from ._registry import Policies
+from ._runtime import RealClock
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._library import Library
+    from ._policy import Policy
+    from ._runtime import Clock
+
+__all__ = ["TransportBase"]
+
+
+class TransportBase:
+    """The methods of a transport; an adapter adds its library's base classes."""
+
+    library: ClassVar[Library]
+    module: ClassVar[Any]
+
+    def __init__(
+        self,
+        inner: Any = None,
+        *,
+        policies: Iterable[str | PathLike[str] | Policy] | Policies | None = None,
+        config: str | PathLike[str] | Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.policies = policies if isinstance(policies, Policies) else policies_for(policies, config)
+        self._inner = _Both(self.module) if inner is None else inner
+        self.chain = Chain(self.library, self._inner, self.policies, clock or RealClock())
+
+    def handle_request(self, request: Any) -> Any:
+        return self.chain.handle(request)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        return await self.chain.handle_async(request)
+
+    def __enter__(self) -> Any:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.chain.closing.set()
+        self._inner.__exit__(exc_type, exc_value, traceback)
+
+    async def __aenter__(self) -> Any:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.chain.closing.set()
+        await self._inner.__aexit__(exc_type, exc_value, traceback)
+
+    def close(self) -> None:
+        self.chain.closing.set()
+        self._inner.close()
+
+    async def aclose(self) -> None:
+        self.chain.closing.set()
+        await self._inner.aclose()
+
+    def __getattr__(self, name: str) -> Any:
+        # An application that looked into its transport (a pool, a test's recorder) still finds what it looked for.
+        if name.startswith("__") or name == "_inner":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+class _Both:
+    """The library's own transports, for whichever kind of client comes."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._sync: Any = None
+        self._async: Any = None
+
+    def handle_request(self, request: Any) -> Any:
+        if self._sync is None:
+            self._sync = self._module.HTTPTransport()
+        return self._sync.handle_request(request)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        if self._async is None:
+            self._async = self._module.AsyncHTTPTransport()
+        return await self._async.handle_async_request(request)
+
+    def __enter__(self) -> None:
+        """Nothing to prepare: a transport is made when it is needed."""
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> None:
+        """Nothing to prepare: a transport is made when it is needed."""
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+    def close(self) -> None:
+        if self._sync is not None:
+            self._sync.close()
+
+    async def aclose(self) -> None:
+        if self._async is not None:
+            await self._async.aclose()

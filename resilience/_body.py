@@ -1,0 +1,133 @@
+"""Looking at the start of an answer's body without changing what the application will see of it.
+
+`peek` reads raw chunks up to a bound and puts a `Body` in the response's place: it gives the same chunks again, then
+goes on with the original stream, and ends with the original's error if reading it failed. Nothing is decoded here, so
+`iter_raw`, `num_bytes_downloaded`, decompression and `elapsed` work on what the server sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._library import Response
+    from ._runtime import Runtime
+
+__all__ = ["Body", "Peeked", "discard", "peek"]
+
+_DRAIN_BYTES = 64 * 1024
+_DRAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peeked:
+    """The start of a raw body; `error` is what ended the reading early, if something did."""
+
+    data: bytes
+    complete: bool
+    error: Exception | None = None
+
+
+class Body:
+    """A response stream whose start has been read. An adapter adds the stream types of its library."""
+
+    def __init__(self, source: Any, chunks: Any) -> None:
+        self._source = source
+        self._chunks = chunks
+        self._head: list[bytes] = []
+        self._ended = False
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._given_again()
+        if not self._ended:
+            yield from self._chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._given_again():
+            yield chunk
+        if not self._ended:
+            async for chunk in self._chunks:
+                yield chunk
+
+    def close(self) -> None:
+        self._head.clear()
+        if hasattr(self._chunks, "close"):
+            self._chunks.close()
+        self._source.close()
+
+    async def aclose(self) -> None:
+        self._head.clear()
+        # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
+        if hasattr(self._chunks, "aclose"):
+            await self._chunks.aclose()
+        await self._source.aclose()
+
+    def _given_again(self) -> Iterator[bytes]:
+        # Each chunk is let go as it is handed on: a body that was peeked at is not held twice.
+        head, self._head = self._head, []
+        head.reverse()
+        while head:
+            yield head.pop()
+        if self._error is not None:
+            raise self._error
+
+    async def drain(self, runtime: Runtime, limit: int) -> None:
+        """Read the rest and forget it: at most `limit` bytes, for at most a second."""
+        self._head.clear()
+        until = runtime.clock.now() + _DRAIN_SECONDS
+        while not self._ended and limit > 0 and runtime.clock.now() < until:
+            chunk = await runtime.read(self._chunks)
+            self._ended = chunk is None
+            limit -= len(chunk or b"")
+
+    async def fill(self, runtime: Runtime, limit: int) -> Peeked:
+        """Read until the end, an error, or more than `limit` bytes."""
+        size = 0
+        while size <= limit:
+            try:
+                chunk = await runtime.read(self._chunks)
+            except Exception as error:
+                self._ended, self._error = True, error
+                break
+            if chunk is None:
+                self._ended = True
+                break
+            self._head.append(chunk)
+            size += len(chunk)
+        return Peeked(b"".join(self._head), self._ended and self._error is None, self._error)
+
+
+async def peek(runtime: Runtime, response: Response, limit: int) -> Peeked:
+    """Read the start of the response's raw body, up to `limit` bytes and the chunk that crosses it."""
+    body = runtime.library.body(response.stream, runtime.open(response.stream))
+    response.stream = body
+    return await body.fill(runtime, limit)
+
+
+async def discard(runtime: Runtime, response: Response) -> None:
+    """Let go of an answer that the application will not see, keeping its connection where that is cheap.
+
+    A connection can be used again only after its body was read to the end (RFC 9112 section 9.3), so a small rest is
+    read; a large or slow one costs more than a new connection, and closing is the answer.
+    """
+    stream = response.stream
+    # Whatever goes wrong in an answer that nobody will read concerns nobody: closing is all that is left to do.
+    with suppress(Exception):
+        try:
+            if not response.is_closed and _is_small(response):
+                if not isinstance(stream, Body):
+                    stream = runtime.library.body(stream, runtime.open(stream))
+                await runtime.attempt(_DRAIN_SECONDS, stream.drain(runtime, _DRAIN_BYTES))
+        finally:
+            await runtime.close(stream)
+
+
+def _is_small(response: Response) -> bool:
+    length = response.headers.get("content-length")
+    if length is None:
+        return not str(response.headers.get("content-type", "")).startswith("text/event-stream")
+    return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= _DRAIN_BYTES

@@ -1,0 +1,328 @@
+"""What an answer means for this provider: the policy's rules, compiled, and the one layer that catches exceptions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ._body import peek
+from ._categories import TREATMENTS, Category, category_of_status
+from ._conditions import Answer, Condition, compile_when
+from ._deadline import attempt_seconds, deadline_passed
+from ._decode import decode, media_type
+from ._envelope import compile_envelopes
+from ._headers import FoldedHeaders
+from ._library import ErrorKind
+from ._matchers import MISSING
+from ._outcome import Outcome, Verdict
+from ._paths import Path, compile_path
+from ._projection import Projection
+from ._retry import Retry, resolve
+from ._trail import Attempt
+from ._wait_hints import read_hints
+
+if TYPE_CHECKING:
+    from ._library import Response
+    from ._outcome import Call, Exchange
+    from ._policy import Policy, Rule
+    from ._runtime import Runtime
+
+__all__ = ["Classifier", "classifier_layer"]
+
+# RFC 9110: answers that have no body whatever their headers say (sections 9.3.2, 15.2, 15.3.5, 15.4.5).
+_BODILESS = frozenset({204, 205, 304})
+_CERTIFICATE = frozenset({ErrorKind.CERTIFICATE, ErrorKind.REQUEST, ErrorKind.OTHER})
+_TIMEOUTS = frozenset({ErrorKind.READ_TIMEOUT, ErrorKind.WRITE_TIMEOUT, ErrorKind.ATTEMPT_TIMEOUT})
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The rules that can speak of one status (or of errors), and what must be decoded for them."""
+
+    rules: tuple[tuple[Condition, Rule], ...]
+    reads_body: bool
+    reads_code: bool
+    projection: Projection
+
+
+class Classifier:
+    """A policy's rules as functions, sorted by status when a status is first seen."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._envelope = compile_envelopes(policy.envelopes)
+        self._stated = [(s.header, compile_path(s.body) if s.body else None) for s in policy.retryable_from]
+        self._rules = [(compile_when(rule.when), rule) for rule in policy.answers]
+        self._tables: dict[tuple[int | None, str | None], _Table] = {}
+        self._paths: dict[str, Path] = {}
+        self._successes: dict[str | None, Verdict] = {}
+        self._retries: dict[tuple[str, str | None, str | None], Retry] = {}
+
+    def plain_success(self, status: int, operation: str | None) -> Verdict | None:
+        """The verdict on a success about which the policy has nothing to say: the way that most answers go."""
+        if status >= 400 or self._table(status, operation).rules:
+            return None
+        return self._success(operation)
+
+    def look(self, method: str, status: int, operation: str | None, content_type: str) -> int:
+        """How many bytes of such an answer's body to look at; 0 for none."""
+        inspection = self._policy.inspect
+        if method == "HEAD" or status < 200 or status in _BODILESS or not self._table(status, operation).reads_body:
+            return 0
+        if inspection.statuses is not None and status not in inspection.statuses:
+            return 0
+        return inspection.max_bytes if inspection.includes(media_type(content_type)) else 0
+
+    def classify(self, answer: Answer, wall: float) -> Verdict:
+        """The verdict on an answer whose body, as far as it is looked at, is already decompressed.
+
+        Arguments:
+            answer: the answer; `document`, `code` and `message` are filled in here.
+            wall: seconds since 1970, for dates in the answer.
+        """
+        table = self._table(answer.status, answer.operation)
+        if answer.body:
+            answer.document = table.projection.read(
+                answer.body, complete=answer.complete, content_type=answer.headers.get("content-type", "")
+            )
+        if table.reads_code:
+            answer.code, answer.message = self._envelope(answer)
+        rule = next((rule for condition, rule in table.rules if condition(answer)), None)
+        category, retryable = self._meaning(answer, rule)
+        if category is Category.SUCCESS and rule is None:
+            return self._success(answer.operation)
+        stated = None if category is Category.SUCCESS else self._statement(answer)
+        page = self._policy.docs.get(rule.doc) if rule is not None and rule.doc else None
+        verdict = Verdict(
+            category,
+            retryable=retryable if stated is None else stated,
+            code=rule.code if rule and rule.code else answer.code,
+            message=answer.message,
+            rule=rule.rule if rule else None,
+            doc=page.url if page else None,
+            operation=answer.operation,
+            target_status=self._target_status(answer, rule),
+            error=answer.error,
+        )
+        return self._with_wait(verdict, answer, rule, wall)
+
+    def retry_for(self, verdict: Verdict) -> Retry:
+        """The settings that apply to an answer: the policy's, then its category's, its operation's and its rule's."""
+        key = (verdict.category, verdict.operation, verdict.rule)
+        found = self._retries.get(key)
+        if found is None:
+            policy, rule = self._policy, self._policy.rules.get(verdict.rule or "")
+            operation = policy.operations.get(verdict.operation or "")
+            found = self._retries[key] = resolve(
+                policy.retry,
+                policy.retry.categories.get(verdict.category),
+                operation.retry if operation else None,
+                rule.retry if rule else None,
+            )
+        return found
+
+    def _success(self, operation: str | None) -> Verdict:
+        found = self._successes.get(operation)
+        if found is None:
+            found = self._successes[operation] = Verdict(Category.SUCCESS, retryable=False, operation=operation)
+        return found
+
+    def _table(self, status: int | None, operation: str | None) -> _Table:
+        table = self._tables.get((status, operation))
+        if table is None:
+            table = self._tables[status, operation] = self._build(status, operation)
+        return table
+
+    def _build(self, status: int | None, operation: str | None) -> _Table:
+        rules = tuple(entry for entry in self._rules if _can_speak(entry[1], status, operation))
+        if status is None:
+            return _Table(rules, reads_body=False, reads_code=False, projection=Projection(()))
+        policy = self._policy
+        fails = status >= 400 or bool(rules)
+        retries = (policy.retry, *policy.retry.categories.values())
+        retries += tuple(operation.retry for operation in policy.operations.values() if operation.retry)
+        retries += tuple(rule.retry for _, rule in rules if rule.retry)
+        wanted = {path for _, rule in rules for path in rule.when.paths}
+        if fails:
+            wanted |= {path for envelope in policy.envelopes for path in envelope.paths} | {"type", "detail", "title"}
+            wanted |= {statement.body for statement in policy.retryable_from if statement.body}
+            wanted |= {hint.body for retry in retries for hint in retry.wait if hint.body}
+            wanted |= {rule.target_status for _, rule in rules if rule.target_status}
+        # A success is looked at only where a rule asks; an error always, for its code and message.
+        reads_body = status >= 400 or any(rule.when.reads_body for _, rule in rules)
+        return _Table(rules, reads_body, fails, Projection(compile_path(path) for path in sorted(wanted)))
+
+    def _meaning(self, answer: Answer, rule: Rule | None) -> tuple[Category, bool]:
+        if rule is not None:
+            category = rule.category
+            retryable = TREATMENTS[category].retryable if rule.retryable is None else rule.retryable
+        elif answer.status is not None:
+            category = category_of_status(answer.status)
+            retryable = TREATMENTS[category].retryable
+        elif answer.error == ErrorKind.REQUEST:
+            category, retryable = Category.INVALID_REQUEST, False
+        else:
+            category = Category.TIMEOUT if answer.error in _TIMEOUTS else Category.NETWORK_ERROR
+            # A certificate that is wrong stays wrong, and what no library of HTTP raised is a fault in a program.
+            retryable = answer.error not in _CERTIFICATE
+        return category, retryable
+
+    def _statement(self, answer: Answer) -> bool | None:
+        for header, path in self._stated:
+            value = answer.header(header) if header else answer.field(path) if path else None
+            if isinstance(value, str):
+                value = {"true": True, "false": False}.get(value.strip().lower())
+            if isinstance(value, bool):
+                return value
+        return None
+
+    def _target_status(self, answer: Answer, rule: Rule | None) -> int | None:
+        if rule is None or rule.target_status is None:
+            return None
+        value = answer.field(self._path(rule.target_status))
+        return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 999 else None
+
+    def _with_wait(self, verdict: Verdict, answer: Answer, rule: Rule | None, wall: float) -> Verdict:
+        if answer.status is None:
+            return verdict
+
+        def field(text: str) -> object:
+            value = answer.field(self._path(text))
+            return None if value is MISSING else value
+
+        hints = self.retry_for(verdict).wait
+        hint = read_hints(hints, header=answer.header, field=field, category=verdict.category, wall=wall)
+        if hint is not None:
+            return replace(verdict, retry_after=hint.seconds, retry_after_source=hint.source)
+        if rule is not None and rule.until is not None:
+            return replace(verdict, retry_after=_seconds_until(rule.until, wall), retry_after_source=rule.until)
+        return verdict
+
+    def _path(self, text: str) -> Path:
+        path = self._paths.get(text)
+        if path is None:
+            path = self._paths[text] = compile_path(text)
+        return path
+
+    def classify_parts(
+        self,
+        method: str,
+        url: str,
+        status: int | None,
+        headers: Mapping[str, str],
+        body: object,
+        error: str | Exception | None,
+        wall: float,
+    ) -> Verdict:
+        """The verdict on an answer given in parts; see `Policy.classify`."""
+        if (status is None) == (error is None):
+            raise ValueError("classify takes either a status or an error")
+        kind = ErrorKind.OTHER if isinstance(error, Exception) else error and ErrorKind(error)
+        raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        lower = FoldedHeaders(headers)
+        if raw and "content-type" not in lower and not isinstance(body, bytes | str):
+            lower["content-type"] = "application/json"
+        operation = self._policy.operation_finder.find(method.upper(), urlsplit(url).path or "/")
+        answer = Answer(status, lower, method.upper(), operation, kind)
+        if status is not None and (limit := self.look(answer.method, status, operation, lower.get("content-type", ""))):
+            answer.body, answer.complete = raw[:limit], len(raw) <= limit
+        return self.classify(answer, wall)
+
+
+def _can_speak(rule: Rule, status: int | None, operation: str | None) -> bool:
+    when = rule.when
+    if when.operation is not None and operation not in when.operation:
+        return False
+    if status is None:
+        return when.error is not None
+    return when.error is None and (when.status is None or status in when.status)
+
+
+def _seconds_until(when: str, wall: float) -> float:
+    now = datetime.fromtimestamp(wall, UTC)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    turn = {
+        "next_hour_utc": now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1),
+        "next_day_utc": day + timedelta(days=1),
+        "next_month_utc": (day.replace(day=1) + timedelta(days=32)).replace(day=1),
+    }
+    return (turn[when] - now).total_seconds()
+
+
+def classifier_layer(runtime: Runtime) -> Call:
+    """Send one attempt and turn whatever comes of it into an outcome."""
+
+    async def classifier_call(exchange: Exchange) -> Outcome:
+        started = runtime.clock.now()
+        seconds = attempt_seconds(exchange, started)
+        try:
+            outcome = await runtime.attempt(seconds, _attempt(exchange, seconds, runtime))
+        except Exception as error:  # noqa: BLE001  the one place where errors become values
+            outcome = _failed(exchange, error, runtime)
+        exchange.sent += 1
+        exchange.trail.events.append(
+            Attempt(
+                number=exchange.sent,
+                started=started - exchange.started,
+                seconds=runtime.clock.now() - started,
+                status=None if outcome.response is None else outcome.response.status_code,
+                error=None if outcome.error is None else type(outcome.error).__name__,
+                verdict=outcome.verdict,
+            )
+        )
+        return outcome
+
+    return classifier_call
+
+
+async def _attempt(exchange: Exchange, seconds: float | None, runtime: Runtime) -> Outcome:
+    response = await runtime.send(exchange.request, seconds)
+    try:
+        return Outcome(await _verdict(exchange, response, runtime), response)
+    except BaseException:
+        # Cancelled while its body was looked at: nobody else will close it.
+        await runtime.close(response.stream)
+        raise
+
+
+async def _verdict(exchange: Exchange, response: Response, runtime: Runtime) -> Verdict:
+    classifier = exchange.policy.classifier
+    plain = classifier.plain_success(response.status_code, exchange.operation)
+    if plain is not None:
+        return plain
+    headers = response.headers
+    answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
+    limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
+    broken = None
+    if limit and response.is_closed:
+        # A transport that has read the body itself, as mocks do; `content` is decompressed already.
+        content = response.content
+        answer.body, answer.complete = content[:limit], len(content) <= limit
+    elif limit:
+        peeked = await peek(runtime, response, limit)
+        decoded = decode(peeked.data, headers.get("content-encoding", ""), limit=limit)
+        answer.body, answer.complete, broken = decoded.data, decoded.complete and peeked.complete, peeked.error
+    verdict = classifier.classify(answer, runtime.clock.wall())
+    if broken is not None and response.status_code < 400 and not verdict.retryable:
+        # The application would meet this error while reading what the status calls a success.
+        return _error_verdict(exchange, broken, runtime)
+    return verdict
+
+
+def _error_verdict(exchange: Exchange, error: Exception, runtime: Runtime) -> Verdict:
+    kind = runtime.library.kind_of(error)
+    answer = Answer(None, {}, exchange.request.method, exchange.operation, kind)
+    return exchange.policy.classifier.classify(answer, runtime.clock.wall())
+
+
+def _failed(exchange: Exchange, error: Exception, runtime: Runtime) -> Outcome:
+    verdict = _error_verdict(exchange, error, runtime)
+    if verdict.error in _TIMEOUTS and deadline_passed(exchange, runtime.clock.now()):
+        late = runtime.library.deadline_exceeded("the call's deadline passed before an answer came")
+        late.__cause__ = error
+        error = late
+    return Outcome(verdict, error=error)

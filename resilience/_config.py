@@ -1,0 +1,132 @@
+"""The user's own file, `resilience.yaml`: which policies are active, for which hosts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._registry import Policies, Source
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._config_model import Config
+    from ._policy import Policy
+
+__all__ = ["ConfigLike", "PolicyLike", "find_config", "policies_for"]
+
+PolicyLike = "str | os.PathLike[str] | Policy"
+"""A shipped name, a path to a file, or a loaded policy."""
+ConfigLike = "str | os.PathLike[str] | Mapping[str, Any]"
+"""A path to a file, or what would stand in it."""
+
+_VARIABLE = "RESILIENCE_CONFIG"
+_FILE = "resilience.yaml"
+
+
+def policies_for(
+    policies: Iterable[str | os.PathLike[str] | Policy] | None = None,
+    config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+) -> Policies:
+    """The policies that are active.
+
+    Arguments:
+        policies: exactly these, whatever the configuration says of others.
+        config: the configuration; by default the file that RESILIENCE_CONFIG names, else ./resilience.yaml if there is
+            one, else every shipped policy for its own hosts.
+
+    Raises:
+        ConfigurationError: a file is missing or cannot be honoured (PolicyError has the places), or two policies claim
+            one host.
+    """
+    settings, directory = _read(config)
+    if policies is not None:
+        chosen = [_given(policy, Path()) for policy in policies]
+    else:
+        own = [_given(path, directory) for path in settings.policies] if settings else []
+        names = {source.name for source in own}
+        shipped = _shipped_names(settings)
+        chosen = [*own, *(_shipped(name) for name in shipped if name not in names)]
+    if settings is not None:
+        chosen = _adjusted(chosen, settings)
+    return Policies(chosen)
+
+
+def find_config() -> Path | None:
+    """The configuration file that applies when none is named."""
+    named = os.environ.get(_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise ConfigurationError(f"{_VARIABLE} names {named}, which is not a file; correct or unset it")
+        return Path(named)
+    here = Path(_FILE)
+    return here if here.is_file() else None
+
+
+def _read(config: str | os.PathLike[str] | Mapping[str, Any] | None) -> tuple[Config | None, Path]:
+    if config is None:
+        config = find_config()
+    if config is None:
+        return None, Path()
+    from ._config_model import Config, read_config
+
+    if isinstance(config, Mapping):
+        return read_config(config), Path()
+    path = Path(config)
+    from ._load import load
+
+    return load(path, Config), path.parent
+
+
+def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
+    """A policy that somebody named is loaded at once: its mistakes are shown where it is named."""
+    loaded = policy if not isinstance(policy, str | os.PathLike) else _loaded(policy, directory)
+    return Source(loaded.provider, loaded.match.hosts, lambda: loaded)
+
+
+def _loaded(policy: str | os.PathLike[str], directory: Path) -> Policy:
+    from ._load import load_policy
+
+    is_name = isinstance(policy, str) and "/" not in policy and not policy.endswith((".yaml", ".yml"))
+    return load_policy(policy if is_name else directory / policy)
+
+
+def _shipped_names(settings: Config | None) -> tuple[str, ...]:
+    from ._load import shipped_names
+
+    names = shipped_names()
+    if settings is None or settings.shipped is True:
+        return names
+    chosen = settings.shipped or ()
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise ConfigurationError(f"shipped: there is no policy {unknown[0]!r}; there are: {', '.join(names)}")
+    return tuple(chosen)
+
+
+@cache
+def _shipped(name: str) -> Source:
+    """A shipped policy gives its hosts cheaply; the rest of it is read when one of them is called."""
+    from ._load import hosts_of, load_policy, shipped_directory
+
+    return Source(name, hosts_of(shipped_directory() / f"{name}.yaml"), lambda: load_policy(name))
+
+
+def _adjusted(sources: list[Source], settings: Config) -> list[Source]:
+    """The sources with the hosts that the configuration gives them, without those that it switches off."""
+    known = {source.name for source in sources}
+    unknown = [name for name in settings.providers if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"providers: there is no policy for {unknown[0]!r}; there are: {', '.join(sorted(known))}"
+        )
+    adjusted: list[Source] = []
+    for source in sources:
+        provider = settings.providers.get(source.name)
+        if provider is None:
+            adjusted.append(source)
+        elif not provider.off:
+            adjusted.append(Source(source.name, provider.hosts or source.hosts, source.policy))
+    return adjusted

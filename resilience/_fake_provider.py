@@ -1,0 +1,209 @@
+"""A web application that answers as a provider's policy documents it, or as a script wants it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from email.utils import formatdate
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+
+from ._documented import Documented
+from ._script import Step, parse_rates, parse_script
+from .errors import ConfigurationError
+from .testing import Received
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from starlette.types import Receive, Scope, Send
+
+    from ._documented import Reply
+    from ._policy import Policy
+
+__all__ = ["Application"]
+
+_KEPT_REQUESTS = 10_000
+_KEPT_BODY = 64 * 1024
+_PIECES = 10
+_HIDDEN = "***"
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "api-key"})
+_SECRET_QUERY = frozenset({"access_token", "api-key", "api_key", "apikey"})
+# RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: answers without a body. For 204 and 304 it follows from the status
+# that there is none (RFC 9112 section 6.3); a 205 must say so.
+_BODILESS = frozenset({204, 205, 304})
+
+
+class Application:
+    """The ASGI application: one step for each request, records of what came.
+
+    Raises:
+        ConfigurationError: the script or the rates cannot be honoured, or no key is documented that could be required.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        script: str = "",
+        rates: str = "",
+        seed: int | None = None,
+        require_key: bool = False,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.policy = policy
+        self._documented = Documented(policy)
+        rules = self._documented.rules if script or rates else ()
+        self._script = parse_script(script, rules)
+        self._rates = parse_rates(rates, rules)
+        self._random = random.Random(seed)  # noqa: S311  chance for tests, no secret
+        account = policy.account
+        self._key_headers = frozenset(name.lower() for name in (account and account.headers) or ())
+        self._key_query = frozenset(name.lower() for name in (account and account.query) or ())
+        if require_key and not self._key_headers | self._key_query:
+            raise ConfigurationError(f"the policy {policy.provider!r} does not say under 'account' where a key goes")
+        self._require_key = require_key
+        self._log = log
+        self._started = time.monotonic()
+        self._arrived = self._scripted = 0
+        self._lock = threading.Lock()
+        self._received: deque[Received] = deque(maxlen=_KEPT_REQUESTS)
+
+    @property
+    def requests(self) -> tuple[Received, ...]:
+        """What has come, in the order of arrival."""
+        with self._lock:
+            return tuple(sorted(self._received, key=lambda received: received.number))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        # Until the first `await` below nothing else runs: number and step are given in the order of arrival.
+        at = time.monotonic() - self._started
+        self._arrived += 1
+        number, step = self._arrived, self._next_step(request)
+        path = scope["path"]
+        reply = None if step.fault else self._documented.reply(step, request.method, path)
+        body, size, sha256 = await _read(request)
+        received = Received(
+            number=number,
+            at=at,
+            method=request.method,
+            path=scope["raw_path"].decode("latin-1"),
+            query=self._shown_query(scope["query_string"].decode("latin-1")),
+            headers=self._shown_headers(request),
+            body=body,
+            size=size,
+            sha256=sha256,
+            step=step.text,
+            status=reply.status if reply else None,
+        )
+        with self._lock:
+            self._received.append(received)
+        if self._log is not None:
+            answered = " ".join(str(part) for part in (received.status, step.text and f"({step.text})") if part)
+            self._log(f"{received.method} {received.target} -> {answered}")
+        await _answer(request, send, step, reply)
+
+    def _next_step(self, request: Request) -> Step:
+        if self._require_key and not self._has_key(request):
+            # A provider looks at the key before anything else: such a request takes no step of the script.
+            return Step(text="no key", status=401)
+        step = self._script.step(self._scripted)
+        self._scripted += 1
+        return step or self._rates.step(self._random.random()) or Step()
+
+    def _has_key(self, request: Request) -> bool:
+        query = {name.lower() for name, value in request.query_params.items() if value}
+        return bool(self._key_query & query) or any(request.headers.get(name) for name in self._key_headers)
+
+    def _shown_headers(self, request: Request) -> MappingProxyType[str, str]:
+        shown: dict[str, str] = {}
+        for name, value in request.headers.items():
+            if name in _SECRET_HEADERS or name in self._key_headers:
+                shown[name] = _HIDDEN
+            else:
+                shown[name] = f"{shown[name]}, {value}" if name in shown else value
+        return MappingProxyType(shown)
+
+    def _shown_query(self, query: str) -> str:
+        parts: list[str] = []
+        for part in query.split("&"):
+            name, equals, _ = part.partition("=")
+            secret = unquote_plus(name).lower() in self._key_query | _SECRET_QUERY
+            parts.append(f"{name}{equals}{_HIDDEN}" if secret and equals else part)
+        return "&".join(parts)
+
+
+async def _read(request: Request) -> tuple[bytes, int, str]:
+    """The start of the body, its size and its digest; of a client that goes away, what came."""
+    start, size, digest = bytearray(), 0, hashlib.sha256()
+    try:
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                start += chunk[: _KEPT_BODY - len(start)]
+                size += len(chunk)
+                digest.update(chunk)
+    except ClientDisconnect:
+        pass
+    return bytes(start), size, digest.hexdigest()
+
+
+async def _answer(request: Request, send: Send, step: Step, reply: Reply | None) -> None:
+    if step.delay and await _left(request, step.delay):
+        return
+    transport: asyncio.Transport = request.scope["state"]["transport"]
+    if reply is None:
+        if step.fault == "reset":
+            _reset(transport)
+        transport.close()
+        await _left(request)
+        return
+    body = b"" if reply.status in _BODILESS else reply.body
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    if reply.status not in {204, 304}:
+        # An empty body is cut short by promising one byte of it.
+        headers.append((b"content-length", b"%d" % (max(len(body), 1) if step.truncate else len(body))))
+    if not any(name == b"date" for name, _ in headers):
+        headers.append((b"date", formatdate(usegmt=True).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if step.truncate:
+        body = body[: len(body) // 2]
+    size = len(body) if step.trickle is None else -(-len(body) // _PIECES)
+    for at in range(0, len(body), size or 1):
+        if at and step.trickle is not None and await _left(request, step.trickle):
+            return
+        await send({"type": "http.response.body", "body": body[at : at + size], "more_body": True})
+    if step.truncate:
+        transport.close()
+        await _left(request)
+        return
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(request: Request, seconds: float | None = None) -> bool:
+    """Wait for so long, or until the connection is no more; whether it is no more."""
+    with anyio.move_on_after(seconds):
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        return True
+    return False
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """End a connection with RST, which the client meets as `Connection reset by peer`."""
+    # A socket that lingers for no time is reset when it is closed (socket(7), SO_LINGER); Windows has shorts there.
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()

@@ -1,0 +1,53 @@
+"""One idempotency key for all attempts of a call, where the provider documents keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._retry import IDEMPOTENT
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._outcome import Call, Exchange, Outcome
+    from ._runtime import Runtime
+
+__all__ = ["idempotency_layer"]
+
+
+def idempotency_layer(inner: Call, runtime: Runtime) -> Call:
+    """Give a request that needs one its key, and note what makes the request repeatable."""
+
+    async def idempotency_call(exchange: Exchange) -> Outcome:
+        policy, operation = exchange.policy, exchange.operation
+        if operation is not None:
+            exchange.repeatable = policy.operations[operation].repeatable
+        documented = policy.idempotency
+        if documented is not None and (documented.operations is None or operation in documented.operations):
+            headers = exchange.request.headers
+            if exchange.options.idempotency_key is not None:
+                headers[documented.header] = _written(exchange.options.idempotency_key, quoted=documented.quoted)
+            elif documented.header not in headers and exchange.request.method not in IDEMPOTENT:
+                headers[documented.header] = _written(runtime.clock.key(), quoted=documented.quoted)
+            if documented.header in headers and exchange.repeatable is None:
+                exchange.repeatable = True
+        return await inner(exchange)
+
+    return idempotency_call
+
+
+def check_key(exchange: Exchange) -> None:
+    """Refuse a key that the provider would not understand: it would promise a safety that is not there.
+
+    Raises:
+        ConfigurationError: the call brings a key, and the policy documents none for its operation.
+    """
+    documented = exchange.policy.idempotency
+    if exchange.options.idempotency_key is None:
+        return
+    if documented is None or (documented.operations is not None and exchange.operation not in documented.operations):
+        where = f"operation {exchange.operation!r} of {exchange.policy.provider}" if documented else exchange.policy.provider
+        raise ConfigurationError(f"idempotency_key was given, but {where} documents no idempotency keys; leave it out")
+
+
+def _written(key: str, *, quoted: bool) -> str:
+    return f'"{key}"' if quoted else key

@@ -1,0 +1,160 @@
+"""What the layers need of httpx or httpx2: the shapes of its objects, and the classes that an adapter binds to it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import errors
+
+if TYPE_CHECKING:
+    from ._body import Body
+    from ._replay import Replay
+
+__all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kinds", "timeouts"]
+
+
+# The two libraries' classes are the same in shape and unrelated in type; `Any` stands for their own URL, Headers and
+# stream types, which no layer looks into beyond what is named here.
+class Request(Protocol):
+    """A request of either library."""
+
+    method: str
+    url: Any
+    headers: Any
+    stream: Any
+    extensions: Any
+
+
+class Response(Protocol):
+    """A response of either library."""
+
+    status_code: int
+    headers: Any
+    stream: Any
+    extensions: Any
+    is_closed: bool
+
+    @property
+    def content(self) -> bytes: ...
+
+
+class Transport(Protocol):
+    """A transport of either library, sync or async as the client that owns it."""
+
+    def handle_request(self, request: Any, /) -> Any: ...
+    async def handle_async_request(self, request: Any, /) -> Any: ...
+
+
+class ErrorKind(StrEnum):
+    """The kinds of transport error that a policy can name."""
+
+    CONNECT = "connect_error"
+    CONNECT_TIMEOUT = "connect_timeout"
+    POOL_TIMEOUT = "pool_timeout"
+    PROXY = "proxy_error"
+    TLS = "tls_error"
+    CERTIFICATE = "certificate_error"
+    READ = "read_error"
+    READ_TIMEOUT = "read_timeout"
+    WRITE = "write_error"
+    WRITE_TIMEOUT = "write_timeout"
+    PROTOCOL = "protocol_error"
+    REQUEST = "request_error"
+    ATTEMPT_TIMEOUT = "attempt_timeout"
+    OTHER = "other_error"
+
+
+NEVER_SENT = frozenset(
+    {
+        ErrorKind.CONNECT,
+        ErrorKind.CONNECT_TIMEOUT,
+        ErrorKind.POOL_TIMEOUT,
+        ErrorKind.PROXY,
+        ErrorKind.TLS,
+        ErrorKind.CERTIFICATE,
+    }
+)
+"""Errors after which the request provably never left: it may be sent again whatever its method."""
+
+# Most specific first: the libraries' own tree decides what is what.
+_KINDS = (
+    ("ConnectTimeout", ErrorKind.CONNECT_TIMEOUT),
+    ("PoolTimeout", ErrorKind.POOL_TIMEOUT),
+    ("ReadTimeout", ErrorKind.READ_TIMEOUT),
+    ("WriteTimeout", ErrorKind.WRITE_TIMEOUT),
+    ("TimeoutException", ErrorKind.READ_TIMEOUT),
+    ("ConnectError", ErrorKind.CONNECT),
+    ("ProxyError", ErrorKind.PROXY),
+    ("ReadError", ErrorKind.READ),
+    ("WriteError", ErrorKind.WRITE),
+    ("NetworkError", ErrorKind.READ),
+    ("LocalProtocolError", ErrorKind.REQUEST),
+    ("UnsupportedProtocol", ErrorKind.REQUEST),
+    ("RemoteProtocolError", ErrorKind.PROTOCOL),
+    ("ProtocolError", ErrorKind.PROTOCOL),
+    ("TransportError", ErrorKind.READ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """httpx or httpx2, as the layers use it.
+
+    Arguments:
+        name: of the module.
+        bytes_stream: the class of request streams that can always be read again.
+        body: `Body` with the library's stream types.
+        replay: `Replay` with the library's stream types.
+        kind_of: what sort of transport error an exception is.
+        attempt_timeout: our error as one of the library's.
+        deadline_exceeded: our error as one of the library's.
+        client_closed: our error as one of the library's.
+    """
+
+    name: str
+    bytes_stream: type
+    body: type[Body]
+    replay: type[Replay]
+    kind_of: Callable[[Exception], ErrorKind]
+    attempt_timeout: type[errors.AttemptTimeout]
+    deadline_exceeded: type[errors.DeadlineExceeded]
+    client_closed: type[errors.ClientClosed]
+
+
+def kinds(module: Any) -> Callable[[Exception], ErrorKind]:
+    """What sort of transport error an exception of httpx or httpx2 is."""
+    table = [(getattr(module, name), kind) for name, kind in _KINDS]
+
+    def kind_of(error: Exception) -> ErrorKind:
+        if isinstance(error, errors.AttemptTimeout | errors.DeadlineExceeded):
+            return ErrorKind.ATTEMPT_TIMEOUT
+        kind = next((kind for kind_class, kind in table if isinstance(error, kind_class)), ErrorKind.OTHER)
+        return (_tls_kind(error) or kind) if kind is ErrorKind.CONNECT else kind
+
+    return kind_of
+
+
+def _tls_kind(error: BaseException) -> ErrorKind | None:
+    """Both libraries raise a failed handshake as ConnectError; the cause tells, and a bad certificate stays bad."""
+    cause: BaseException | None = error
+    for _ in range(8):
+        cause = cause.__cause__ or cause.__context__ if cause is not None else None
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ErrorKind.CERTIFICATE
+        if isinstance(cause, ssl.SSLError):
+            return ErrorKind.TLS
+    return None
+
+
+def timeouts(extensions: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """The request's extensions with each of its timeouts cut to `seconds`."""
+    own: Mapping[str, float | None] = extensions.get("timeout") or {}
+    cut = {
+        phase: seconds if (limit := own.get(phase)) is None else min(limit, seconds)
+        for phase in ("connect", "read", "write", "pool")
+    }
+    return {**extensions, "timeout": cut}

@@ -1,0 +1,93 @@
+"""What one call may say for itself: `extensions={"resilience": {"deadline": 20}}`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from .errors import ConfigurationError
+
+__all__ = ["CallOptions", "read_options"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """The options of one call.
+
+    Arguments:
+        off: send this call as if the library were not there.
+        deadline: seconds for the whole call, its waits included.
+        attempt_timeout: seconds for each attempt.
+        max_attempts: how often the call is sent in all.
+        repeatable: whether this request may be sent twice, whatever its method.
+        idempotency_key: the key that goes with every attempt; the provider must document keys.
+        operation: the name of the policy's operation that this call belongs to.
+    """
+
+    off: bool = False
+    deadline: float | None = None
+    attempt_timeout: float | None = None
+    max_attempts: int | None = None
+    repeatable: bool | None = None
+    idempotency_key: str | None = None
+    operation: str | None = None
+
+
+_NONE = CallOptions()
+_NAMES = {field.name for field in fields(CallOptions)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "off": (bool,),
+    "deadline": (int, float),
+    "attempt_timeout": (int, float),
+    "max_attempts": (int,),
+    "repeatable": (bool,),
+    "idempotency_key": (str,),
+    "operation": (str,),
+}
+_LONGEST_KEY = 255
+
+
+def read_options(extensions: Mapping[str, Any]) -> CallOptions:
+    """The options that a request carries.
+
+    Raises:
+        ConfigurationError: an option is unknown or has a value that cannot be honoured.
+    """
+    given = extensions.get("resilience")
+    if given is None:
+        return _NONE
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"extensions['resilience'] is a mapping of options, not {type(given).__name__}")
+    options = cast("Mapping[str, Any]", given)
+    for name, value in options.items():
+        _check(name, value)
+    return CallOptions(**options)
+
+
+def _check(name: object, value: object) -> None:
+    if name not in _NAMES:
+        near = difflib.get_close_matches(str(name), _NAMES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(_NAMES))}"
+        raise ConfigurationError(f"unknown option {name!r} in extensions['resilience']; {hint}")
+    name = str(name)
+    wanted = _TYPES[name]
+    if value is None:
+        return
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it takes {_in_words(wanted)}")
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        least = 1 if name == "max_attempts" else 0
+        if not least <= value <= 366 * 86400:
+            raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it is at least {least} and finite")
+    if name == "idempotency_key" and not _is_header_value(value):
+        raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")
+
+
+def _is_header_value(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_KEY and all("!" <= letter <= "~" for letter in value)
+
+
+def _in_words(types: tuple[type, ...]) -> str:
+    return {bool: "True or False", int: "a whole number", str: "a text"}[types[0]] if len(types) == 1 else "a number of seconds"

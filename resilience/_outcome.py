@@ -1,0 +1,72 @@
+"""What layers hand to each other: a call on its way in, its outcome on the way out, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ._categories import Category
+
+if TYPE_CHECKING:
+    from ._library import Request, Response
+    from ._options import CallOptions
+    from ._policy import Policy
+    from ._replay import Replay
+    from ._trail import Trail
+
+__all__ = ["Call", "Exchange", "Outcome", "Verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one answer means, by the provider's documentation.
+
+    `retryable` speaks of the answer alone; whether a given request may be sent again is the retry layer's question.
+    `retry_after` is in seconds from the answer, `None` when the answer asks for no wait. `rule` names the policy's
+    rule and `doc` the page it rests on; both are `None` where only the status spoke.
+    """
+
+    category: Category
+    retryable: bool
+    code: str | None = None
+    message: str | None = None
+    retry_after: float | None = None
+    retry_after_source: str | None = None
+    rule: str | None = None
+    doc: str | None = None
+    operation: str | None = None
+    target_status: int | None = None
+    error: str | None = None
+    """The kind of transport error, where no response came."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A verdict with the response or the error that it is about: exactly one of the two."""
+
+    verdict: Verdict
+    response: Response | None = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call on its way through the layers; times are seconds of the runtime's `now()`."""
+
+    request: Request
+    policy: Policy
+    operation: str | None
+    options: CallOptions
+    trail: Trail
+    replay: Replay | None = None
+    repeatable: bool | None = None
+    """What the operation declares, or an idempotency key ensures; `None` leaves it to the method."""
+    started: float = 0.0
+    deadline: float | None = None
+    sent: int = 0
+    """How often the request has been sent."""
+
+
+Call = Callable[[Exchange], Coroutine[Any, Any, Outcome]]
+"""A layer, or all layers from one inwards."""

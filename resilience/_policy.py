@@ -1,0 +1,238 @@
+"""A provider's documentation as plain data: what a policy file may say."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
+
+from ._categories import Category
+from ._conditions import BodyPath, When
+from ._envelope import Envelopes
+from ._examples import Example
+from ._inspection import Inspection
+from ._model import Model
+from ._operations import Operation, Operations, check_times
+from ._retry import PolicyRetry, Retry
+from ._runtime import RealClock
+from ._streams import CloseCode, ServerEvent
+from ._matchers import Scalar, Texts
+from ._units import Duration, Size
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._classifier import Classifier
+    from ._outcome import Verdict
+
+__all__ = ["Account", "Doc", "Idempotency", "Match", "Policy", "Remedy", "Rule", "Statement"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+"""A name in small letters, digits, `-`, `_` and `.`."""
+
+
+Hosts = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[a-z0-9._-]+|[0-9a-f:]{2,39})(:[0-9]{1,5})?$")], ...],
+    Field(min_length=1),
+]
+"""Host names in small letters: `api.example.com`, `*.example.com` for all below it, `127.0.0.1:8000` with a port, `*`
+for every host that no other policy names."""
+
+
+class Doc(Model):
+    """A page of the provider's documentation."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=500)]
+    """Where it stands."""
+    checked: datetime.date
+    """When somebody last compared this file with it."""
+    rows: dict[str, Annotated[StrictInt, Field(ge=1)]] = {}
+    """How many rows each of its tables has; `resilience test` counts that each is covered by an example."""
+
+
+class Match(Model):
+    """Which requests the policy speaks of."""
+
+    hosts: Hosts
+    """Host names in small letters: `api.example.com`, `*.example.com` for all below it, `127.0.0.1:8000` with a port,
+    `*` for every host that no other policy names."""
+
+
+class Account(Model):
+    """Whose key a request carries: what "per account" means."""
+
+    headers: Texts | None = None
+    """Headers that may carry the key, in the provider's order of priority."""
+    query: Texts | None = None
+    """Query parameters that may carry it."""
+
+
+class Rule(Model):
+    """What one kind of answer means. The first rule that fits an answer decides."""
+
+    rule: Name
+    """The rule's name, unique in the file."""
+    when: When
+    """Which answers it speaks of."""
+    category: Category
+    """What they mean."""
+    retryable: StrictBool | None = None
+    """Whether the page says that such an answer is worth another attempt; left out, the category decides."""
+    retry: Retry | None = None
+    """What differs when these answers are retried."""
+    until: Literal["next_hour_utc", "next_day_utc", "next_month_utc"] | None = None
+    """When the provider lets calls through again, where the answer itself does not say."""
+    code: str | None = None
+    """The code of the verdict, where the answer carries none or another spelling."""
+    target_status: BodyPath | None = None
+    """Where the answer carries the status of the site behind the provider."""
+    advice: str | None = None
+    """What the page tells a person to do."""
+    doc: str | None = None
+    """The page, by its name in `docs`."""
+
+
+class Statement(Model):
+    """A place where the answer itself says whether it may be retried; it is believed over the rules."""
+
+    body: BodyPath | None = None
+    """A field that is true or false."""
+    header: str | None = None
+    """A header that is `true` or `false`."""
+
+
+class Idempotency(Model):
+    """How the provider recognises that a request was sent before."""
+
+    header: str
+    """The header that carries the key."""
+    operations: Texts | None = None
+    """The operations that take keys; all of them if left out."""
+    quoted: StrictBool = False
+    """Whether the key is sent in quotes, as draft-ietf-httpapi-idempotency-key-header writes it."""
+
+
+class Remedy(Model):
+    """What the page says to change in a request that failed. It is named in the trail, and not yet applied."""
+
+    remedy: Name
+    """Its name."""
+    rules: Annotated[tuple[Name, ...], Field(min_length=1, alias="for")]
+    """The rules whose answers it is for."""
+    advice: str
+    """The page's advice, for a person."""
+    set: dict[str, Scalar] = {}
+    """Fields of the request body to set."""
+    wait: tuple[Duration, Duration] | None = None
+    """How long to wait first: the shortest and the longest."""
+    row: str | None = None
+    """The row of the page's table that this stands for."""
+    doc: str | None = None
+    """The page."""
+
+
+class Policy(Model):
+    """One provider: what its answers mean, what may be sent again and when."""
+
+    version: Literal[1]
+    """The version of this language."""
+    provider: Name
+    """The provider's name."""
+    title: str | None = None
+    """The name that people know."""
+    extends: str | None = None
+    """Another policy that this one changes: a shipped name, or a path from this file."""
+    docs: dict[Name, Doc] = {}
+    """The pages that the file rests on, by a short name each."""
+    match: Match
+    """Which requests it speaks of."""
+    account: Account | None = None
+    """What "per account" means."""
+    operations: dict[Name, Operation] = {}
+    """Groups of endpoints that the documentation treats alike."""
+    envelopes: Envelopes = ()
+    """Where code and message stand in an error body."""
+    inspect: Inspection = Inspection()
+    """Which bodies are looked at, and how much of them."""
+    answers: tuple[Rule, ...] = ()
+    """What answers mean, the first match first; after these the status alone speaks."""
+    retryable_from: tuple[Statement, ...] = ()
+    """Where the answer itself says whether it may be retried, in order of precedence."""
+    retry: PolicyRetry = PolicyRetry()
+    """When and how often calls are sent again."""
+    deadline: Duration | None = None
+    """How long a call may take in all, its waits included."""
+    attempt_timeout: Duration | None = None
+    """How long one attempt may take until its answer is there."""
+    replay: Size = 1024 * 1024
+    """How much of a request body that cannot be read twice is kept, to send it again."""
+    idempotency: Idempotency | None = None
+    """How the provider recognises a request that was sent before."""
+    remedies: tuple[Remedy, ...] = ()
+    """What the page says to change in a request that failed."""
+    websocket: tuple[CloseCode, ...] = ()
+    """What the close codes of its WebSockets mean. Data: nothing acts on it yet."""
+    events: tuple[ServerEvent, ...] = ()
+    """What its server-sent events mean. Data: nothing acts on it yet."""
+    examples: tuple[Example, ...] = ()
+    """Documented answers with the verdict that they must get."""
+
+    @model_validator(mode="after")
+    def _times_agree(self) -> Policy:
+        check_times(self.deadline, self.attempt_timeout)
+        return self
+
+    def classify(
+        self,
+        *,
+        method: str = "GET",
+        url: str = "",
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: object = b"",
+        error: str | Exception | None = None,
+    ) -> Verdict:
+        """What one answer means by this policy.
+
+        Arguments:
+            method: the request's method.
+            url: the request's URL, whole or only its path; it chooses the operation.
+            status: the HTTP status of the answer.
+            headers: the answer's headers.
+            body: its body, decompressed: bytes, text, or plain data that stands for JSON.
+            error: instead of an answer, the transport error, or its kind (`read_timeout`).
+
+        Raises:
+            ValueError: neither a status nor an error was given, or both.
+        """
+        return self.classifier.classify_parts(method, url, status, headers or {}, body, error, RealClock.wall())
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The rules, compiled."""
+        from ._classifier import Classifier
+
+        return Classifier(self)
+
+    @cached_property
+    def operation_finder(self) -> Operations:
+        """The operations, compiled."""
+        return Operations(self.operations)
+
+    def operation_named(self, name: str) -> str:
+        """The operation of that name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if name not in self.operations:
+            known = ", ".join(self.operations) or "none at all"
+            raise ConfigurationError(f"{self.provider} has no operation {name!r}; there are: {known}")
+        return name
+
+    @cached_property
+    def rules(self) -> dict[str, Rule]:
+        """The rules by their names."""
+        return {rule.rule: rule for rule in self.answers}

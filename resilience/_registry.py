@@ -1,0 +1,84 @@
+"""Which policy speaks of which host; a policy is loaded when its host is first called."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._policy import Policy
+
+__all__ = ["Policies", "Source"]
+
+
+class Source:
+    """A policy that is loaded when it is first needed, once."""
+
+    def __init__(self, name: str, hosts: Iterable[str], load: Callable[[], Policy]) -> None:
+        self.name = name
+        self.hosts = tuple(hosts)
+        self._load = load
+        self._policy: Policy | None = None
+        self._lock = threading.Lock()
+
+    def policy(self) -> Policy:
+        if self._policy is None:
+            with self._lock:
+                if self._policy is None:
+                    self._policy = self._load()
+        return self._policy
+
+
+class Policies:
+    """The policies of a process or a client, by host.
+
+    Arguments:
+        sources: the policies; two for the same host are a mistake, since neither could be trusted to apply.
+
+    Raises:
+        ConfigurationError: two policies claim one host.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self.sources = tuple(sources)
+        self._hosts: dict[str, Source] = {}
+        for source in self.sources:
+            for host in source.hosts:
+                other = self._hosts.setdefault(host, source)
+                if other is not source:
+                    raise ConfigurationError(
+                        f"the policies {other.name!r} and {source.name!r} both speak of {host}; "
+                        "give one of them other hosts, or switch it off in resilience.yaml"
+                    )
+        self._patterns = any(host.startswith("*") for host in self._hosts)
+        self._ports = any(":" in host.rpartition("]")[2] for host in self._hosts)
+
+    def find(self, url: Any) -> Policy | None:
+        """The policy that speaks of a URL's host, loaded if need be."""
+        source = self._source(url)
+        return None if source is None else source.policy()
+
+    def speak_of(self, url: Any) -> bool:
+        """Whether there is one, without loading it."""
+        return self._source(url) is not None
+
+    def _source(self, url: Any) -> Source | None:
+        host: str = url.host
+        source = self._hosts.get(host)
+        if self._ports and url.port is not None:
+            source = self._hosts.get(f"{host}:{url.port}", source)
+        if source is None and self._patterns:
+            source = self._match(host)
+        return source
+
+    def _match(self, host: str) -> Source | None:
+        """The longest `*.suffix` that fits, else `*`."""
+        rest = host
+        while rest:
+            _, dot, rest = rest.partition(".")
+            if dot and (source := self._hosts.get(f"*.{rest}")) is not None:
+                return source
+        return self._hosts.get("*")

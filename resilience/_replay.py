@@ -1,0 +1,117 @@
+"""Sending the same request body again: bytes as they are, files from where they began, iterables from a bounded copy.
+
+A request whose body cannot be given again whole is not sent again: a truncated replay would be a different request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._library import Library, Request
+
+__all__ = ["Replay", "replayable"]
+
+
+class Replay:
+    """A request stream that can be read from its start again. An adapter adds the stream types of its library."""
+
+    def __init__(self, source: Any, limit: int) -> None:
+        # `source` is a stream of whichever library the adapter serves.
+        self.source = source
+        self._limit = limit
+        self._restart = _restarter(source)
+        self._kept: list[bytes] | None = []
+        self._size = 0
+        self._chunks: Any = None
+        self._ended = False
+
+    def rewind(self) -> bool:
+        """Begin again; `False` when what was read already cannot be read again."""
+        if self._chunks is None:
+            return True
+        if self._restart is None:
+            return self._kept is not None
+        self._restart()
+        self._chunks, self._ended = None, False
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._kept or ()
+        if self._chunks is None:
+            self._chunks = iter(self.source)
+        while not self._ended:
+            chunk: bytes | None = next(self._chunks, None)
+            if chunk is None:
+                self._ended = True
+            else:
+                yield self._keep(chunk)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._kept or ():
+            yield chunk
+        if self._chunks is None:
+            self._chunks = aiter(self.source)
+        while not self._ended:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                self._ended = True
+            else:
+                yield self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> bytes:
+        if self._restart is None and self._kept is not None:
+            self._size += len(chunk)
+            if self._size > self._limit:
+                # Past the bound nothing is kept at all: half a copy is of no use, and memory is the caller's.
+                self._kept = None
+            else:
+                self._kept.append(chunk)
+        return chunk
+
+    def close(self) -> None:
+        self.source.close()
+
+    async def aclose(self) -> None:
+        if self._chunks is not None and not self._ended and hasattr(self._chunks, "aclose"):
+            await self._chunks.aclose()
+        await self.source.aclose()
+
+
+def replayable(library: Library, request: Request, limit: int) -> Replay | None:
+    """Put a stream that can be read again in the place of the request's own; `None` where that is not needed."""
+    if isinstance(request.stream, library.bytes_stream):
+        return None
+    replay = library.replay(request.stream, limit)
+    request.stream = replay
+    return replay
+
+
+def _restarter(source: Any) -> Callable[[], object] | None:
+    """What to call so that the source can be read from its start, or `None` where only a copy can serve."""
+    parts = getattr(source, "fields", None)
+    if parts is not None:
+        # A multipart body seeks each of its files to the start when it is rendered.
+        files = [part.file for part in parts if hasattr(part, "file")]
+        return _nothing if all(isinstance(file, bytes | str) or _is_seekable(file) for file in files) else None
+    inner: Any = getattr(source, "_stream", None)
+    if isinstance(inner, list | tuple):
+        return _nothing
+    return partial(inner.seek, inner.tell()) if _is_seekable(inner) else None
+
+
+def _nothing() -> None:
+    """Some sources begin anew each time they are iterated."""
+
+
+def _is_seekable(file: Any) -> bool:
+    if not hasattr(file, "read") or hasattr(file, "__aiter__"):
+        # An asynchronous file answers with awaitables; it is copied like any other iterable.
+        return False
+    try:
+        return bool(file.seekable())
+    except Exception:  # noqa: BLE001  a file-like object of the application's: whatever it raises, it cannot be sought
+        return False

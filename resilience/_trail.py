@@ -1,0 +1,91 @@
+"""What happened to one call and why: its attempts, its waits, and the reason it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._outcome import Verdict
+
+__all__ = ["Attempt", "Trail", "Wait", "trail_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One sending of the request. `started` counts seconds from the start of the call."""
+
+    number: int
+    started: float
+    seconds: float
+    status: int | None
+    error: str | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait between two attempts, in seconds, and who asked for it (a header, a body field, the back-off)."""
+
+    seconds: float
+    source: str
+
+
+@dataclass(slots=True)
+class Trail:
+    """The story of one call, on `response.extensions["resilience"]` and in a note of a raised error."""
+
+    provider: str
+    operation: str | None = None
+    events: list[Attempt | Wait] = field(default_factory=list["Attempt | Wait"])
+    stopped: str = ""
+    """Why no further attempt followed."""
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts, in order."""
+        return tuple(event for event in self.events if isinstance(event, Attempt))
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        """The waits between the attempts, in order."""
+        return tuple(event for event in self.events if isinstance(event, Wait))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the last attempt."""
+        attempts = self.attempts
+        return attempts[-1].verdict if attempts else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        operation = f" {self.operation}" if self.operation else ""
+        lines = [f"{self.provider}{operation}: {len(self.attempts)} attempt{'s'[: len(self.attempts) != 1]}"]
+        for event in self.events:
+            if isinstance(event, Wait):
+                lines.append(f"     waited {event.seconds:.3f}s, asked for by {event.source}")
+                continue
+            verdict = event.verdict
+            answer = event.status if event.status is not None else event.error
+            rule = f", rule {verdict.rule}" if verdict.rule else ""
+            code = f", code {verdict.code}" if verdict.code else ""
+            page = f", {verdict.doc}" if verdict.doc else ""
+            lines.append(f"  {event.number}. {event.started:.3f}s: {answer} {verdict.category}{code}{rule}{page}")
+        if self.stopped:
+            lines.append(f"  => {self.stopped}")
+        return "\n".join(lines)
+
+
+observers: list[Callable[[Trail], None]] = []
+"""Called with the trail of each call that is done; kept short and harmless by whoever adds to it."""
+
+
+def trail_of(answer: object) -> Trail | None:
+    """The trail of a response or of a raised error, or `None` where no policy applied."""
+    extensions: Any = getattr(answer, "extensions", None)
+    found: object = getattr(answer, "trail", None) if extensions is None else extensions.get("resilience")
+    return found if isinstance(found, Trail) else None

@@ -1,0 +1,91 @@
+"""What this library raises, and nothing else of its own.
+
+    ResilienceError
+    ├── ConfigurationError       an option, a configuration or a call's `extensions` that cannot be honoured
+    │   └── PolicyError          a policy or configuration file, with every problem and its place
+    └── CallError                a call that ended here; also an error of the HTTP library in use
+        ├── AttemptTimeout       one attempt took longer than `attempt_timeout`
+        ├── DeadlineExceeded     the call's deadline passed
+        └── ClientClosed         the client was closed while the call waited
+
+The classes below `CallError` are raised as subclasses bound to the library of the caller's client
+(`resilience.httpx.DeadlineExceeded` is also an `httpx.TimeoutException`), so that `except httpx.HTTPError`
+catches them and `.request` is filled in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "AttemptTimeout",
+    "CallError",
+    "ClientClosed",
+    "ConfigurationError",
+    "DeadlineExceeded",
+    "Place",
+    "PolicyError",
+    "Problem",
+    "ResilienceError",
+]
+
+
+class ResilienceError(Exception):
+    """The base of every error that this library raises."""
+
+
+class ConfigurationError(ResilienceError, ValueError):
+    """An option, a configuration or a call's `extensions` that cannot be honoured."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in a file something stands. Lines and columns count from 1, as editors do."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that cannot be honoured: where it stands, what it is and what to do about it."""
+
+    place: Place
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        remedy = f" ({self.remedy})" if self.remedy else ""
+        return f"{self.place}: {self.message}{remedy}"
+
+
+class PolicyError(ConfigurationError):
+    """A policy or configuration file that cannot be honoured.
+
+    Arguments:
+        problems: every problem that was found, in the order of their places.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class CallError(ResilienceError):
+    """A call that ended here; what is raised is also an error of the HTTP library in use."""
+
+
+class AttemptTimeout(CallError):
+    """One attempt took longer than the policy's or the call's `attempt_timeout`."""
+
+
+class DeadlineExceeded(CallError):
+    """The call's deadline passed before an answer came."""
+
+
+class ClientClosed(CallError):
+    """The client was closed while the call waited to be sent again."""

@@ -1,0 +1,286 @@
+"""Virtual time: the shipped layers against a scripted provider, hours of waiting in a moment.
+
+    simulation = Simulation(["anakin"], provider=lambda request, now: Answer(429, {"Retry-After": "30"}))
+    call = simulation.call("POST", "https://api.anakin.io/v1/map")
+    simulation.run()
+    print(call.trail)
+
+Nothing here sends anything. Calls run as coroutines of a scheduler whose clock jumps to the next event; with the same
+seed the same history happens again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from . import errors
+from ._body import Body
+from ._chain import build, prepare, unwrap
+from ._config import policies_for
+from ._headers import FoldedHeaders
+from ._library import ErrorKind, Library
+from ._replay import Replay
+
+if TYPE_CHECKING:
+    from ._outcome import Exchange
+    from ._policy import Policy
+    from ._trail import Trail
+
+__all__ = ["Answer", "Call", "NoAnswer", "Request", "Simulation"]
+
+T = TypeVar("T")
+
+
+class NoAnswer(Exception):  # noqa: N818  it says what happened, as the provider's script reads
+    """What a scripted provider raises for a call that gets no answer.
+
+    Arguments:
+        kind: the kind of transport error, as policies name it.
+        latency: seconds until it is known.
+    """
+
+    def __init__(self, kind: str = "connect_error", *, latency: float = 0.0) -> None:
+        super().__init__(kind)
+        self.kind = ErrorKind(kind)
+        self.latency = latency
+
+
+class _Bytes:
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.content
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """The parts of a URL that choose a policy and an operation."""
+
+    host: str
+    port: int | None
+    path: str
+
+
+class Request:
+    """A simulated request."""
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> None:
+        parts = urlsplit(url)
+        self.method = method
+        self.url = Url(parts.hostname or "", parts.port, parts.path or "/")
+        self.headers = FoldedHeaders(headers)
+        self.content = content
+        self.stream: Any = _Bytes(content)
+        self.extensions: dict[str, Any] = {}
+
+
+class Answer:
+    """A simulated answer.
+
+    Arguments:
+        status: the HTTP status.
+        headers: its headers.
+        content: its body.
+        latency: seconds until it comes.
+    """
+
+    is_closed = True
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str] | None = None, content: bytes = b"", *, latency: float = 0.0
+    ) -> None:
+        self.status_code = status
+        self.headers = FoldedHeaders(headers or {})
+        self.content = content
+        self.latency = latency
+        self.stream: Any = _Bytes(content)
+        self.extensions: dict[str, Any] = {}
+
+
+def _kind_of(error: Exception) -> ErrorKind:
+    if isinstance(error, NoAnswer):
+        return error.kind
+    return ErrorKind.ATTEMPT_TIMEOUT if isinstance(error, errors.AttemptTimeout) else ErrorKind.OTHER
+
+
+_LIBRARY = Library(
+    name="simulate",
+    bytes_stream=_Bytes,
+    body=Body,
+    replay=Replay,
+    kind_of=_kind_of,
+    attempt_timeout=errors.AttemptTimeout,
+    deadline_exceeded=errors.DeadlineExceeded,
+    client_closed=errors.ClientClosed,
+)
+Provider = Callable[[Request, float], Answer]
+"""Answers a request at a virtual time, in seconds; raises `NoAnswer` for a transport error."""
+
+
+class _Clock:
+    """The scheduler's clock; 2026-01-01T00:00:00Z is its zero."""
+
+    def __init__(self, seed: int) -> None:
+        self.time = 0.0
+        self._chance = random.Random(seed)  # noqa: S311  chance for jitter, repeatable on purpose
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
+        return 1_767_225_600.0 + self.time
+
+    def random(self) -> float:
+        return self._chance.random()
+
+    def key(self) -> str:
+        return str(UUID(int=self._chance.getrandbits(128), version=4))
+
+
+class _Pause:
+    """Awaited by a simulated call; the scheduler resumes it when the time has come."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def __await__(self) -> Generator[_Pause, None, None]:
+        yield self
+
+
+class _Runtime:
+    """The layers' runtime in virtual time."""
+
+    def __init__(self, clock: _Clock, provider: Provider) -> None:
+        self.library = _LIBRARY
+        self.clock: Any = clock
+        self._provider = provider
+
+    async def sleep(self, seconds: float, /) -> bool:
+        await _Pause(self.clock.now() + seconds)
+        return True
+
+    async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
+        return await work
+
+    async def send(self, request: Any, seconds: float | None, /) -> Any:
+        try:
+            answer = self._provider(request, self.clock.now())
+        except NoAnswer as error:
+            await self._latency(error.latency, seconds)
+            raise
+        await self._latency(answer.latency, seconds)
+        return answer
+
+    async def _latency(self, latency: float, seconds: float | None) -> None:
+        if seconds is not None and latency > seconds:
+            await _Pause(self.clock.now() + seconds)
+            raise errors.AttemptTimeout(f"the attempt took longer than {seconds:.3g}s")
+        if latency:
+            await _Pause(self.clock.now() + latency)
+
+    def open(self, stream: Any, /) -> Iterator[bytes]:
+        return iter(stream)
+
+    async def read(self, chunks: Any, /) -> bytes | None:
+        return next(chunks, None)
+
+    async def close(self, stream: Any, /) -> None:
+        stream.close()
+
+
+class Call:
+    """A simulated call; when it is done it has either an answer or an error, and its trail."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.error: Exception | None = None
+        self.trail: Trail | None = None
+        self.ended: float | None = None
+        """The virtual time at which it was done."""
+
+
+class Simulation:
+    """A virtual process that calls a scripted provider.
+
+    Arguments:
+        policies: names, paths or policies that are active.
+        provider: what answers.
+        seed: of everything that chance decides.
+    """
+
+    def __init__(
+        self, policies: Iterable[str | PathLike[str] | Policy], provider: Provider, *, seed: int = 0
+    ) -> None:
+        self._policies = policies_for(policies, {"version": 1})
+        self._clock = _Clock(seed)
+        self._chain = build(_Runtime(self._clock, provider))
+        self._events: list[tuple[float, int, Coroutine[Any, Any, None]]] = []
+        self._order = itertools.count()
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the start."""
+        return self._clock.time
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        at: float = 0.0,
+        options: Mapping[str, Any] | None = None,
+    ) -> Call:
+        """Plan a call; `run` makes it.
+
+        Arguments:
+            method: of the request.
+            url: a URL of a host that one of the policies speaks of.
+            headers: of the request.
+            content: its body.
+            at: the virtual time at which the call begins, in seconds.
+            options: what the call says for itself, as in `extensions={"resilience": …}`.
+        """
+        request = Request(method, url, headers or {}, content)
+        if options is not None:
+            request.extensions["resilience"] = options
+        exchange = prepare(request, self._policies, _LIBRARY)
+        if exchange is None:
+            raise errors.ConfigurationError(f"no policy of this simulation speaks of {url}")
+        call = Call()
+        call.trail = exchange.trail
+        heapq.heappush(self._events, (at, next(self._order), self._made(call, exchange)))
+        return call
+
+    def run(self) -> None:
+        """Let virtual time pass until every call is done."""
+        while self._events:
+            due, _, coroutine = heapq.heappop(self._events)
+            self._clock.time = max(due, self._clock.time)
+            try:
+                pause: _Pause = coroutine.send(None)
+            except StopIteration:
+                continue
+            heapq.heappush(self._events, (pause.until, next(self._order), coroutine))
+
+    async def _made(self, call: Call, exchange: Exchange) -> None:
+        outcome = await self._chain(exchange)
+        try:
+            answer: Any = unwrap(exchange, outcome)
+            call.answer = answer
+        except Exception as error:  # noqa: BLE001  an error is a result here
+            call.error = error
+        call.ended = self.now

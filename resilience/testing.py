@@ -1,0 +1,229 @@
+"""Help for tests and demonstrations: a provider that answers as documented, and a clock that does not wait.
+
+with fake_provider("anakin", script="429 retry-after 1, 200") as provider:
+    httpx.get(provider.url + "/v1/search")
+    assert 1 == len(provider.requests)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._fake_server import Server
+    from ._policy import Policy
+    from ._runtime import Closing
+
+__all__ = ["FakeProvider", "Received", "VirtualClock", "fake_provider", "serve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request that came to a fake provider. What may carry a key is shown as `***`."""
+
+    number: int
+    """Its place in the order of arrival, from 1."""
+    at: float
+    """Seconds since the fake provider started."""
+    method: str
+    path: str
+    """The path as it was sent, without the query."""
+    query: str
+    """The query as it was sent, without its question mark."""
+    headers: Mapping[str, str]
+    """The headers by their names in small letters; several of one name are joined by commas."""
+    body: bytes
+    """The start of the body, up to 64 KiB."""
+    size: int
+    """Bytes of the whole body."""
+    sha256: str
+    """The digest of the whole body, in hexadecimal digits."""
+    step: str
+    """The step of the script or the rates that it got; empty for the documented success."""
+    status: int | None
+    """The status it was answered with; `None` for a connection that was dropped or reset."""
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+class FakeProvider:
+    """A fake provider that is running; `fake_provider` makes it."""
+
+    def __init__(self, server: Server) -> None:
+        self._application = server.application
+        self.url = server.url
+        """Where it answers: `http://127.0.0.1:PORT`."""
+        policy = server.application.policy
+        match = policy.match.model_copy(update={"hosts": (server.netloc,)})
+        self.policy: Policy = policy.model_copy(update={"match": match})
+        """The policy, speaking of this address instead of the provider's own hosts."""
+
+    @property
+    def requests(self) -> tuple[Received, ...]:
+        """What has come, in the order of arrival; the last 10000 of them."""
+        return self._application.requests
+
+
+@contextmanager
+def fake_provider(
+    policy: str | PathLike[str] | Policy,
+    *,
+    script: str = "",
+    rates: str = "",
+    seed: int | None = None,
+    require_key: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> Generator[FakeProvider, None, None]:
+    """Serve a provider's documented answers over HTTP, in a thread of this process, while the block runs.
+
+    Arguments:
+        policy: a shipped name, a path to a file, or a loaded policy; its `examples` are what is answered.
+        script: one step for each request, in the order of arrival: `429 retry-after 1, drop, 200`; then `rates` apply.
+        rates: the shares of requests that get a step by chance: `429=10%, 500=5%`; all others get the documented
+            success for their operation.
+        seed: where chance begins; the same number gives the same answers again.
+        require_key: answer requests without any of the policy's `account` headers or parameters as documented for 401.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any that is free.
+
+    Raises:
+        ConfigurationError: the policy, the script or the rates cannot be honoured, the address is taken, or the
+            packages of the extra `fake` are missing.
+    """
+    server = _server(policy, script=script, rates=rates, seed=seed, require_key=require_key, host=host, port=port)
+    with server.in_thread():
+        yield FakeProvider(server)
+
+
+def serve(
+    policy: str | PathLike[str] | Policy,
+    *,
+    script: str = "",
+    rates: str = "",
+    seed: int | None = None,
+    require_key: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    log: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a provider's documented answers over HTTP until this process is interrupted (Ctrl+C, SIGTERM).
+
+    Arguments:
+        policy: a shipped name, a path to a file, or a loaded policy.
+        script: one step for each request, as for `fake_provider`.
+        rates: the shares of requests that get a step by chance, as for `fake_provider`.
+        seed: where chance begins.
+        require_key: answer requests without a key as documented for 401.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any that is free.
+        log: called with one line once it answers, and then with one line for each request, without keys.
+
+    Raises:
+        ConfigurationError: as for `fake_provider`.
+    """
+    server = _server(
+        policy, script=script, rates=rates, seed=seed, require_key=require_key, host=host, port=port, log=log
+    )
+    if log is not None:
+        log(f"{server.application.policy.provider} is faked at {server.url}")
+    server.run()
+
+
+def _server(
+    policy: str | PathLike[str] | Policy,
+    *,
+    script: str,
+    rates: str,
+    seed: int | None,
+    require_key: bool,
+    host: str,
+    port: int,
+    log: Callable[[str], None] | None = None,
+) -> Server:
+    # Whoever needs only the clock of this module needs no server.
+    try:
+        from ._fake_provider import Application
+        from ._fake_server import Server
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"h11", "starlette", "uvicorn"}:
+            raise
+        message = f"the fake provider needs {missing}; install it with: pip install 'httpx-resilience[fake]'"
+        raise ConfigurationError(message) from None
+    if isinstance(policy, str | PathLike):
+        from ._load import load_policy
+
+        policy = load_policy(policy)
+    application = Application(policy, script=script, rates=rates, seed=seed, require_key=require_key, log=log)
+    return Server(application, host, port)
+
+
+class VirtualClock:
+    """A clock whose waits take no time: for `resilience.httpx.Transport(inner, clock=VirtualClock())`.
+
+    Every wait moves the time on at once, for all that share the clock: two tasks that wait together wait one after
+    the other.
+
+    Arguments:
+        wall: where the wall clock begins, in seconds since 1970; by default at the start of 2026.
+        chances: what `random` gives, one after the other; then 0.0, at which full jitter takes nothing off a wait.
+    """
+
+    def __init__(self, *, wall: float = 1_767_225_600.0, chances: Iterable[float] = ()) -> None:
+        self.slept: list[float] = []
+        """The waits so far, in seconds."""
+        self._lock = threading.Lock()
+        self._now = 0.0
+        self._wall = wall
+        self._chances = iter(chances)
+        self._keys = 0
+
+    def now(self) -> float:
+        """Seconds since the clock was made."""
+        return self._now
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return self._wall + self._now
+
+    def random(self) -> float:
+        """The next of the chances."""
+        with self._lock:
+            return next(self._chances, 0.0)
+
+    def key(self) -> str:
+        """`key-1`, then `key-2`, and so on."""
+        with self._lock:
+            self._keys += 1
+            return f"key-{self._keys}"
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, as a slow server would."""
+        with self._lock:
+            self._now += seconds
+
+    def sleep(self, seconds: float, closing: Closing) -> None:
+        """Pass the time at once, unless `closing` is set."""
+        if closing.is_set():
+            return
+        with self._lock:
+            self.slept.append(seconds)
+            self._now += max(0.0, seconds)
+
+    async def sleep_async(self, seconds: float, closing: Closing) -> None:
+        """The same; other tasks get their turn, and a cancelled one ends here."""
+        from anyio.lowlevel import checkpoint
+
+        self.sleep(seconds, closing)
+        await checkpoint()

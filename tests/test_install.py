@@ -1,0 +1,260 @@
+"""The doors: one client in place, every client of a process, a transport by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import resilience
+import resilience.httpx
+import resilience.httpx2
+from resilience.errors import ConfigurationError, PolicyError
+from tests.rawserver import RawServer, answer, raw_server
+from tests.test_transparency import LIBRARIES, watching
+
+POLICY = """\
+version: 1
+provider: local
+match: {{hosts: ["{host}"]}}
+retry: {{max_attempts: 3, backoff: {{initial: 1ms, max: 1ms}}}}
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[RawServer]:
+    """A provider that is busy once."""
+    with raw_server(answer(503), answer(200)) as server:
+        yield server
+
+
+@pytest.fixture
+def config(tmp_path: Path, server: RawServer) -> Iterator[Path]:
+    """A configuration for that provider; whatever a test installs is undone after it."""
+    (tmp_path / "local.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
+    path = tmp_path / "resilience.yaml"
+    path.write_text("version: 1\npolicies: [./local.yaml]\n")
+    yield path
+    resilience.uninstall()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_install_reaches_clients_to_come_and_clients_that_exist(library: str, server: RawServer, config: Path) -> None:
+    """Also the module's own functions; and `uninstall` leaves all of them as they were."""
+    module = LIBRARIES[library]
+
+    with module.Client() as existing:
+        resilience.install(config)
+        first = existing.get(server.url)
+        with module.Client() as coming:
+            second = coming.get(server.url)
+        third = module.get(server.url)
+        resilience.uninstall()
+        last = existing.get(server.url)
+
+    assert 200 == first.status_code
+    assert 2 == len(first.extensions["resilience"].attempts)
+    assert all(response.extensions["resilience"].provider == "local" for response in (second, third))
+    assert "resilience" not in last.extensions
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_install_reaches_async_clients(library: str, server: RawServer, config: Path) -> None:
+    """The same for asynchronous clients."""
+    module = LIBRARIES[library]
+    resilience.install(config)
+
+    async def go() -> Any:
+        async with module.AsyncClient() as client:
+            return await client.get(server.url)
+
+    response = asyncio.run(go())
+
+    assert 2 == len(response.extensions["resilience"].attempts)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_twice_installed_is_once(library: str, config: Path) -> None:
+    """However often and by whichever doors, there is one retry loop; the library's own classes come back whole."""
+    module = LIBRARIES[library]
+    own = dict(module.Client.__dict__)
+
+    with raw_server(answer(503)) as server:
+        host = server.url.removeprefix("http://")
+        (config.parent / "local.yaml").write_text(POLICY.format(host=host))
+        resilience.install(config)
+        resilience.install(config)
+        client = resilience.wrap(resilience.wrap(module.Client(), config=config), config=config)
+        client.get(server.url)
+        client.close()
+
+    resilience.uninstall()
+    resilience.uninstall()
+    assert 3 == len(server.requests)
+    assert own == dict(module.Client.__dict__)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_host_without_a_policy_is_untouched(library: str, server: RawServer, tmp_path: Path) -> None:
+    """The provider's answer comes as it is, with nothing of ours on it."""
+    module = LIBRARIES[library]
+    resilience.install({"version": 1})
+    try:
+        with module.Client() as client:
+            response = client.get(server.url)
+    finally:
+        resilience.uninstall()
+
+    assert (503, 1) == (response.status_code, len(server.requests))
+    assert "resilience" not in response.extensions
+    assert "x-should-retry" not in response.headers
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("door", ["wrap", "install"])
+def test_proxies_and_mounts_are_kept(
+    library: str, door: str, config: Path, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP_PROXY still leads to the proxy, and its answers obey the policy too; NO_PROXY still leads past it."""
+    module = LIBRARIES[library]
+    (config.parent / "local.yaml").write_text(POLICY.format(host="far.test"))
+
+    with raw_server(answer(503), answer(200, b'"by proxy"')) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        client = module.Client()
+        if door == "wrap":
+            resilience.wrap(client, config=config)
+        else:
+            resilience.install(config)
+        with client:
+            far = client.get("http://far.test/x")
+            near = client.get(server.url)
+
+    assert ("by proxy", 2) == (far.json(), len(proxy.requests))
+    assert 503 == near.status_code
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_transport_by_hand_serves_both_kinds_of_client(library: str, server: RawServer, config: Path) -> None:
+    """`Transport()` makes the library's own transport, sync or async, when it is first needed."""
+    module = LIBRARIES[library]
+    adapter = {"httpx": resilience.httpx, "httpx2": resilience.httpx2}[library]
+
+    with module.Client(transport=adapter.Transport(config=config)) as client:
+        first = client.get(server.url)
+
+    async def go() -> Any:
+        async with module.AsyncClient(transport=adapter.Transport(config=config)) as client:
+            return await client.get(server.url)
+
+    second = asyncio.run(go())
+    assert [2, 1] == [len(response.extensions["resilience"].attempts) for response in (first, second)]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_call_can_be_left_alone(library: str, server: RawServer, config: Path) -> None:
+    """`off` sends this call as if the library were not there."""
+    module = LIBRARIES[library]
+
+    with resilience.wrap(module.Client(), config=config) as client:
+        response = client.get(server.url, extensions={"resilience": {"off": True}})
+
+    assert 503 == response.status_code
+    assert "resilience" not in response.extensions
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_closed_client_is_closed(library: str) -> None:
+    """Closing a wrapped client closes the transport inside, once entered, and its use is an error as before."""
+    module = LIBRARIES[library]
+    events: list[str] = []
+
+    class Recorder(module.BaseTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
+            return module.Response(200)
+
+        def __enter__(self) -> Any:
+            events.append("enter")
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            events.append("exit")
+
+        def close(self) -> None:
+            events.append("close")
+
+    with resilience.wrap(module.Client(transport=Recorder()), policies=[watching()]):
+        pass
+    resilience.wrap(module.Client(transport=Recorder()), policies=[watching()]).close()
+
+    assert ["enter", "exit", "close"] == events
+
+
+def test_wrap_says_what_it_takes() -> None:
+    """Anything but a client is a TypeError that names it."""
+    with pytest.raises(TypeError, match=r"builtins\.dict is no client of httpx or httpx2"):
+        resilience.wrap({})
+
+
+def test_a_mistake_in_the_configuration_changes_nothing(tmp_path: Path) -> None:
+    """`install` refuses it with its place, and no client is touched."""
+    (tmp_path / "resilience.yaml").write_text("version: 1\npolices: []\n")
+
+    with pytest.raises(PolicyError, match=r"resilience\.yaml:2:1: unknown key 'polices'.*did you mean 'policies'"):
+        resilience.install(tmp_path / "resilience.yaml")
+
+    for module in LIBRARIES.values():
+        assert not hasattr(module.Client._send_single_request, "_resilience_original")
+
+
+def test_two_policies_for_one_host_are_refused() -> None:
+    """Neither could be trusted to apply."""
+    one, two = watching(provider="one"), watching(provider="two")
+
+    with pytest.raises(ConfigurationError, match="'one' and 'two' both speak of 127.0.0.1"):
+        resilience.wrap(LIBRARIES["httpx"].Client(), policies=[one, two])
+
+
+def run_program(program: str, *arguments: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_install_before_the_library_is_imported(library: str, server: RawServer, config: Path) -> None:
+    """`install` imports neither library, and prepares each when the program imports it."""
+    program = f"""
+        import sys, resilience
+        resilience.install(sys.argv[1])
+        assert "httpx" not in sys.modules and "httpx2" not in sys.modules
+        import {library}
+        print(len({library}.get(sys.argv[2]).extensions["resilience"].attempts))
+    """
+
+    assert "2" == run_program(program, str(config), server.url)
+
+
+@pytest.mark.parametrize("order", ["install, alias", "alias, install"])
+def test_a_process_that_calls_httpx2_by_the_name_of_httpx(order: str, server: RawServer, config: Path) -> None:
+    """`httpx2.alias_httpx()` before or after us: one class, one loop."""
+    steps = {"install": "resilience.install(sys.argv[1])", "alias": "import httpx2; httpx2.alias_httpx()"}
+    program = "import sys, resilience\n" + "\n".join(steps[step] for step in order.split(", "))
+    program += (
+        "\nimport httpx\nassert httpx is httpx2\n"
+        "print(len(httpx.get(sys.argv[2]).extensions['resilience'].attempts))\n"
+        "resilience.uninstall()\nassert 'resilience' not in httpx.get(sys.argv[2]).extensions"
+    )
+
+    assert "2" == run_program(program, str(config), server.url)

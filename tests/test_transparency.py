@@ -1,0 +1,307 @@
+"""What the application sees of an answer is what the server sent, whatever was looked at on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import brotli
+import httpx
+import httpx2
+import pytest
+import trio
+import zstandard
+
+import resilience
+from resilience import Policy
+from tests.rawserver import answer, chunked, raw_server
+
+LIBRARIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
+DOCUMENT = json.dumps({"success": False, "data": {"status_code": 404, "content": "<p>ünï</p>" * 500}}).encode()
+CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "identity": lambda data: data,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.compress,
+}
+
+
+def watching(host: str = "127.0.0.1", **parts: Any) -> Policy:
+    """A policy that looks into every JSON answer of the host."""
+    base: dict[str, Any] = {
+        "version": 1,
+        "provider": "watching",
+        "match": {"hosts": [host]},
+        "answers": [
+            {
+                "rule": "target",
+                "when": {"body": {"data.status_code": {"gte": 400}}},
+                "category": "target_error",
+                "target_status": "data.status_code",
+            }
+        ],
+        "retry": {"max_attempts": 3, "backoff": {"initial": "1ms", "max": "1ms"}},
+    }
+    return Policy.model_validate({**base, **parts})
+
+
+def look(response: Any) -> dict[str, Any]:
+    """Everything about a read response that an application could look at."""
+    return {
+        "status": response.status_code,
+        "headers": [(name, value) for name, value in response.headers.raw if name.lower() != b"x-should-retry"],
+        "content": response.content,
+        "downloaded": response.num_bytes_downloaded,
+        "encoding": response.encoding,
+        "closed": response.is_closed,
+        "consumed": response.is_stream_consumed,
+        "elapsed": response.elapsed.total_seconds() > 0,
+        "history": len(response.history),
+        "http": response.http_version,
+    }
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("sent", ["whole", "chunked"])
+def test_a_read_answer_looks_as_without_us(library: str, coding: str, sent: str) -> None:
+    """Content, raw headers, counts, encoding and `elapsed` are the same for every coding, whole and in chunks."""
+    body = CODINGS[coding](DOCUMENT)
+    pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
+    header = f"Content-Encoding: {coding}"
+    reply = answer(200, body, header) if sent == "whole" else chunked(200, pieces, header)
+    module = LIBRARIES[library]
+
+    with raw_server(reply) as server:
+        with module.Client() as client:
+            bare = client.get(server.url)
+        with resilience.wrap(module.Client(), policies=[watching()]) as client:
+            watched = client.get(server.url)
+
+    assert look(bare) == look(watched)
+    assert 404 == watched.extensions["resilience"].verdict.target_status
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("way", ["iter_raw", "iter_bytes", "iter_text", "iter_lines"])
+def test_a_streamed_answer_gives_the_same_pieces(library: str, way: str) -> None:
+    """Reading ahead changes neither the pieces nor their order, also when they are asked for in odd sizes."""
+    body = gzip.compress(DOCUMENT)
+    reply = chunked(200, [body[start : start + 100] for start in range(0, len(body), 100)], "Content-Encoding: gzip")
+    module = LIBRARIES[library]
+
+    def pieces(client: Any) -> list[Any]:
+        with client.stream("GET", server.url) as response:
+            arguments = () if way == "iter_lines" else (77,)
+            return [*getattr(response, way)(*arguments), response.num_bytes_downloaded, response.is_stream_consumed]
+
+    with raw_server(reply) as server:
+        with module.Client() as client:
+            bare = pieces(client)
+        with resilience.wrap(module.Client(), policies=[watching()]) as client:
+            watched = pieces(client)
+
+    assert bare == watched
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("run", [asyncio.run, trio.run])
+def test_an_async_streamed_answer_gives_the_same_bytes(library: str, run: Any) -> None:
+    """The same for an asynchronous client, on asyncio and trio."""
+    module = LIBRARIES[library]
+    seen: list[bytes] = []
+
+    async def go() -> None:
+        async with (
+            resilience.wrap(module.AsyncClient(), policies=[watching()]) as client,
+            client.stream("GET", server.url) as response,
+        ):
+            seen.extend([part async for part in response.aiter_raw()])
+
+    with raw_server(chunked(200, [DOCUMENT[:1000], DOCUMENT[1000:]])) as server:
+        run(go)() if run is None else run(go) if run is trio.run else run(go())
+
+    assert DOCUMENT == b"".join(seen)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_event_stream_is_never_held_back(library: str) -> None:
+    """The first event is there while the server still waits with the second."""
+    module = LIBRARIES[library]
+    taken = time.monotonic()
+
+    def stream(client: Any) -> None:
+        client.sendall(chunked(200, [b"data: 1\n\n"], content_type="text/event-stream")[: -len(b"0\r\n\r\n")])
+        while not done:
+            time.sleep(0.01)  # this is the server's thread, and it must outwait the client
+
+    done: list[float] = []
+    with raw_server(stream) as server, resilience.wrap(module.Client(), policies=[watching()]) as client:
+        with client.stream("GET", server.url) as response:
+            first = next(response.iter_raw())
+            done.append(time.monotonic() - taken)
+
+    assert b"data: 1\n\n" == first
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_endless_json_body_is_read_ahead_only_to_the_bound(library: str) -> None:
+    """The bound is reached, the call goes on, and the application reads the rest as it comes."""
+    module = LIBRARIES[library]
+    done: list[bool] = []
+
+    def endless(client: Any) -> None:
+        client.sendall(answer(200, b"", "Transfer-Encoding: chunked", length=False))
+        client.sendall(b"8000\r\n" + b'{"a":"' + b"x" * (0x8000 - 6) + b"\r\n")
+        while not done:
+            time.sleep(0.01)  # this is the server's thread, and it must outwait the client
+
+    bounded = watching(inspect={"max_bytes": "16KiB"})
+    with raw_server(endless) as server, resilience.wrap(module.Client(), policies=[bounded]) as client:
+        with client.stream("GET", server.url) as response:
+            first = next(response.iter_raw())
+            done.append(True)
+
+    assert first.startswith(b'{"a":"xxx')
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(200, b'{"data": {"status_code": 404'),
+        answer(200, b"\xff\xfe{}", "Content-Encoding: identity"),
+        answer(200, b"not json at all"),
+        answer(200, b""),
+        answer(204, b"", length=False),
+        answer(200, b"[" * 5000),
+        answer(404, b"<html>no</html>", content_type="text/html"),
+        answer(500, b'"just a string"'),
+        answer(503, b'{"error":' * 3000),
+    ],
+)
+def test_a_malformed_answer_is_handed_on_as_it_is(library: str, reply: bytes) -> None:
+    """Whatever the body is, there is a verdict, no exception, and the same bytes."""
+    module = LIBRARIES[library]
+
+    with raw_server(reply) as server:
+        with module.Client() as client:
+            bare = client.get(server.url)
+        with resilience.wrap(module.Client(), policies=[watching()]) as client:
+            watched = client.get(server.url)
+
+    assert look(bare) == look(watched)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_undecodable_answer_fails_for_the_application_as_without_us(library: str) -> None:
+    """A body that is no gzip raises the library's DecodingError when it is read, not before."""
+    module = LIBRARIES[library]
+    reply = answer(200, b"this is no gzip", "Content-Encoding: gzip")
+
+    with raw_server(reply) as server, resilience.wrap(module.Client(), policies=[watching()]) as client:
+        with client.stream("GET", server.url) as response, pytest.raises(module.DecodingError):
+            response.read()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_success_that_breaks_off_is_tried_again(library: str) -> None:
+    """The application would have met the error while reading; a GET may be repeated, so it does not."""
+    module = LIBRARIES[library]
+    broken = answer(200, DOCUMENT)[:-50]
+
+    def cut(client: Any) -> None:
+        client.sendall(broken)
+
+    with raw_server(cut, answer(200, b'{"ok": 1}')) as server:
+        with resilience.wrap(module.Client(), policies=[watching()]) as client:
+            response = client.get(server.url)
+
+    assert {"ok": 1} == response.json()
+    assert 2 == len(server.requests)
+    assert "protocol_error" == response.extensions["resilience"].attempts[0].verdict.error
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_success_that_breaks_off_for_good_raises_the_librarys_error(library: str) -> None:
+    """After the last attempt the application reads what came and then meets the error, as without us."""
+    module = LIBRARIES[library]
+
+    def cut(client: Any) -> None:
+        client.sendall(answer(200, DOCUMENT)[:-50])
+
+    got = b""
+    with raw_server(cut) as server, resilience.wrap(module.Client(), policies=[watching()]) as client:
+        with client.stream("GET", server.url) as response, pytest.raises(module.RemoteProtocolError):
+            for part in response.iter_raw():
+                got += part
+
+    assert DOCUMENT[:-50] == got
+    assert 3 == len(server.requests)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_head_request_waits_for_no_body(library: str) -> None:
+    """An answer to HEAD has a length and no body (RFC 9110 section 9.3.2)."""
+    module = LIBRARIES[library]
+    reply = answer(404, b"", "Content-Length: 5000", length=False)
+
+    with raw_server(reply) as server, resilience.wrap(module.Client(), policies=[watching()]) as client:
+        response = client.head(server.url)
+
+    assert (404, b"") == (response.status_code, response.content)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_connection_of_a_discarded_answer_is_used_again(library: str) -> None:
+    """Two throttled attempts and a good one: three requests, one connection."""
+    module = LIBRARIES[library]
+    throttled = answer(429, b'{"error": "slow down"}', "Retry-After: 0")
+
+    with raw_server(throttled, throttled, answer(200)) as server:
+        with resilience.wrap(module.Client(), policies=[watching()]) as client:
+            response = client.post(server.url, json={"a": 1})
+
+    assert 200 == response.status_code
+    assert (3, 1) == (len(server.requests), server.connections)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("run", ["asyncio", "trio"])
+def test_the_connection_of_a_discarded_answer_is_used_again_by_async_clients(library: str, run: str) -> None:
+    """The same on asyncio and trio."""
+    module = LIBRARIES[library]
+    throttled = answer(429, b"x" * 3000, "Retry-After: 0", content_type="application/octet-stream")
+    statuses: list[int] = []
+
+    async def go() -> None:
+        async with resilience.wrap(module.AsyncClient(), policies=[watching()]) as client:
+            statuses.append((await client.post(server.url)).status_code)
+
+    with raw_server(throttled, throttled, answer(200)) as server:
+        asyncio.run(go()) if run == "asyncio" else trio.run(go)
+
+    assert [200] == statuses
+    assert (3, 1) == (len(server.requests), server.connections)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_large_discarded_answer_is_not_read_to_its_end(library: str) -> None:
+    """Ten megabytes that nobody wants cost more than a new connection."""
+    module = LIBRARIES[library]
+
+    def large(client: Any) -> None:
+        client.sendall(answer(503, b"", "Content-Length: 10000000", "Retry-After: 0", length=False))
+        client.sendall(b"x" * 100_000)
+
+    with raw_server(large, answer(200)) as server:
+        with resilience.wrap(module.Client(), policies=[watching()]) as client:
+            response = client.get(server.url)
+
+    assert (200, 2) == (response.status_code, server.connections)
