@@ -16,7 +16,7 @@ from ._deadline import attempt_seconds, deadline_passed
 from ._decode import decode, media_type
 from ._envelope import compile_envelopes
 from ._headers import FoldedHeaders
-from ._library import ErrorKind
+from ._library import ErrorKind, kind_of_any
 from ._matchers import MISSING
 from ._outcome import Outcome, Verdict
 from ._paths import Path, compile_path
@@ -221,7 +221,7 @@ class Classifier:
         """The verdict on an answer given in parts; see `Policy.classify`."""
         if (status is None) == (error is None):
             raise ValueError("classify takes either a status or an error")
-        kind = ErrorKind.OTHER if isinstance(error, Exception) else error and ErrorKind(error)
+        kind = kind_of_any(error) if isinstance(error, Exception) else error and ErrorKind(error)
         raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         lower = FoldedHeaders(headers)
         if raw and "content-type" not in lower and not isinstance(body, bytes | str):

@@ -83,14 +83,14 @@ class Documented:
             chosen = [entry for entry in self._entries if entry.succeeds]
         operation = self._policy.operation_finder.find(method, path)
 
-        def distance(entry: _Entry) -> tuple[bool, bool, bool]:
+        def distance(entry: _Entry) -> tuple[bool, ...]:
             fits = entry.operation == operation
             if fits and operation is None:
                 fits = (entry.method, entry.path) == (method, path)
             # A 200 can say that the site behind the provider failed, and a 202 that there is no result yet; neither
             # is meant by a plain 200 or by a success.
             fails = step.status is not None and step.status < 400 and not entry.succeeds
-            return not fits, fails, entry.reply.status == 202
+            return not fits, fails, entry.reply.status == 202, not entry.reply.body
 
         # Of equals `min` takes the first: the order of the file counts.
         if chosen:

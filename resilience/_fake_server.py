@@ -66,17 +66,25 @@ class _Server(uvicorn.Server):
         self.stop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn lets answers that have begun end. A fake provider's may hang for as long as the script says, and
-        # nobody waits for them any more.
-        for listener in (*self.servers, *(sockets or ())):
+        loop = asyncio.get_running_loop()
+        listeners = tuple(sockets or ())
+        for listener in listeners:
+            with suppress(NotImplementedError):  # of the loop that Windows has
+                loop.remove_reader(listener)
+        # What has been accepted becomes a connection some turns of the loop later; asyncio would leave its socket
+        # open if the listener were closed by then.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
             listener.close()
-        turns = 0
-        # A connection that has been accepted is known to the server some turns of the loop later.
-        while turns < _TURNS or self.server_state.connections or self.server_state.tasks:
+        # uvicorn lets answers end that have begun. Those of a fake provider may hang for as long as the script says,
+        # and nobody waits for them any more.
+        while self.server_state.connections or self.server_state.tasks:
             for connection in tuple(self.server_state.connections):
                 connection.transport.abort()
-            await asyncio.sleep(0 if turns < _TURNS else 0.001)
-            turns += 1
+            await asyncio.sleep(0)
 
 
 class Server:
@@ -92,13 +100,7 @@ class Server:
     """
 
     def __init__(self, application: Application, host: str, port: int) -> None:
-        try:
-            if not 0 <= port <= 65535:
-                raise OSError("a port is a number from 0 to 65535")
-            self._socket = socket.create_server((host, port), family=_family(host))
-        except OSError as error:
-            message = f"cannot listen on {host}:{port}: {error}; choose another port, or 0 for any that is free"
-            raise ConfigurationError(message) from None
+        self._socket = _listen(host, port)
         self.application = application
         port = self._socket.getsockname()[1]
         self.netloc = f"{host.lower()}:{port}"
@@ -148,5 +150,15 @@ class Server:
             self._server.ready.set()
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reason = "a port is a number from 0 to 65535"
+    # With another number `create_server` leaves a socket open.
+    if 0 <= port <= 65535:
+        try:
+            return socket.create_server((host, port), family=family)
+        except OSError as error:
+            reason = str(error)
+    raise ConfigurationError(
+        f"cannot listen on {host}:{port}: {reason}; choose another port, or 0 for any that is free"
+    )

@@ -28,7 +28,7 @@ def idempotency_layer(inner: Call, runtime: Runtime) -> Call:
                 headers[documented.header] = _written(exchange.options.idempotency_key, quoted=documented.quoted)
             elif documented.header not in headers and exchange.request.method not in IDEMPOTENT:
                 headers[documented.header] = _written(runtime.clock.key(), quoted=documented.quoted)
-            if documented.header in headers and exchange.repeatable is None:
+            if documented.header in headers and exchange.repeatable is not False:
                 exchange.repeatable = True
         return await inner(exchange)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ._body import Body
     from ._replay import Replay
 
-__all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kinds", "timeouts"]
+__all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds", "timeouts"]
 
 
 # The two libraries' classes are the same in shape and unrelated in type; `Any` stands for their own URL, Headers and
@@ -136,6 +137,15 @@ def kinds(module: Any) -> Callable[[Exception], ErrorKind]:
         return (_tls_kind(error) or kind) if kind is ErrorKind.CONNECT else kind
 
     return kind_of
+
+
+def kind_of_any(error: Exception) -> ErrorKind:
+    """The same for an exception of whichever library this process has imported."""
+    for name in ("httpx", "httpx2"):
+        module = sys.modules.get(name)
+        if module is not None and isinstance(error, (module.HTTPError, errors.CallError)):
+            return kinds(module)(error)
+    return ErrorKind.OTHER
 
 
 def _tls_kind(error: BaseException) -> ErrorKind | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, StrictBool, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ._matchers import Texts
 from ._model import Model
-from ._retry import Retry
+from ._retry import Repeatable, Retry
 from ._units import Duration
 
 __all__ = ["Operation", "Operations", "check_times"]
@@ -46,8 +46,10 @@ class Operation(Model):
     """The methods; any if left out."""
     path: Annotated[tuple[PathTemplate, ...], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
     """Path templates: `/v1/jobs/{id}`, or `/v1/files/{path...}` for everything below."""
-    repeatable: StrictBool | None = None
-    """Whether sending the same request twice is harmless. Left out, the method decides (RFC 9110 section 9.2.2)."""
+    repeatable: Repeatable | None = None
+    """Whether sending the same request twice is harmless; `answered`: only after an answer that is worth another
+    attempt, not when no answer came and nobody knows what was done. Left out, the method decides (RFC 9110 section
+    9.2.2). After a throttle, and where the request never left, any request is sent again."""
     deadline: Duration | None = None
     """How long a call may take in all, its waits included."""
     attempt_timeout: Duration | None = None

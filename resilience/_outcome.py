@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._options import CallOptions
     from ._policy import Policy
     from ._replay import Replay
+    from ._retry import Repeatable
     from ._trail import Trail
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
@@ -60,7 +61,7 @@ class Exchange:
     options: CallOptions
     trail: Trail
     replay: Replay | None = None
-    repeatable: bool | None = None
+    repeatable: Repeatable | None = None
     """What the operation declares, or an idempotency key ensures; `None` leaves it to the method."""
     started: float = 0.0
     deadline: float | None = None

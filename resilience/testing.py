@@ -115,7 +115,7 @@ def serve(
     require_key: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
-    log: Callable[[str], None] | None = None,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Serve a provider's documented answers over HTTP until this process is interrupted (Ctrl+C, SIGTERM).
 
@@ -135,8 +135,7 @@ def serve(
     server = _server(
         policy, script=script, rates=rates, seed=seed, require_key=require_key, host=host, port=port, log=log
     )
-    if log is not None:
-        log(f"{server.application.policy.provider} is faked at {server.url}")
+    log(f"{server.application.policy.provider} is faked at {server.url}")
     server.run()
 
 

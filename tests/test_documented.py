@@ -114,6 +114,18 @@ def test_a_200_means_a_success_where_one_is_documented() -> None:
     assert b"nothing" == documents.reply(Step(status=404), "POST", "/v1/search").body
 
 
+def test_an_answer_that_is_shown_in_full_comes_before_a_bare_status() -> None:
+    """An example with a body says more than one without."""
+    documents = _documented(
+        _example("POST /v1/search", 500, "server_error"),
+        _example("POST /v1/search", 500, "server_error", "broken"),
+        _example("GET /v1/jobs/1", 500, "server_error"),
+    )
+
+    assert b"broken" == documents.reply(Step(status=500), "POST", "/v1/search").body
+    assert b"" == documents.reply(Step(status=500), "GET", "/v1/jobs/2").body
+
+
 def test_a_provider_without_examples_still_answers() -> None:
     """Nothing documented is an empty object for a success, and nothing but the status for a status."""
     documents = _documented()

@@ -97,6 +97,19 @@ def test_a_post_may_be_repeated_where_the_operation_says_so(world: World) -> Non
     assert (200, 2) == (story.status, story.requests)
 
 
+def test_a_request_may_be_repeatable_only_where_an_answer_came(world: World) -> None:
+    """`repeatable: answered`: a 500 is sent again, silence is not, and a throttle is whatever the operation says."""
+    answered = policy(retry=BACKOFF, operations={"things": {"path": "/things", "repeatable": "answered"}})
+    never = policy(retry=BACKOFF, operations={"things": {"path": "/things", "repeatable": False}})
+
+    failed = world.call(answered, [Step(500), Step(200)], method="POST")
+    silent = world.call(answered, [Step(error="read_timeout"), Step(200)], method="POST")
+    throttled = world.call(never, [Step(429), Step(200)])
+    broken = world.call(never, [Step(500), Step(200)])
+
+    assert (2, 1, 2, 1) == (failed.requests, silent.requests, throttled.requests, broken.requests)
+
+
 def test_a_call_can_forbid_and_allow_its_own_repetition(world: World) -> None:
     """The caller knows best what its request does."""
     allowed = world.call(policy(retry=BACKOFF), [Step(500), Step(200)], method="POST", options={"repeatable": True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from resilience._policy import Policy
 from resilience._runtime import Clock, Closing
 from resilience.errors import ConfigurationError
-from resilience.testing import VirtualClock, fake_provider
+from resilience.testing import VirtualClock, fake_provider, serve
 
 POLICY = """\
 version: 1
@@ -28,7 +29,7 @@ answers:
 examples:
   - {answer: {status: 429, body: {error: slow_down}}, verdict: {category: rate_limited}}
 """
-SERVE = "from resilience.testing import serve; import sys; serve(sys.argv[1], script='429, drop', log=print)"
+SERVE = "from resilience.testing import serve; import sys; serve(sys.argv[1], script='429 trickle 1h', log=print)"
 
 
 def test_waits_take_no_time() -> None:
@@ -133,6 +134,17 @@ def test_a_clock_can_be_shared_by_threads() -> None:
     assert (16000.0, 8000, 8000, 0.0) == (clock.now(), len(clock.slept), len(set(keys)), clock.random())
 
 
+def test_the_samples_of_the_documentation_run() -> None:
+    """Each Python sample of the page on the fake provider is a program that does what the page says."""
+    page = Path(__file__).parents[1] / "docs" / "how-to" / "fake-provider.md"
+
+    samples = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+    assert samples
+    for sample in samples:
+        exec(compile(sample, str(page), "exec"), {"__name__": "__main__"})
+
+
 def test_a_policy_file_can_be_named(tmp_path: Path) -> None:
     """A path stands for the policy in it."""
     file = tmp_path / "acme.yaml"
@@ -144,27 +156,50 @@ def test_a_policy_file_can_be_named(tmp_path: Path) -> None:
     assert (429, {"error": "slow_down"}) == (answer.status_code, answer.json())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a program could handle")
+def test_serving_ends_with_an_interrupt(tmp_path: Path) -> None:
+    """It says where it answers, then one line for each request without keys, and returns when it is interrupted."""
+    file = tmp_path / "acme.yaml"
+    file.write_text(POLICY, "utf-8")
+    lines: list[str] = []
+    statuses: list[int] = []
+
+    def call(url: str) -> None:
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            statuses.append(client.get("/v1/a?key=s3cret").status_code)
+            with pytest.raises(httpx.RemoteProtocolError):
+                client.post("/v1/b")
+            statuses.append(client.put("/").status_code)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def log(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1:
+            threads.append(threading.Thread(target=call, args=(line.removeprefix("acme is faked at "),)))
+            threads[0].start()
+
+    threads: list[threading.Thread] = []
+    serve(file, script="429 retry-after 1, drop", log=log)
+    threads[0].join()
+
+    assert [429, 200] == statuses
+    assert ["GET /v1/a?key=*** -> 429 (429 retry-after 1)", "POST /v1/b -> (drop)", "PUT / -> 200"] == lines[1:]
+
+
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
-def test_a_program_can_serve_until_it_is_interrupted(tmp_path: Path, sent: signal.Signals, expected: int) -> None:
-    """It says where it answers, then one line for each request without keys, and ends as such programs do."""
+def test_a_program_that_serves_ends_as_programs_do(tmp_path: Path, sent: signal.Signals, expected: int) -> None:
+    """A signal ends the process quietly, even while an answer hangs."""
     file = tmp_path / "acme.yaml"
     file.write_text(POLICY, "utf-8")
     command = [sys.executable, "-u", "-W", "error", "-c", SERVE, str(file)]
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         assert program.stdout
-        name, url = program.stdout.readline().strip().split(" is faked at ")
-        first = httpx.get(f"{url}/v1/a?key=s3cret", trust_env=False)
-        with pytest.raises(httpx.RemoteProtocolError):
-            httpx.post(f"{url}/v1/b", trust_env=False)
-        last = httpx.put(url, trust_env=False)
-        program.send_signal(sent)
-        lines, errors = program.communicate(timeout=30)
+        _, url = program.stdout.readline().strip().split(" is faked at ")
+        with httpx.stream("GET", url, trust_env=False) as answer:
+            program.send_signal(sent)
+            _, errors = program.communicate(timeout=30)
 
-    assert ("acme", 429, 200) == (name, first.status_code, last.status_code)
-    assert ["GET /v1/a?key=*** -> 429 (429)", "POST /v1/b -> (drop)", "PUT / -> 200"] == lines.splitlines()
-    assert ("", expected) == (errors, program.returncode)
+    assert (429, "", expected) == (answer.status_code, errors, program.returncode)
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "h11"])
@@ -182,6 +217,19 @@ def test_a_missing_package_is_named_with_its_remedy(package: str) -> None:
 
     expected = f"the fake provider needs {package}; install it with: pip install 'httpx-resilience[fake]'\n"
     assert (expected, "") == (done.stdout, done.stderr)
+
+
+def test_the_server_is_looked_for_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package may be installed while the program runs."""
+    monkeypatch.delitem(sys.modules, "resilience._fake_server", raising=False)
+    policy = Policy.model_validate({"version": 1, "provider": "own", "match": {"hosts": ["own.test"]}})
+
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "uvicorn", None)
+        with pytest.raises(ConfigurationError, match="the fake provider needs uvicorn"):
+            fake_provider(policy).__enter__()
+    with fake_provider(policy) as provider:
+        assert 200 == httpx.get(provider.url, trust_env=False).status_code
 
 
 def test_another_missing_module_is_no_matter_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from datetime import date
 from enum import Enum
-from typing import Annotated, Any, Literal, Union
+from types import NoneType
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,7 @@ def shape_of(value: Any) -> str | None:
 
 Backoff = Annotated[Fixed | Growing, Field(discriminator="kind")]
 Shaped = Annotated[Annotated[Sized, Tag("sized")] | Annotated[int, Tag("word")], Discriminator(shape_of)]
-Alias = TypeAliasType("Alias", Union[Named, Sized])
+Alias = TypeAliasType("Alias", Named | Sized)
 
 
 class Root(Model):
@@ -138,7 +139,7 @@ def test_data_that_fits_becomes_the_model() -> None:
     [
         ("count: x", "f:1:8: 'count' must be a whole number, not 'x'"),
         ("count: 1.5", "f:1:8: 'count' must be a whole number, not 1.5"),
-        ("count:", "f:1:1: 'count' must be a whole number, not nothing"),
+        ("count:", "f:1:7: 'count' must be a whole number, not nothing"),
         ("count: {a: 1}", "f:1:8: 'count' must be a whole number, not a mapping"),
         ("count: 0", "f:1:8: 'count' must be at least 1, not 0"),
         ("count: 6", "f:1:8: 'count' must be at most 5, not 6"),
@@ -174,7 +175,7 @@ def test_data_that_fits_becomes_the_model() -> None:
 )
 def test_says_what_a_value_must_be(text: str, expected: str) -> None:
     """In words that an author of YAML knows, at the value's own place."""
-    assert [expected] == [line.replace("f:1:7: 'count'", "f:1:1: 'count'") for line in problems(text)]
+    assert [expected] == problems(text)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_says_what_a_value_must_be(text: str, expected: str) -> None:
         (
             "backoff: {kind: fixt, seconds: 1}",
             "f:1:17: 'kind' must be one of 'fixed', 'growing', 'rising', not 'fixt' (did you mean 'fixed'?)",
-        ),  # fmt: skip
+        ),
         (f"level: {'x' * 500}", f"f:1:8: 'level' must be 'full' or 'none' or 3, not '{'x' * 56}..."),
     ],
 )
@@ -282,7 +283,7 @@ def test_a_validator_of_ours_names_place_and_remedy(at: str, place: str) -> None
         (list[list[int]], [[1], ["x"]], "f:1:4: item 1 of item 2 of 'a' must be a whole number, not 'x'"),
         (frozenset[int], 5, "f:1:4: 'a' must be a list, not 5"),
         (dict[str, int] | dict[str, list[int]], {"b": {}}, "f:1:4: 'b' must be a whole number, not a mapping"),
-        (None, 5, "f:1:4: 'a' must be nothing, not 5"),
+        (NoneType, 5, "f:1:4: 'a' must be nothing, not 5"),
     ],
 )
 def test_follows_annotations_of_every_kind(annotation: Any, value: object, expected: str) -> None:
@@ -305,11 +306,11 @@ def test_a_hostile_file_gets_a_hundred_problems_quickly() -> None:
 
     unknown = problems("".join(f"key_{n}: 1\n" for n in range(9000)))
     members = problems("eithers:\n" + "- 5\n" * 15_000)
-    long = problems(f"{'x' * 900_000}: 1")
+    long = problems(f"? {'x' * 900_000}\n: 1")
 
     assert [101, 101, 1] == [len(unknown), len(members), len(long)]
-    assert "there may be more problems than are shown (correct these first)" in unknown[-1]
-    assert f"f:1:1: unknown key '{'x' * 56}... (known keys: count" in long[0]
+    assert "f:100:1: there may be more problems than are shown (correct these first)" in unknown
+    assert f"f:1:3: unknown key '{'x' * 56}... (known keys: count" in long[0]
     assert time.perf_counter() - started < 10
 
 

@@ -1,0 +1,84 @@
+"""How the commands speak: plain lines, JSON for machines, tables; colours only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from enum import Enum
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["complain", "console", "fail", "say", "say_json", "table", "visible"]
+
+# Where nothing is cut to a terminal's width, a line may be so long.
+_WIDEST = 200
+
+
+def say(text: str = "") -> None:
+    """A line on standard output."""
+    typer.echo(text)
+
+
+def complain(message: str) -> None:
+    """What went wrong, on standard error."""
+    typer.echo(f"resilience: {message}", err=True)
+
+
+def fail(message: str, *, code: int = 2) -> NoReturn:
+    """Say what went wrong, and end the command."""
+    complain(message)
+    raise typer.Exit(code)
+
+
+def say_json(value: object, *, lines: bool = False) -> None:
+    """A value as JSON on standard output; with `lines` in one line, at once."""
+    typer.echo(json.dumps(value, indent=None if lines else 2, ensure_ascii=not _is_unicode(), default=_plain))
+    if lines:
+        sys.stdout.flush()
+
+
+def _is_unicode() -> bool:
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, date):
+        return value.isoformat()
+    return sorted(value) if isinstance(value, frozenset | set) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def visible(text: str) -> str:
+    """The text in one line, without the signs by which a stranger's answer could command a terminal."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in " ".join(text.split()))
+
+
+def console() -> Console:
+    """Standard output for tables; rich leaves colours out where it is no terminal, or where NO_COLOR is set."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _WIDEST
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
+    """An empty table.
+
+    Arguments:
+        headers: of the columns; none for a list of names and values.
+        numbers: the headers of columns that stand to the right.
+    """
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD if headers else None, show_header=bool(headers), pad_edge=False)
+    for header in headers:
+        made.add_column(header, justify="right" if header in numbers else "left")
+    return made

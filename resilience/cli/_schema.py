@@ -1,0 +1,27 @@
+"""`resilience schema`: the JSON Schema of policy files, or of resilience.yaml, for editors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .._schema import config_schema, policy_schema
+from ._output import say_json
+
+__all__ = ["schema"]
+
+
+def schema(
+    config: Annotated[bool, typer.Option("--config", help="The schema of resilience.yaml instead.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Nothing changes: a schema is JSON.")] = False,  # noqa: A002, ARG001
+) -> None:
+    """Print the JSON Schema of policy files, for editors.
+
+    \b
+    Example:
+      resilience schema > policy.schema.json
+      # first line of a policy file:
+      # yaml-language-server: $schema=policy.schema.json
+    """
+    say_json(config_schema() if config else policy_schema())
