@@ -14,19 +14,11 @@ __all__ = ["attempt_seconds", "deadline_layer", "deadline_passed"]
 _SHORTEST_ATTEMPT = 0.001
 
 
-def _most_specific(exchange: Exchange, name: str) -> float | None:
-    """The call's own setting, else its operation's, else the policy's."""
-    operation = exchange.policy.operations.get(exchange.operation or "")
-    for source in (exchange.options, operation, exchange.policy):
-        seconds: float | None = getattr(source, name, None)
-        if seconds is not None:
-            return seconds
-    return None
-
-
 def attempt_seconds(exchange: Exchange, now: float) -> float | None:
     """How long the next attempt may take: its own timeout, and never past the deadline."""
-    seconds = _most_specific(exchange, "attempt_timeout")
+    seconds = exchange.options.attempt_timeout
+    if seconds is None:
+        seconds = exchange.policy.times_for(exchange.operation)[1]
     if exchange.deadline is None:
         return seconds
     left = max(_SHORTEST_ATTEMPT, exchange.deadline - now)
@@ -43,7 +35,9 @@ def deadline_layer(inner: Call, runtime: Runtime) -> Call:
 
     async def deadline_call(exchange: Exchange) -> Outcome:
         exchange.started = runtime.clock.now()
-        seconds = _most_specific(exchange, "deadline")
+        seconds = exchange.options.deadline
+        if seconds is None:
+            seconds = exchange.policy.times_for(exchange.operation)[0]
         if seconds is not None:
             exchange.deadline = exchange.started + seconds
         return await inner(exchange)

@@ -19,7 +19,16 @@ from .errors import ConfigurationError, Place, PolicyError, Problem
 if TYPE_CHECKING:
     from ._policy import Policy
 
-__all__ = ["hosts_of", "load", "load_document", "load_policy", "merge", "shipped_directory", "shipped_names"]
+__all__ = [
+    "hosts_of",
+    "load",
+    "load_document",
+    "load_policy",
+    "merge",
+    "read_policy",
+    "shipped_directory",
+    "shipped_names",
+]
 
 _LONGEST_CHAIN = 8
 _ENDINGS = (".yaml", ".yml")
@@ -49,9 +58,25 @@ def load_policy(name_or_path: str | os.PathLike[str]) -> Policy:
         ConfigurationError: there is no such policy, or its file cannot be read.
         PolicyError: the file cannot be honoured; with every problem and its place.
     """
-    from ._policy import Policy  # noqa: PLC0415  the models take ten times as long to import as this module
+    return read_policy(_find(name_or_path, Path()))[0]
 
-    return load(_find(name_or_path, Path()), Policy)
+
+def read_policy(path: str | os.PathLike[str]) -> tuple[Policy, Document]:
+    """A policy file, with everything that it extends, and where each part of it stands.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+        PolicyError: it cannot be honoured; with every problem and its place.
+    """
+    # The models take ten times as long to import as this module.
+    from ._checks import problems  # noqa: PLC0415
+    from ._policy import Policy  # noqa: PLC0415
+
+    document = load_document(path)
+    policy = validate(Policy, document)
+    if found := problems(policy):
+        raise PolicyError([Problem(document.place(each.path), each.message, each.remedy) for each in found])
+    return policy, document
 
 
 def load(path: str | os.PathLike[str], model: type[ModelType]) -> ModelType:

@@ -232,6 +232,22 @@ class Policy(Model):
             raise ConfigurationError(f"{self.provider} has no operation {name!r}; there are: {known}")
         return name
 
+    def times_for(self, operation: str | None) -> tuple[float | None, float | None]:
+        """Deadline and attempt timeout of an operation's calls, in seconds: its own, else the policy's."""
+        times = self.operation_times.get(operation)
+        return (self.deadline, self.attempt_timeout) if times is None else times
+
+    @cached_property
+    def operation_times(self) -> dict[str | None, tuple[float | None, float | None]]:
+        """The same for all operations."""
+        return {
+            name: (
+                self.deadline if operation.deadline is None else operation.deadline,
+                self.attempt_timeout if operation.attempt_timeout is None else operation.attempt_timeout,
+            )
+            for name, operation in self.operations.items()
+        }
+
     @cached_property
     def rules(self) -> dict[str, Rule]:
         """The rules by their names."""

@@ -75,6 +75,9 @@ class Decision:
     reason: str
 
 
+_SUCCESS = Decision(None, "success")
+
+
 def decide(
     retry: Retry,
     verdict: Verdict,
@@ -164,7 +167,7 @@ def _decision(
     exchange: Exchange, verdict: Verdict, attempt: int, previous: float | None, runtime: Runtime
 ) -> Decision:
     if not verdict.retryable:
-        return Decision(None, "success" if verdict.category is Category.SUCCESS else f"{verdict.category} is not retried")
+        return _SUCCESS if verdict.category is Category.SUCCESS else Decision(None, f"{verdict.category} is not retried")
     request, options = exchange.request, exchange.options
     if options.repeatable is False:
         return Decision(None, "the call forbids its repetition")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ._outcome import Verdict
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "Trail", "Wait", "trail_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One sending of the request. `started` counts seconds from the start of the call."""
 
     number: int
@@ -24,8 +23,7 @@ class Attempt:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """A wait between two attempts, in seconds, and who asked for it (a header, a body field, the back-off)."""
 
     seconds: float
@@ -60,7 +58,10 @@ class Trail:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""
-        return asdict(self)
+        events = [
+            {"wait": event._asdict()} if isinstance(event, Wait) else {"attempt": _plain(event)} for event in self.events
+        ]
+        return {"provider": self.provider, "operation": self.operation, "events": events, "stopped": self.stopped}
 
     def __str__(self) -> str:
         operation = f" {self.operation}" if self.operation else ""
@@ -78,6 +79,10 @@ class Trail:
         if self.stopped:
             lines.append(f"  => {self.stopped}")
         return "\n".join(lines)
+
+
+def _plain(attempt: Attempt) -> dict[str, Any]:
+    return {**attempt._asdict(), "verdict": asdict(attempt.verdict)}
 
 
 observers: list[Callable[[Trail], None]] = []

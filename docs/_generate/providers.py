@@ -138,7 +138,7 @@ def _rules(policy: Policy) -> Iterator[tuple[str, ...]]:
 
 
 def _operations(policy: Policy) -> Iterator[tuple[str, ...]]:
-    repeatable = {True: "yes", False: "no", None: "by its method"}
+    repeatable = {True: "yes", False: "no", "answered": "once answered", None: "by its method"}
     for name, operation in policy.operations.items():
         times = {"deadline": operation.deadline, "one attempt": operation.attempt_timeout}
         differs = _given(operation.retry) if operation.retry else {}

@@ -8,8 +8,6 @@ from datetime import date
 from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -22,23 +20,23 @@ _WIDEST = 200
 
 def say(text: str = "") -> None:
     """A line on standard output."""
-    typer.echo(text)
+    sys.stdout.write(f"{text}\n")
 
 
 def complain(message: str) -> None:
     """What went wrong, on standard error."""
-    typer.echo(f"resilience: {message}", err=True)
+    sys.stderr.write(f"resilience: {message}\n")
 
 
 def fail(message: str, *, code: int = 2) -> NoReturn:
     """Say what went wrong, and end the command."""
     complain(message)
-    raise typer.Exit(code)
+    sys.exit(code)
 
 
 def say_json(value: object, *, lines: bool = False) -> None:
     """A value as JSON on standard output; with `lines` in one line, at once."""
-    typer.echo(json.dumps(value, indent=None if lines else 2, ensure_ascii=not _is_unicode(), default=_plain))
+    say(json.dumps(value, indent=None if lines else 2, ensure_ascii=not _is_unicode(), default=_plain))
     if lines:
         sys.stdout.flush()
 

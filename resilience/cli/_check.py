@@ -1,0 +1,59 @@
+"""`resilience check`: what cannot be honoured in policy files and in resilience.yaml, as a linter says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._files import CONFIG, found_files, problems_of, shown_path
+from ._output import say, say_json, visible
+
+__all__ = ["check"]
+
+
+def check(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Policy files, configurations, directories, or names of shipped policies; "
+            "default: all shipped policies, and ./resilience.yaml.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,  # noqa: A002  the option's name
+) -> None:
+    """Look for what cannot be honoured in policy files and in resilience.yaml.
+
+    Exit code: 0 if there is nothing, 1 if there are problems, 2 if a file cannot be read.
+
+    \b
+    Example:
+      resilience check policies/ resilience.yaml
+    """
+    files = [shown_path(path) for path in found_files(paths or [])]
+    if not paths and Path(CONFIG).is_file():
+        files.append(Path(CONFIG))
+    problems = [problem for path in files for problem in problems_of(path)]
+    if json:
+        found = [
+            {
+                "file": problem.place.file,
+                "line": problem.place.line,
+                "column": problem.place.column,
+                "message": problem.message,
+                "remedy": problem.remedy,
+            }
+            for problem in problems
+        ]
+        say_json({"files": [str(path) for path in files], "problems": found})
+    else:
+        for problem in problems:
+            say(visible(str(problem)))
+        say(f"{_count(len(files), 'file')} checked, {_count(len(problems), 'problem')}")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s'[: number != 1]}"

@@ -1,0 +1,60 @@
+"""`resilience fake-provider`: a provider's documented answers over HTTP, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..testing import serve
+from ._output import fail, say, say_json, visible
+
+__all__ = ["fake_provider"]
+
+
+def fake_provider(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped policy, or the path of a policy file.")],
+    script: Annotated[
+        str, typer.Option(metavar="TEXT|@FILE", help="One step for each request: '429 retry-after 1, drop, 200'.")
+    ] = "",
+    rates: Annotated[str, typer.Option(metavar="TEXT", help="Steps by chance: '429=10%, drop=1%'.")] = "",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Where chance begins: the same number, the same answers.")] = None,
+    require_key: Annotated[bool, typer.Option("--require-key", help="Answer 401 to requests without a key.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,  # noqa: A002
+) -> None:
+    """Serve a provider's documented answers until you interrupt it; a line for each request.
+
+    \b
+    Example:
+      resilience fake-provider anakin --script '429 retry-after 2, 503 *2, 200' --port 8080
+    """
+    serve(
+        name,
+        script=_text(script),
+        rates=rates,
+        host=host,
+        port=port,
+        seed=seed,
+        require_key=require_key,
+        log=_log_json if json else _log,
+    )
+
+
+def _text(script: str) -> str:
+    if not script.startswith("@"):
+        return script
+    try:
+        return Path(script[1:]).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        fail(f"the script {script[1:]} cannot be read: {error}")
+
+
+def _log(line: str) -> None:
+    say(visible(line))
+
+
+def _log_json(line: str) -> None:
+    say_json({"line": line}, lines=True)

@@ -1,0 +1,81 @@
+"""The files that a command line names: policies by name, by file or by directory, and resilience.yaml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from .._config import policies_for
+from .._load import load_document, read_policy, shipped_directory, shipped_names
+from .._yaml import children
+from ..errors import ConfigurationError, Place, PolicyError, Problem
+from ._output import fail
+
+__all__ = ["CONFIG", "found_files", "is_config", "problems_of", "shown_path"]
+
+CONFIG = "resilience.yaml"
+_ENDINGS = {".yaml", ".yml"}
+
+
+def found_files(names: Sequence[str]) -> list[Path]:
+    """The files behind names, files and directories, each once, in the order given; by default all shipped policies.
+
+    A name that leads to none ends the command.
+    """
+    if not names:
+        return [shipped_directory() / f"{name}.yaml" for name in shipped_names()]
+    return list(dict.fromkeys(path for name in names for path in _files(name)))
+
+
+def _files(name: str) -> Iterable[Path]:
+    path = Path(name)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in _ENDINGS and _is_plain(file, path))
+        return files or fail(f"there is no policy file (.yaml, .yml) in {name}")
+    if path.exists() or path.suffix in _ENDINGS or os.sep in name:
+        return [path]
+    if name in shipped_names():
+        return [shipped_directory() / f"{name}.yaml"]
+    fail(f"there is neither a file nor a shipped policy {name!r}; there are: {', '.join(shipped_names())}")
+
+
+def _is_plain(file: Path, directory: Path) -> bool:
+    """Whether it is a file outside of hidden directories such as .venv and .git."""
+    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(directory).parts)
+
+
+def shown_path(path: Path) -> Path:
+    """The path as a person in this directory would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
+def is_config(path: Path) -> bool:
+    """Whether a file is a configuration rather than a policy: by its name, else by its keys."""
+    if path.stem == Path(CONFIG).stem:
+        return True
+    try:
+        keys = {key for key, _ in children(load_document(path).data)}
+    except ConfigurationError:
+        return False
+    return "provider" not in keys and bool(keys & {"policies", "shipped", "providers"})
+
+
+def problems_of(path: Path) -> Iterator[Problem]:
+    """What cannot be honoured in a file.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    try:
+        if is_config(path):
+            policies_for(None, path)
+        else:
+            read_policy(path)
+    except PolicyError as error:
+        yield from error.problems
+    except ConfigurationError as error:
+        if not path.is_file():
+            raise
+        yield Problem(Place(str(path), 1, 1), str(error))

@@ -1,0 +1,141 @@
+"""Putting another program in the place of this process, so that the Pythons in it obey the policies."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .._config import find_config, policies_for
+from ._output import complain, fail
+
+__all__ = ["configuration", "environment", "isolation", "launch", "quick"]
+
+_LAUNCHER = Path(__file__).parent.parent / "_launcher"
+# This project's own fixed pattern; it reads a file's name once.
+_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*t?(?:\.exe)?", re.IGNORECASE)
+# What shells answer for a command that is not there, and for one that cannot be executed (POSIX, XCU 2.8.2).
+_NOT_FOUND = 127
+_NOT_EXECUTABLE = 126
+
+
+def quick(arguments: Sequence[str]) -> tuple[str | None, list[str]] | None:
+    """The configuration and the command of `run`, where its arguments are as plain as `[--config FILE] [--] CMD...`.
+
+    Anything else (`--help`, `--json`, a mistake) is `None`: the command line's own parser is to look at it.
+    """
+    config, rest = None, list(arguments)
+    if rest[:1] in (["--config"], ["-c"]) and len(rest) > 1:
+        config, rest = rest[1], rest[2:]
+    if rest[:1] == ["--"]:
+        rest = rest[1:]
+    elif rest and rest[0].startswith("-"):
+        return None
+    return (config, rest) if rest else None
+
+
+def configuration(config: str | None) -> Path | None:
+    """The configuration file that the program is to obey, checked: its mistakes are shown here, once.
+
+    Arguments:
+        config: the file that was named; by default the one that RESILIENCE_CONFIG names, else ./resilience.yaml.
+
+    Raises:
+        ConfigurationError: it cannot be honoured.
+    """
+    chosen = find_config() if config is None else Path(config)
+    if chosen is not None:
+        policies_for(None, chosen)
+    return chosen
+
+
+def launch(config: str | None, command: Sequence[str]) -> NoReturn:
+    """Become the program.
+
+    Arguments:
+        config: the configuration file that was named.
+        command: the program and its arguments.
+
+    Raises:
+        ConfigurationError: the configuration cannot be honoured.
+        SystemExit: there is no such program, or it cannot be executed.
+    """
+    variables = {**os.environ, **environment(os.environ, configuration(config))}
+    if shutil.which(command[0]) is None:
+        _refuse(command[0])
+    if letters := isolation(command):
+        complain(f"python -{letters} reads neither PYTHONPATH nor sitecustomize: this program will not obey the policies")
+    _replace_process(command, variables)
+
+
+def environment(own: Mapping[str, str], config: Path | None) -> dict[str, str]:
+    """The variables that differ for the program.
+
+    Arguments:
+        own: the variables of this process.
+        config: the configuration file, `None` if there is none.
+    """
+    launcher = str(_LAUNCHER.resolve())
+    others = [entry for entry in own.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != launcher]
+    # A process keeps its number when another program takes its place: so the launcher knows that program from its children.
+    changed = {"PYTHONPATH": os.pathsep.join([launcher, *others]), "RESILIENCE_RUN_PID": str(os.getpid())}
+    if config is not None:
+        # Absolute: the program and its children may go to other directories.
+        changed["RESILIENCE_CONFIG"] = str(config.absolute())
+    return changed
+
+
+def isolation(command: Sequence[str]) -> str:
+    """The options of a Python command that keep the launcher out (of E, I and S); empty if there are none."""
+    if not _PYTHON.fullmatch(Path(command[0]).name):
+        return ""
+    found: dict[str, None] = {}
+    arguments = iter(command[1:])
+    for argument in arguments:
+        if argument in {"-", "--"} or not argument.startswith("-"):
+            break
+        if argument.startswith("--"):
+            # The one long option with a value of its own.
+            if argument == "--check-hash-based-pycs":
+                next(arguments, None)
+            continue
+        letters = argument[1:]
+        # -c and -m end the options; -W and -X take the rest of the word, or the next one.
+        end = next((index for index, letter in enumerate(letters) if letter in "cmWX"), len(letters))
+        found |= dict.fromkeys(letter for letter in letters[:end] if letter in "EIS")
+        if letters[end : end + 1] in {"c", "m"}:
+            break
+        if end == len(letters) - 1:
+            next(arguments, None)
+    return "".join(found)
+
+
+def _refuse(name: str) -> NoReturn:
+    path = Path(name)
+    if path.suffix in {".py", ".pyw"}:
+        fail(f"{name} is a Python file, not a command; write: resilience run -- python {name}", code=_NOT_FOUND)
+    if os.sep in name and path.is_file():
+        fail(f"{name} is not executable; allow it with: chmod +x {name}", code=_NOT_EXECUTABLE)
+    fail(f"{name}: command not found; check its spelling and PATH", code=_NOT_FOUND)
+
+
+def _replace_process(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sys.platform == "win32":
+        # There `exec` starts another process and ends this one at once: nobody would wait for the program.
+        sys.exit(subprocess.run(command, env=variables, check=False).returncode)
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        # Python ignores these, and what is ignored stays so over an `exec`: the program would outlive its pipe.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], list(command), variables)
+    except OSError as error:
+        fail(f"{command[0]} cannot be executed: {error.strerror}; is it made for this machine?", code=_NOT_EXECUTABLE)
