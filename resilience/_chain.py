@@ -5,7 +5,7 @@
     1 deadline        the call's clock starts
     2 idempotency     one key for all attempts
     3 retry           the only loop
-    4 classifier      one attempt within its timeout; what comes of it becomes an outcome
+    4 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
       ▼
     the client's own transport
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._classifier import classifier_layer
+from ._attempt import attempt_layer
 from ._deadline import deadline_layer
 from ._idempotency import check_key, idempotency_layer
 from ._options import CallOptions, read_options
@@ -34,7 +34,7 @@ __all__ = ["Chain", "build", "prepare", "unwrap"]
 
 def build(runtime: Runtime) -> Call:
     """All layers over one runtime, from the innermost outwards."""
-    call = classifier_layer(runtime)
+    call = attempt_layer(runtime)
     call = retry_layer(call, runtime)
     call = idempotency_layer(call, runtime)
     return deadline_layer(call, runtime)

@@ -142,7 +142,9 @@ def _unreachable_rules(policy: Policy) -> Iterator[Finding]:
             if left < 0:
                 return
             if _hides(earlier.when, rule.when):
-                message = f"rule {rule.rule!r} is never reached: every answer that it speaks of is taken by {earlier.rule!r}"
+                message = (
+                    f"rule {rule.rule!r} is never reached: every answer that it speaks of is taken by {earlier.rule!r}"
+                )
                 yield Finding(("answers", index), message, f"put it before {earlier.rule!r}, or narrow that one")
                 break
 
@@ -154,7 +156,16 @@ def _hides(earlier: When, later: When) -> bool:
 
 def _weight(when: When) -> int:
     """How many values a condition compares: two lists of texts are compared each with each."""
-    lists = (when.method, when.operation, when.code, when.message, when.absent, when.text, when.content_type, when.error)
+    lists = (
+        when.method,
+        when.operation,
+        when.code,
+        when.message,
+        when.absent,
+        when.text,
+        when.content_type,
+        when.error,
+    )
     values = sum(len(values) for values in lists if values is not None)
     for matcher in chain(when.headers.values(), when.body.values()):
         several = (matcher.in_, matcher.contains, matcher.starts_with) if isinstance(matcher, Operators) else (matcher,)
@@ -188,14 +199,18 @@ def _unreachable_operations(policy: Policy) -> Iterator[Finding]:
     for name, operation in policy.operations.items():
         for template in operation.path:
             # What a hole is called does not count; that it takes the rest of the path does.
-            parts = ("{...}" if part.endswith("...}") else "{}" if part[:1] == "{" else part for part in template.split("/"))
+            parts = (
+                "{...}" if part.endswith("...}") else "{}" if part[:1] == "{" else part for part in template.split("/")
+            )
             form = "/".join(parts)
             for method in operation.method or (None,):
                 # An operation for any method may follow those for single ones: it gets what they leave.
                 other = taken.get((form, None)) or taken.setdefault((form, method), name)
                 if other != name:
                     message = f"operation {name!r} has the path {shown(template)} and a method of {other!r}, which stands first"
-                    yield Finding(("operations", name, "path"), message, "a request belongs to one operation: change one")
+                    yield Finding(
+                        ("operations", name, "path"), message, "a request belongs to one operation: change one"
+                    )
                     break
 
 
@@ -226,7 +241,9 @@ def _retries(policy: Policy) -> Iterator[Finding]:
         resolved = resolve(base, base.categories.get(rule.category), rule.retry)
         given.append((("answers", index, "retry"), rule.retry, resolved))
     for path, own, retry in given:
-        cause = next((key for key in ("backoff", "longest_wait", "max_attempts") if own and key in own.model_fields_set), "")
+        cause = next(
+            (key for key in ("backoff", "longest_wait", "max_attempts") if own and key in own.model_fields_set), ""
+        )
         longest = _longest_backoff(retry) if cause else 0
         if longest > retry.longest_wait:
             texts = duration_text(longest), duration_text(retry.longest_wait)
@@ -249,9 +266,7 @@ def _times(policy: Policy) -> Iterator[Finding]:
         deadline = policy.deadline if operation.deadline is None else operation.deadline
         attempt = policy.attempt_timeout if operation.attempt_timeout is None else operation.attempt_timeout
         if own and deadline is not None and attempt is not None and attempt >= deadline:
-            message = (
-                f"an attempt of {name!r} may take {duration_text(attempt)}, and the whole call {duration_text(deadline)}"
-            )
+            message = f"an attempt of {name!r} may take {duration_text(attempt)}, and the whole call {duration_text(deadline)}"
             yield Finding(("operations", name, min(own)), message, "no second attempt would fit: change one of the two")
 
 

@@ -1,4 +1,4 @@
-"""What an answer means for this provider: the policy's rules, compiled, and the one layer that catches exceptions."""
+"""What an answer means for this provider: the policy's rules, compiled."""
 
 from __future__ import annotations
 
@@ -9,34 +9,28 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ._body import peek
 from ._categories import TREATMENTS, Category, category_of_status
 from ._conditions import Answer, Condition, compile_when
-from ._deadline import attempt_seconds, deadline_passed
-from ._decode import decode, media_type
+from ._decode import media_type
 from ._envelope import compile_envelopes
 from ._headers import FoldedHeaders
 from ._library import ErrorKind, kind_of_any
 from ._matchers import MISSING
-from ._outcome import Outcome, Verdict
+from ._outcome import Verdict
 from ._paths import Path, compile_path
 from ._projection import Projection
 from ._retry import Retry, resolve
-from ._trail import Attempt
 from ._wait_hints import read_hints
 
 if TYPE_CHECKING:
-    from ._library import Response
-    from ._outcome import Call, Exchange
     from ._policy import Policy, Rule
-    from ._runtime import Runtime
 
-__all__ = ["Classifier", "classifier_layer"]
+__all__ = ["TIMEOUTS", "Classifier"]
 
 # RFC 9110: answers that have no body whatever their headers say (sections 9.3.2, 15.2, 15.3.5, 15.4.5).
 _BODILESS = frozenset({204, 205, 304})
-_CERTIFICATE = frozenset({ErrorKind.CERTIFICATE, ErrorKind.REQUEST, ErrorKind.OTHER})
-_TIMEOUTS = frozenset({ErrorKind.READ_TIMEOUT, ErrorKind.WRITE_TIMEOUT, ErrorKind.ATTEMPT_TIMEOUT})
+_LASTING = frozenset({ErrorKind.CERTIFICATE, ErrorKind.REQUEST, ErrorKind.OTHER})
+TIMEOUTS = frozenset({ErrorKind.READ_TIMEOUT, ErrorKind.WRITE_TIMEOUT, ErrorKind.ATTEMPT_TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +160,9 @@ class Classifier:
         elif answer.error == ErrorKind.REQUEST:
             category, retryable = Category.INVALID_REQUEST, False
         else:
-            category = Category.TIMEOUT if answer.error in _TIMEOUTS else Category.NETWORK_ERROR
+            category = Category.TIMEOUT if answer.error in TIMEOUTS else Category.NETWORK_ERROR
             # A certificate that is wrong stays wrong, and what no library of HTTP raised is a fault in a program.
-            retryable = answer.error not in _CERTIFICATE
+            retryable = answer.error not in _LASTING
         return category, retryable
 
     def _statement(self, answer: Answer) -> bool | None:
@@ -251,78 +245,3 @@ def _seconds_until(when: str, wall: float) -> float:
         "next_month_utc": (day.replace(day=1) + timedelta(days=32)).replace(day=1),
     }
     return (turn[when] - now).total_seconds()
-
-
-def classifier_layer(runtime: Runtime) -> Call:
-    """Send one attempt and turn whatever comes of it into an outcome."""
-
-    async def classifier_call(exchange: Exchange) -> Outcome:
-        started = runtime.clock.now()
-        seconds = attempt_seconds(exchange, started)
-        try:
-            outcome = await runtime.attempt(seconds, _attempt(exchange, seconds, runtime))
-        except Exception as error:  # noqa: BLE001  the one place where errors become values
-            outcome = _failed(exchange, error, runtime)
-        exchange.sent += 1
-        exchange.trail.events.append(
-            Attempt(
-                number=exchange.sent,
-                started=started - exchange.started,
-                seconds=runtime.clock.now() - started,
-                status=None if outcome.response is None else outcome.response.status_code,
-                error=None if outcome.error is None else type(outcome.error).__name__,
-                verdict=outcome.verdict,
-            )
-        )
-        return outcome
-
-    return classifier_call
-
-
-async def _attempt(exchange: Exchange, seconds: float | None, runtime: Runtime) -> Outcome:
-    response = await runtime.send(exchange.request, seconds)
-    try:
-        return Outcome(await _verdict(exchange, response, runtime), response)
-    except BaseException:
-        # Cancelled while its body was looked at: nobody else will close it.
-        await runtime.close(response.stream)
-        raise
-
-
-async def _verdict(exchange: Exchange, response: Response, runtime: Runtime) -> Verdict:
-    classifier = exchange.policy.classifier
-    plain = classifier.plain_success(response.status_code, exchange.operation)
-    if plain is not None:
-        return plain
-    headers = response.headers
-    answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
-    limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
-    broken = None
-    if limit and response.is_closed:
-        # A transport that has read the body itself, as mocks do; `content` is decompressed already.
-        content = response.content
-        answer.body, answer.complete = content[:limit], len(content) <= limit
-    elif limit:
-        peeked = await peek(runtime, response, limit)
-        decoded = decode(peeked.data, headers.get("content-encoding", ""), limit=limit)
-        answer.body, answer.complete, broken = decoded.data, decoded.complete and peeked.complete, peeked.error
-    verdict = classifier.classify(answer, runtime.clock.wall())
-    if broken is not None and response.status_code < 400 and not verdict.retryable:
-        # The application would meet this error while reading what the status calls a success.
-        return _error_verdict(exchange, broken, runtime)
-    return verdict
-
-
-def _error_verdict(exchange: Exchange, error: Exception, runtime: Runtime) -> Verdict:
-    kind = runtime.library.kind_of(error)
-    answer = Answer(None, {}, exchange.request.method, exchange.operation, kind)
-    return exchange.policy.classifier.classify(answer, runtime.clock.wall())
-
-
-def _failed(exchange: Exchange, error: Exception, runtime: Runtime) -> Outcome:
-    verdict = _error_verdict(exchange, error, runtime)
-    if verdict.error in _TIMEOUTS and deadline_passed(exchange, runtime.clock.now()):
-        late = runtime.library.deadline_exceeded("the call's deadline passed before an answer came")
-        late.__cause__ = error
-        error = late
-    return Outcome(verdict, error=error)

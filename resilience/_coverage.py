@@ -11,7 +11,8 @@ from ._examples import differences
 if TYPE_CHECKING:
     from ._examples import Example
     from ._outcome import Verdict
-    from ._policy import Policy, Remedy
+    from ._policy import Policy
+    from ._remedies import Remedy
     from ._streams import CloseCode, ServerEvent
 
 __all__ = ["Coverage", "Failure", "Table", "coverage"]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import StrictBool
+
+from ._matchers import Texts
+from ._model import Model
 from ._retry import IDEMPOTENT
 from .errors import ConfigurationError
 
@@ -11,7 +15,18 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["idempotency_layer"]
+__all__ = ["Idempotency", "check_key", "idempotency_layer"]
+
+
+class Idempotency(Model):
+    """How the provider recognises that a request was sent before."""
+
+    header: str
+    """The header that carries the key."""
+    operations: Texts | None = None
+    """The operations that take keys; all of them if left out."""
+    quoted: StrictBool = False
+    """Whether the key is sent in quotes, as draft-ietf-httpapi-idempotency-key-header writes it."""
 
 
 def idempotency_layer(inner: Call, runtime: Runtime) -> Call:

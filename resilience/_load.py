@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._policy import Policy
 
 __all__ = [
+    "find_policy",
     "hosts_of",
     "load",
     "load_document",
@@ -58,7 +59,16 @@ def load_policy(name_or_path: str | os.PathLike[str]) -> Policy:
         ConfigurationError: there is no such policy, or its file cannot be read.
         PolicyError: the file cannot be honoured; with every problem and its place.
     """
-    return read_policy(_find(name_or_path, Path()))[0]
+    return read_policy(find_policy(name_or_path))[0]
+
+
+def find_policy(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file of a policy: of a shipped one by its name, else the path itself.
+
+    Raises:
+        ConfigurationError: there is no shipped policy of that name.
+    """
+    return _find(name_or_path, Path())
 
 
 def read_policy(path: str | os.PathLike[str]) -> tuple[Policy, Document]:

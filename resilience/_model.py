@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
 
-__all__ = ["Model"]
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+__all__ = ["Model", "Name"]
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+"""A name in small letters, digits, `-`, `_` and `.`."""
 
 
 class Model(BaseModel):

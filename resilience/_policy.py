@@ -13,13 +13,15 @@ from ._categories import Category
 from ._conditions import BodyPath, When
 from ._envelope import Envelopes
 from ._examples import Example
+from ._idempotency import Idempotency
 from ._inspection import Inspection
-from ._model import Model
+from ._model import Model, Name
 from ._operations import Operation, Operations, check_times
+from ._remedies import Remedy
 from ._retry import PolicyRetry, Retry
 from ._runtime import RealClock
 from ._streams import CloseCode, ServerEvent
-from ._matchers import Scalar, Texts
+from ._matchers import Texts
 from ._units import Duration, Size
 from .errors import ConfigurationError
 
@@ -27,11 +29,7 @@ if TYPE_CHECKING:
     from ._classifier import Classifier
     from ._outcome import Verdict
 
-__all__ = ["Account", "Doc", "Idempotency", "Match", "Policy", "Remedy", "Rule", "Statement"]
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-"""A name in small letters, digits, `-`, `_` and `.`."""
-
+__all__ = ["Account", "Doc", "Match", "Policy", "Rule", "Statement"]
 
 Hosts = Annotated[
     tuple[Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[a-z0-9._-]+|[0-9a-f:]{2,39})(:[0-9]{1,5})?$")], ...],
@@ -101,36 +99,6 @@ class Statement(Model):
     """A field that is true or false."""
     header: str | None = None
     """A header that is `true` or `false`."""
-
-
-class Idempotency(Model):
-    """How the provider recognises that a request was sent before."""
-
-    header: str
-    """The header that carries the key."""
-    operations: Texts | None = None
-    """The operations that take keys; all of them if left out."""
-    quoted: StrictBool = False
-    """Whether the key is sent in quotes, as draft-ietf-httpapi-idempotency-key-header writes it."""
-
-
-class Remedy(Model):
-    """What the page says to change in a request that failed. It is named in the trail, and not yet applied."""
-
-    remedy: Name
-    """Its name."""
-    rules: Annotated[tuple[Name, ...], Field(min_length=1, alias="for")]
-    """The rules whose answers it is for."""
-    advice: str
-    """The page's advice, for a person."""
-    set: dict[str, Scalar] = {}
-    """Fields of the request body to set."""
-    wait: tuple[Duration, Duration] | None = None
-    """How long to wait first: the shortest and the longest."""
-    row: str | None = None
-    """The row of the page's table that this stands for."""
-    doc: str | None = None
-    """The page."""
 
 
 class Policy(Model):

@@ -28,7 +28,7 @@ class _Schema(GenerateJsonSchema):
         inner = super().function_before_schema(schema)
         return {"anyOf": [inner["items"], inner]} if "items" in inner else inner
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  as in the base class
         # "Max Attempts" beside the key `max_attempts` says nothing.
         return False
 
@@ -72,7 +72,9 @@ def _change(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
             # Entered before it is complete: a model may contain itself.
             definitions[f"{name}{_CHANGE}"] = change = json.loads(json.dumps(definitions[name]))
             change.pop("required", None)
-            change["properties"] = {key: _or_null(_change(part, definitions)) for key, part in change["properties"].items()}
+            change["properties"] = {
+                key: _or_null(_change(part, definitions)) for key, part in change["properties"].items()
+            }
         return {**schema, "$ref": f"{_REFERENCE}{name}{_CHANGE}"} if "properties" in definitions[name] else schema
     changed = dict(schema)
     if "anyOf" in schema:

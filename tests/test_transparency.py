@@ -16,6 +16,8 @@ import httpx2
 import pytest
 import trio
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import resilience
 from resilience import Policy
@@ -305,3 +307,44 @@ def test_a_large_discarded_answer_is_not_read_to_its_end(library: str) -> None:
             response = client.get(server.url)
 
     assert (200, 2) == (response.status_code, server.connections)
+
+
+@settings(deadline=None)
+@given(
+    chunks=st.lists(st.binary(max_size=300), max_size=12),
+    limit=st.integers(1, 2000),
+    status=st.sampled_from([200, 404, 500]),
+    coding=st.sampled_from(["identity", "gzip", "deflate", "br", "zstd", "unknown", "gzip, br"]),
+    fails=st.booleans(),
+    library=st.sampled_from(sorted(LIBRARIES)),
+)
+def test_the_bytes_seen_are_the_bytes_sent(
+    *, chunks: list[bytes], limit: int, status: int, coding: str, fails: bool, library: str
+) -> None:
+    """Any chunks, any bound, any coding, whole or broken off: the application gets the same chunks and the same end."""
+    module = LIBRARIES[library]
+
+    class Chunks(module.SyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Any:
+            yield from chunks
+            if fails:
+                raise module.ReadError("broken off")
+
+    class Sending(module.BaseTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
+            headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+            return module.Response(status, headers=headers, stream=Chunks())
+
+    policy = watching(inspect={"max_bytes": f"{limit}B"}, retry={"max_attempts": 1})
+    seen: list[bytes] = []
+    failed = False
+
+    with resilience.wrap(module.Client(transport=Sending()), policies=[policy]) as client:
+        with client.stream("GET", "http://127.0.0.1/") as response:
+            try:
+                seen.extend(response.iter_raw())
+            except module.ReadError:
+                failed = True
+
+    assert ([chunk for chunk in chunks if chunk], fails) == (seen, failed)
+    assert sum(map(len, chunks)) == response.num_bytes_downloaded

@@ -180,6 +180,36 @@ def _quoted(text: str) -> str:
     return f"<code>{text.translate(ESCAPES)}</code>" if text else ""
 
 
+def _said(policy: Policy) -> Iterator[tuple[str, str]]:
+    """What holds for all calls: the numbers of the retries, and what the provider lets a client rely on."""
+    yield from _numbers(policy.retry)
+    if policy.retryable_from:
+        stated = "; ".join(f"`{_plain(_given(statement))}`" for statement in policy.retryable_from)
+        yield "The answer's own word", f"{stated}; it is believed over the rules"
+    if policy.idempotency:
+        yield (
+            "Idempotency keys",
+            f"`{policy.idempotency.header}`, for {_code(policy.idempotency.operations or ()) or 'all operations'}",
+        )
+    times = {"Deadline": policy.deadline, "One attempt": policy.attempt_timeout}
+    yield from ((what, f"at most {duration_text(seconds)}") for what, seconds in times.items() if seconds is not None)
+
+
+def _close_codes(policy: Policy) -> Iterator[tuple[str, ...]]:
+    for closed in policy.websocket:
+        again = TREATMENTS[closed.category].retryable if closed.retryable is None else closed.retryable
+        page_link = _page_link(policy, closed.doc)
+        yield str(closed.code), _code(closed.message or ()), f"`{closed.category}`", "yes" if again else "no", page_link
+
+
+def _events(policy: Policy) -> Iterator[tuple[str, ...]]:
+    for event in policy.events:
+        data = _given(event).get("data")
+        ends = "yes" if event.ends_stream else "no"
+        page_link = _page_link(policy, event.doc)
+        yield f"`{event.event}`", f"`{_plain(data)}`" if data else "", f"`{event.category}`", ends, page_link
+
+
 def title(policy: Policy) -> str:
     """The name that people know."""
     return policy.title or policy.provider
@@ -199,7 +229,7 @@ def page(policy: Policy) -> str:
             _operations(policy),
         ),
         "Retry": [
-            *table(("What", "How"), _numbers(policy.retry)),
+            *table(("What", "How"), _said(policy)),
             *table(
                 ("Category", "What differs"),
                 (
@@ -209,12 +239,18 @@ def page(policy: Policy) -> str:
             ),
         ],
         "Remedies": table(("Remedy", "For", "Advice", "Change", "Wait", "Page"), _remedies(policy)),
+        "WebSocket close codes": table(
+            ("Code", "Text", "Category", "Worth connecting again", "Page"), _close_codes(policy)
+        ),
+        "Server-sent events": table(("Event", "Data", "Category", "Ends the stream", "Page"), _events(policy)),
         "Documented answers": table(("Request", "Answer", "Body", "Verdict"), _examples(policy)),
     }
     notes = {
         "Answers": "The first rule that fits decides; after these, the status alone speaks. A request may be repeated when its "
         "method is idempotent, or its operation is declared so, or an idempotency key goes with it.",
         "Remedies": "What the provider's page says to change. It is named in the trail, and not applied.",
+        "WebSocket close codes": "What the provider documents; nothing acts on it yet.",
+        "Server-sent events": "What the provider documents; nothing acts on it yet.",
         "Documented answers": "Each must get this verdict; the tests see to it.",
     }
     for heading, body in sections.items():

@@ -1,4 +1,5 @@
-# ruff: noqa: INP001  a directory on PYTHONPATH, not a package
+# ruff: noqa: INP001, PLC0415, PTH100, PTH113, PTH120, UP045
+# A directory on PYTHONPATH and no package; pathlib and typing take longer to import than all of this; old Pythons.
 """Makes a Python that `resilience run` starts obey the policies, and its children too; Python imports it at start.
 
 Nothing but the standard library is imported here, and the rest of this library only once the program imports httpx or
@@ -11,7 +12,10 @@ import sys
 import threading
 from importlib import util
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 __all__ = ["ResilienceLauncher"]
 
@@ -26,25 +30,27 @@ class ResilienceLauncher:
         config: the configuration, as `install` takes it.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: "Any") -> None:
         self._config = config
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._asking = threading.local()
         self._begun = False
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:  # noqa: UP045  for old Pythons
-        """What the other finders find, those included that `install` has just put before this one."""
-        if fullname not in _LIBRARIES:
+    def find_spec(self, fullname: str, path: "Any" = None, target: "Any" = None) -> "Optional[ModuleSpec]":
+        """What the finder finds that `install` adds, for this import may have passed its place already."""
+        # That finder asks all others, and so this one again.
+        if fullname not in _LIBRARIES or getattr(self._asking, "now", False):
             return None
-        with self._lock:
-            if not self._begun:
-                self._begun = True
-                self.install()
-        for finder in tuple(sys.meta_path):
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(fullname, path, target)
-                if spec is not None:
-                    return spec
-        return None
+        self._asking.now = True
+        try:
+            with self._lock:
+                if not self._begun:
+                    self._begun = True
+                    self.install()
+            found = next((finder for finder in tuple(sys.meta_path) if _is_installed(finder)), None)
+            return found.find_spec(fullname, path, target) if found is not None else None
+        finally:
+            self._asking.now = False
 
     def install(self) -> None:
         """Install, unless the program has done so itself; where that fails, the program goes on without.
@@ -53,23 +59,25 @@ class ResilienceLauncher:
             SystemExit: the configuration cannot be honoured, and this is the program that was to be run.
         """
         try:
-            from resilience import _install, errors
+            from resilience import errors, install
         except ImportError:
             return
         try:
-            if not any(isinstance(finder, _install._Finder) for finder in sys.meta_path):
-                _install.install(self._config)
+            if not any(_is_installed(finder) for finder in sys.meta_path):
+                install(self._config)
         except errors.ConfigurationError as error:
             sys.stderr.write(f"resilience: the configuration cannot be honoured\n{error}\n")
             # Whoever typed the command must not take this for protection. What a program starts on its own account,
             # in another directory perhaps, is not ours to stop.
             if os.environ.get("RESILIENCE_RUN_PID") == str(os.getpid()):
                 raise SystemExit(2) from None
-        except Exception as error:
-            sys.stderr.write(f"resilience: not installed: {type(error).__name__}: {error}\n")
 
 
-def _config() -> Any:
+def _is_installed(finder: "Any") -> bool:
+    return type(finder).__module__ == "resilience._install"
+
+
+def _config() -> "Any":
     """The configuration as it stands now: the program may go elsewhere before it imports a client."""
     named = os.environ.get("RESILIENCE_CONFIG")
     if named:

@@ -6,12 +6,14 @@ honoured; 130 interrupted. `resilience run` ends as its program ends.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..errors import ConfigurationError
+from resilience.errors import ConfigurationError
+
 from ._launch import launch, quick
 from ._output import complain
 
@@ -27,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         # What the output's encoding cannot hold is shown as an escape, never as a traceback.
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(given)
+        code = _exit_code(given)
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
@@ -44,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> object:
-    code: object = 0
+def _exit_code(arguments: list[str]) -> int | str | None:
+    code: int | str | None = 0
     try:
         # typer takes half a second to import where pydantic is installed: a program should not start so much later.
         if arguments[:1] == ["run"] and (plain := quick(arguments[1:])) is not None:

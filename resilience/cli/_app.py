@@ -7,13 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ._check import check
-from ._explain import explain
-from ._fake_provider import fake_provider
+from . import _check, _explain, _fake_provider, _run, _schema, _test
 from ._output import say
-from ._run import run
-from ._schema import schema
-from ._test import test
 
 __all__ = ["app"]
 
@@ -30,22 +25,35 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"]},
     )
     application.callback()(_options)
+    add = application.command
     # Options of `run` end where the program begins: `resilience run python -c ...` needs no `--`.
-    application.command(context_settings={"allow_interspersed_args": False})(run)
-    for command in (explain, check, test, schema):
-        application.command()(command)
-    application.command("fake-provider")(fake_provider)
+    add(epilog=_epilog(_run.EXAMPLE), context_settings={"allow_interspersed_args": False})(_run.run)
+    add(epilog=_epilog(_explain.EXAMPLE))(_explain.explain)
+    add(epilog=_epilog(_check.EXAMPLE))(_check.check)
+    add(epilog=_epilog(_test.EXAMPLE))(_test.test)
+    add(epilog=_epilog(_schema.EXAMPLE))(_schema.schema)
+    add("fake-provider", epilog=_epilog(_fake_provider.EXAMPLE))(_fake_provider.fake_provider)
     return application
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
+def _epilog(example: str) -> str:
+    lines = "".join(f"\n  {line}" for line in example.splitlines())
+    # A paragraph that begins with this sign keeps its lines.
+    return f"\b\nExample:{lines}"
+
+
+def _version(wanted: bool) -> None:
     if wanted:
-        say(f"resilience {metadata.version('httpx-resilience')}")
+        try:
+            say(f"resilience {metadata.version('httpx-resilience')}")
+        except metadata.PackageNotFoundError:
+            say("resilience, of a checkout that is not installed")
         raise typer.Exit
 
 
 def _options(
-    version: Annotated[  # noqa: ARG001  its callback does the work
+    *,
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:

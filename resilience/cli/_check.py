@@ -10,7 +10,9 @@ import typer
 from ._files import CONFIG, found_files, problems_of, shown_path
 from ._output import say, say_json, visible
 
-__all__ = ["check"]
+__all__ = ["EXAMPLE", "check"]
+
+EXAMPLE = "resilience check policies/ resilience.yaml"
 
 
 def check(
@@ -22,15 +24,12 @@ def check(
             "default: all shipped policies, and ./resilience.yaml.",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,  # noqa: A002  the option's name
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
 ) -> None:
     """Look for what cannot be honoured in policy files and in resilience.yaml.
 
     Exit code: 0 if there is nothing, 1 if there are problems, 2 if a file cannot be read.
-
-    \b
-    Example:
-      resilience check policies/ resilience.yaml
     """
     files = [shown_path(path) for path in found_files(paths or [])]
     if not paths and Path(CONFIG).is_file():

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ..testing import serve
+from resilience.testing import serve
+
 from ._output import fail, say, say_json, visible
 
-__all__ = ["fake_provider"]
+__all__ = ["EXAMPLE", "fake_provider"]
+
+EXAMPLE = "resilience fake-provider anakin --script '429 retry-after 2, 503 *2, 200' --port 8080"
 
 
 def fake_provider(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped policy, or the path of a policy file.")],
+    *,
     script: Annotated[
         str, typer.Option(metavar="TEXT|@FILE", help="One step for each request: '429 retry-after 1, drop, 200'.")
     ] = "",
@@ -23,14 +27,9 @@ def fake_provider(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Where chance begins: the same number, the same answers.")] = None,
     require_key: Annotated[bool, typer.Option("--require-key", help="Answer 401 to requests without a key.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,  # noqa: A002
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Serve a provider's documented answers until you interrupt it; a line for each request.
-
-    \b
-    Example:
-      resilience fake-provider anakin --script '429 retry-after 2, 503 *2, 200' --port 8080
-    """
+    """Serve a provider's documented answers until you interrupt it; a line for each request."""
     serve(
         name,
         script=_text(script),

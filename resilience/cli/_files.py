@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .._config import policies_for
-from .._load import load_document, read_policy, shipped_directory, shipped_names
-from .._yaml import children
-from ..errors import ConfigurationError, Place, PolicyError, Problem
+from resilience._config import policies_for
+from resilience._load import find_policy, load_document, read_policy, shipped_directory, shipped_names
+from resilience._yaml import children
+from resilience.errors import ConfigurationError, Place, PolicyError, Problem
+
 from ._output import fail
 
 __all__ = ["CONFIG", "found_files", "is_config", "problems_of", "shown_path"]
@@ -28,16 +29,13 @@ def found_files(names: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(path for name in names for path in _files(name)))
 
 
-def _files(name: str) -> Iterable[Path]:
+def _files(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix in _ENDINGS and _is_plain(file, path))
         return files or fail(f"there is no policy file (.yaml, .yml) in {name}")
-    if path.exists() or path.suffix in _ENDINGS or os.sep in name:
-        return [path]
-    if name in shipped_names():
-        return [shipped_directory() / f"{name}.yaml"]
-    fail(f"there is neither a file nor a shipped policy {name!r}; there are: {', '.join(shipped_names())}")
+    is_path = path.exists() or path.suffix in _ENDINGS or os.sep in name
+    return [path if is_path else find_policy(name)]
 
 
 def _is_plain(file: Path, directory: Path) -> bool:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .._config import find_config, policies_for
+from resilience._config import find_config, policies_for
+
 from ._output import complain, fail
 
 __all__ = ["configuration", "environment", "isolation", "launch", "quick"]
@@ -70,7 +71,9 @@ def launch(config: str | None, command: Sequence[str]) -> NoReturn:
     if shutil.which(command[0]) is None:
         _refuse(command[0])
     if letters := isolation(command):
-        complain(f"python -{letters} reads neither PYTHONPATH nor sitecustomize: this program will not obey the policies")
+        complain(
+            f"python -{letters} reads neither PYTHONPATH nor sitecustomize: this program will not obey the policies"
+        )
     _replace_process(command, variables)
 
 
@@ -130,12 +133,12 @@ def _replace_process(command: Sequence[str], variables: Mapping[str, str]) -> No
     sys.stderr.flush()
     if sys.platform == "win32":
         # There `exec` starts another process and ends this one at once: nobody would wait for the program.
-        sys.exit(subprocess.run(command, env=variables, check=False).returncode)
+        sys.exit(subprocess.run(command, env=variables, check=False).returncode)  # noqa: S603  the user's own command
     for name in ("SIGPIPE", "SIGXFSZ"):
         # Python ignores these, and what is ignored stays so over an `exec`: the program would outlive its pipe.
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
-        os.execvpe(command[0], list(command), variables)
+        os.execvpe(command[0], list(command), variables)  # noqa: S606  the user's own command, without a shell
     except OSError as error:
         fail(f"{command[0]} cannot be executed: {error.strerror}; is it made for this machine?", code=_NOT_EXECUTABLE)

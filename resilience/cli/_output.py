@@ -9,10 +9,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-__all__ = ["complain", "console", "fail", "say", "say_json", "table", "visible"]
+__all__ = ["complain", "fail", "say", "say_json", "say_table", "table", "visible"]
 
 # Where nothing is cut to a terminal's width, a line may be so long.
 _WIDEST = 200
@@ -58,14 +57,6 @@ def visible(text: str) -> str:
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in " ".join(text.split()))
 
 
-def console() -> Console:
-    """Standard output for tables; rich leaves colours out where it is no terminal, or where NO_COLOR is set."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else _WIDEST
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
-
-
 def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
     """An empty table.
 
@@ -73,10 +64,22 @@ def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
         headers: of the columns; none for a list of names and values.
         numbers: the headers of columns that stand to the right.
     """
-    from rich import box
-    from rich.table import Table
+    from rich import box  # noqa: PLC0415  `run` and `--json` need no tables
+    from rich.table import Table  # noqa: PLC0415  for the same reason
 
     made = Table(box=box.SIMPLE_HEAD if headers else None, show_header=bool(headers), pad_edge=False)
     for header in headers:
         made.add_column(header, justify="right" if header in numbers else "left")
     return made
+
+
+def say_table(table: Table) -> None:
+    """A table on standard output; rich leaves colours out where that is no terminal, or where NO_COLOR is set."""
+    from rich.console import Console  # noqa: PLC0415  `run` and `--json` need no tables
+
+    width = None if sys.stdout.isatty() else _WIDEST
+    console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(table)
+    # Cells are filled up with blanks, which would only be in the way of whoever copies a line.
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,15 +11,21 @@ import typer
 from ._launch import configuration, environment, launch
 from ._output import say_json
 
-__all__ = ["run"]
+__all__ = ["EXAMPLE", "run"]
+
+EXAMPLE = """\
+resilience run -- python app.py
+resilience run --config staging.yaml -- uvicorn shop:app
+"""
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="[--] CMD...", help="The program and its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="CMD", help="The program and its arguments.")],
+    *,
     config: Annotated[
         str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration; default ./resilience.yaml.")
     ] = None,
-    json: Annotated[  # noqa: A002  the option's name
+    json: Annotated[
         bool, typer.Option("--json", help="Do not run it: print the command and the variables that it would get.")
     ] = False,
 ) -> None:
@@ -28,11 +33,6 @@ def run(
 
     Python programs that it starts obey them too. Exit code: the program's own; 2 if the configuration cannot be
     honoured, 126 if the program cannot be executed, 127 if it is not found.
-
-    \b
-    Example:
-      resilience run -- python app.py
-      resilience run --config staging.yaml -- uvicorn shop:app
     """
     if not json:
         launch(config, command)

@@ -6,22 +6,19 @@ from typing import Annotated
 
 import typer
 
-from .._schema import config_schema, policy_schema
+from resilience._schema import config_schema, policy_schema
+
 from ._output import say_json
 
-__all__ = ["schema"]
+__all__ = ["EXAMPLE", "schema"]
+
+EXAMPLE = "resilience schema > policy.schema.json"
 
 
 def schema(
+    *,
     config: Annotated[bool, typer.Option("--config", help="The schema of resilience.yaml instead.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Nothing changes: a schema is JSON.")] = False,  # noqa: A002, ARG001
+    json: Annotated[bool, typer.Option("--json", help="Nothing changes: a schema is JSON.")] = False,  # noqa: ARG001
 ) -> None:
-    """Print the JSON Schema of policy files, for editors.
-
-    \b
-    Example:
-      resilience schema > policy.schema.json
-      # first line of a policy file:
-      # yaml-language-server: $schema=policy.schema.json
-    """
+    """Print the JSON Schema of policy files, for editors."""
     say_json(config_schema() if config else policy_schema())

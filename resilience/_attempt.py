@@ -1,0 +1,95 @@
+"""One attempt: send the request, look at what comes, and say what it means; the only layer that catches exceptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._body import peek
+from ._classifier import TIMEOUTS
+from ._conditions import Answer
+from ._deadline import attempt_seconds, deadline_passed
+from ._decode import decode
+from ._outcome import Outcome
+from ._trail import Attempt
+
+if TYPE_CHECKING:
+    from ._library import Response
+    from ._outcome import Call, Exchange, Verdict
+    from ._runtime import Runtime
+
+__all__ = ["attempt_layer"]
+
+
+def attempt_layer(runtime: Runtime) -> Call:
+    """Send one attempt and turn whatever comes of it into an outcome."""
+
+    async def attempt_call(exchange: Exchange) -> Outcome:
+        started = runtime.clock.now()
+        seconds = attempt_seconds(exchange, started)
+        try:
+            outcome = await runtime.attempt(seconds, _attempt(exchange, seconds, runtime))
+        except Exception as error:  # noqa: BLE001  the one place where errors become values
+            outcome = _failed(exchange, error, runtime)
+        exchange.sent += 1
+        exchange.trail.events.append(
+            Attempt(
+                number=exchange.sent,
+                started=started - exchange.started,
+                seconds=runtime.clock.now() - started,
+                status=None if outcome.response is None else outcome.response.status_code,
+                error=None if outcome.error is None else type(outcome.error).__name__,
+                verdict=outcome.verdict,
+            )
+        )
+        return outcome
+
+    return attempt_call
+
+
+async def _attempt(exchange: Exchange, seconds: float | None, runtime: Runtime) -> Outcome:
+    response = await runtime.send(exchange.request, seconds)
+    try:
+        return Outcome(await _verdict(exchange, response, runtime), response)
+    except BaseException:
+        # Cancelled while its body was looked at: nobody else will close it.
+        await runtime.close(response.stream)
+        raise
+
+
+async def _verdict(exchange: Exchange, response: Response, runtime: Runtime) -> Verdict:
+    classifier = exchange.policy.classifier
+    plain = classifier.plain_success(response.status_code, exchange.operation)
+    if plain is not None:
+        return plain
+    headers = response.headers
+    answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
+    limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
+    broken = None
+    if limit and response.is_closed:
+        # A transport that has read the body itself, as mocks do; `content` is decompressed already.
+        content = response.content
+        answer.body, answer.complete = content[:limit], len(content) <= limit
+    elif limit:
+        peeked = await peek(runtime, response, limit)
+        decoded = decode(peeked.data, headers.get("content-encoding", ""), limit=limit)
+        answer.body, answer.complete, broken = decoded.data, decoded.complete and peeked.complete, peeked.error
+    verdict = classifier.classify(answer, runtime.clock.wall())
+    if broken is not None and response.status_code < 400 and not verdict.retryable:
+        # The application would meet this error while reading what the status calls a success.
+        return _error_verdict(exchange, broken, runtime)
+    return verdict
+
+
+def _error_verdict(exchange: Exchange, error: Exception, runtime: Runtime) -> Verdict:
+    kind = runtime.library.kind_of(error)
+    answer = Answer(None, {}, exchange.request.method, exchange.operation, kind)
+    return exchange.policy.classifier.classify(answer, runtime.clock.wall())
+
+
+def _failed(exchange: Exchange, error: Exception, runtime: Runtime) -> Outcome:
+    verdict = _error_verdict(exchange, error, runtime)
+    if verdict.error in TIMEOUTS and deadline_passed(exchange, runtime.clock.now()):
+        late = runtime.library.deadline_exceeded("the call's deadline passed before an answer came")
+        late.__cause__ = error
+        error = late
+    return Outcome(verdict, error=error)
