@@ -10,7 +10,7 @@ from resilience.testing import fake_provider
 
 PROGRAM = Path(__file__).with_name("scrape.py")
 # The documented answers of a busy minute: too many requests, a failed queue, then the job.
-BUSY = "429 retry-after 1, queue-error, 202"
+BUSY = "429 retry-after 1, queue-error, 202, job-pending"
 
 
 def run(command: list[str], url: str) -> int:

@@ -18,7 +18,7 @@ def main() -> None:
         submitted.raise_for_status()
         job_id = submitted.json()["jobId"]
         print(f"job {job_id} was accepted")
-        while True:
+        for _ in range(30):
             job = client.get(f"/v1/url-scraper/{job_id}").raise_for_status().json()
             if job["status"] in {"completed", "failed"}:
                 break

@@ -265,7 +265,7 @@ def _times(policy: Policy) -> Iterator[Finding]:
         own = operation.model_fields_set & {"deadline", "attempt_timeout"}
         deadline = policy.deadline if operation.deadline is None else operation.deadline
         attempt = policy.attempt_timeout if operation.attempt_timeout is None else operation.attempt_timeout
-        if own and deadline is not None and attempt is not None and attempt >= deadline:
+        if deadline is not None and attempt is not None and attempt >= deadline:
             message = f"an attempt of {name!r} may take {duration_text(attempt)}, and the whole call {duration_text(deadline)}"
             yield Finding(("operations", name, min(own)), message, "no second attempt would fit: change one of the two")
 

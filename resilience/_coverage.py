@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._examples import differences
+from ._examples import ExpectedVerdict, differences
 
 if TYPE_CHECKING:
     from ._examples import Example
@@ -119,7 +119,9 @@ def _failures(policy: Policy) -> Iterator[Failure]:
     for index, example in enumerate(policy.examples):
         differing = differences(policy, example)
         if differing:
-            yield Failure(index, example.row, example.doc, differing, _verdict(policy, example).rule)
+            # Which fields an example gives is a set; what is told of them has an order.
+            ordered = {name: differing[name] for name in ExpectedVerdict.model_fields if name in differing}
+            yield Failure(index, example.row, example.doc, ordered, _verdict(policy, example).rule)
 
 
 def _verdict(policy: Policy, example: Example) -> Verdict:

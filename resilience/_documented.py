@@ -87,10 +87,11 @@ class Documented:
             fits = entry.operation == operation
             if fits and operation is None:
                 fits = (entry.method, entry.path) == (method, path)
-            # A 200 can say that the site behind the provider failed, and a 202 that there is no result yet; neither
-            # is meant by a plain 200 or by a success.
+            # A 200 can say that the site behind the provider failed, and a 202, or a success for which there is a
+            # rule, that there is no result yet; none of these is meant by a plain 200 or by a success.
             fails = step.status is not None and step.status < 400 and not entry.succeeds
-            return not fits, fails, entry.reply.status == 202, not entry.reply.body
+            waits = entry.succeeds and entry.example.verdict.rule is not None
+            return not fits, fails, entry.reply.status == 202, waits, not entry.reply.body
 
         # Of equals `min` takes the first: the order of the file counts.
         if chosen:

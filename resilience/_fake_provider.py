@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from email.utils import formatdate
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -112,7 +112,8 @@ class Application:
         with self._lock:
             self._received.append(received)
         if self._log is not None:
-            answered = " ".join(str(part) for part in (received.status, step.text and f"({step.text})") if part)
+            written = " ".join(step.text.split())  # a body may go over several lines
+            answered = " ".join(str(part) for part in (received.status, written and f"({written})") if part)
             self._log(f"{received.method} {received.target} -> {answered}")
         await _answer(request, send, step, reply)
 
@@ -205,5 +206,6 @@ def _reset(transport: asyncio.Transport) -> None:
     """End a connection with RST, which the client meets as `Connection reset by peer`."""
     # A socket that lingers for no time is reset when it is closed (socket(7), SO_LINGER); Windows has shorts there.
     linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    with suppress(OSError):  # macOS, where the client has gone already
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     transport.abort()

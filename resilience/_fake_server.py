@@ -32,7 +32,8 @@ class _Protocol(H11Protocol):
         self.app_state = {**self.app_state, "transport": transport}
         # Head and body are written one after the other: where small packets are held back, the second waits 40 ms for
         # the client's acknowledgement. asyncio sees to that only for sockets that name their protocol.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # macOS, where the client has gone already
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # uvicorn's access log would show queries, and the keys in them.
         self.access_log = False
 
@@ -67,8 +68,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        listeners = tuple(sockets or ())
-        for listener in listeners:
+        for listener in sockets or ():
             with suppress(NotImplementedError):  # of the loop that Windows has
                 loop.remove_reader(listener)
         # What has been accepted becomes a connection some turns of the loop later; asyncio would leave its socket
@@ -77,8 +77,6 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(0)
         for server in self.servers:
             server.close()
-        for listener in listeners:
-            listener.close()
         # uvicorn lets answers end that have begun. Those of a fake provider may hang for as long as the script says,
         # and nobody waits for them any more.
         while self.server_state.connections or self.server_state.tasks:
@@ -128,7 +126,7 @@ class Server:
 
     def run(self) -> None:
         """Answer until the process is interrupted."""
-        with suppress(KeyboardInterrupt):
+        with self._socket, suppress(KeyboardInterrupt):
             self._server.run(sockets=[self._socket])
 
     @contextmanager

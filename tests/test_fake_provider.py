@@ -381,6 +381,22 @@ def test_a_connection_is_kept_after_an_answer() -> None:
     assert [b"429", b"503"] == [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
 
 
+def test_an_answer_is_not_held_back(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small packets are sent at once, on every connection."""
+    options: list[int] = []
+
+    async def look(request: Any, seconds: float) -> bool:
+        connection = request.scope["state"]["transport"].get_extra_info("socket")
+        options.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return seconds < 0
+
+    monkeypatch.setattr("resilience._fake_provider._left", look)
+    with fake_provider(ACME, script="200 delay 1h") as provider:
+        assert 200 == client.get(provider.url).status_code
+
+    assert [True] == [bool(option) for option in options]
+
+
 def test_nothing_is_left_when_the_block_ends(client: httpx.Client) -> None:
     """The thread has ended, nobody listens and every connection is closed, whatever was under way."""
     before = threading.active_count()

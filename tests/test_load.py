@@ -47,6 +47,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _small_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small model in the place of the policy's."""
     monkeypatch.setitem(sys.modules, "resilience._policy", SimpleNamespace(Policy=Small))
+    monkeypatch.setitem(sys.modules, "resilience._checks", SimpleNamespace(problems=lambda policy: []))
 
 
 def write(directory: Path, name: str, text: str) -> Path:

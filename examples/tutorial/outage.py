@@ -5,7 +5,7 @@ from collections import Counter
 from resilience.simulate import Answer, Request, Simulation
 
 
-def provider(request: Request, now: float) -> Answer:
+def provider(_request: Request, now: float) -> Answer:
     """Down from the first minute to the eleventh."""
     if 60 <= now < 660:
         return Answer(503, {"Content-Type": "text/plain"}, b"Back soon.")

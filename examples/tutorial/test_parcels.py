@@ -16,7 +16,7 @@ def test_a_label_is_bought_once() -> None:
             answer = client.post("/v1/labels", json={"parcel": 42})
 
     keys = [request.headers["idempotency-key"] for request in provider.requests]
-    assert (200, 2, 1) == (answer.status_code, len(keys), len(set(keys)))
+    assert (answer.status_code, len(keys), len(set(keys))) == (200, 2, 1)
 
 
 def test_a_busy_minute_is_waited_out() -> None:
@@ -28,4 +28,4 @@ def test_a_busy_minute_is_waited_out() -> None:
         with httpx.Client(transport=transport, base_url=provider.url) as client:
             client.get("/v1/parcels/42").raise_for_status()
 
-    assert [1.5] == clock.slept
+    assert clock.slept == [1.5]

@@ -65,6 +65,10 @@ class ResilienceLauncher:
         try:
             if not any(_is_installed(finder) for finder in sys.meta_path):
                 install(self._config)
+                if os.environ.get("RESILIENCE_EXPLAIN"):
+                    from resilience._explained import explain_at_exit
+
+                    explain_at_exit()
         except errors.ConfigurationError as error:
             sys.stderr.write(f"resilience: the configuration cannot be honoured\n{error}\n")
             # Whoever typed the command must not take this for protection. What a program starts on its own account,

@@ -7,7 +7,6 @@ honoured; 130 interrupted. `resilience run` ends as its program ends.
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -15,7 +14,7 @@ from typing import NoReturn
 from resilience.errors import ConfigurationError
 
 from ._launch import launch, quick
-from ._output import complain
+from ._output import complain, nobody_reads
 
 __all__ = ["main"]
 
@@ -36,10 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
-        # Nobody reads on. What is still in the buffer must not be complained about at the very end; and the code is
-        # the one that a shell gives to a program that SIGPIPE has ended.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        nobody_reads()
     except (ConfigurationError, OSError) as error:
         complain(str(error))
         code = 2

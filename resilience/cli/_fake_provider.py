@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,10 @@ def fake_provider(
     require_key: Annotated[bool, typer.Option("--require-key", help="Answer 401 to requests without a key.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Serve a provider's documented answers until you interrupt it; a line for each request."""
+    """Serve a provider's documented answers until you interrupt it; a line for each request.
+
+    Exit code: 130 after Ctrl+C, 2 if the policy, the script, the rates or the address cannot be honoured.
+    """
     serve(
         name,
         script=_text(script),
@@ -40,6 +44,8 @@ def fake_provider(
         require_key=require_key,
         log=_log_json if json else _log,
     )
+    # Only Ctrl+C ends it so: of other signals it dies.
+    raise typer.Exit(130)
 
 
 def _text(script: str) -> str:
@@ -53,7 +59,21 @@ def _text(script: str) -> str:
 
 def _log(line: str) -> None:
     say(visible(line))
+    sys.stdout.flush()
 
 
 def _log_json(line: str) -> None:
-    say_json({"line": line}, lines=True)
+    request, answers, answered = line.partition(" -> ")
+    if not answers:
+        # The first line: `NAME is faked at URL`.
+        say_json({"url": line.rpartition(" ")[2]}, lines=True)
+        return
+    method, _, target = request.partition(" ")
+    status, _, step = answered.partition("(")
+    data = {
+        "method": method,
+        "target": target,
+        "status": int(status) if status else None,
+        "step": step.removesuffix(")"),
+    }
+    say_json(data, lines=True)

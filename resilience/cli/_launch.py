@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from resilience._config import find_config, policies_for
 
 from ._output import complain, fail
 
-__all__ = ["configuration", "environment", "isolation", "launch", "quick"]
+__all__ = ["Options", "environment", "isolation", "launch", "quick"]
 
 _LAUNCHER = Path(__file__).parent.parent / "_launcher"
 # This project's own fixed pattern; it reads a file's name once.
@@ -26,48 +27,50 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
-def quick(arguments: Sequence[str]) -> tuple[str | None, list[str]] | None:
-    """The configuration and the command of `run`, where its arguments are as plain as `[--config FILE] [--] CMD...`.
+@dataclass(slots=True)
+class Options:
+    """The options of `run`.
+
+    Arguments:
+        config: the configuration file; by default the one that RESILIENCE_CONFIG names, else ./resilience.yaml.
+        explain: whether the program is to tell at its end what was done to its calls.
+    """
+
+    config: str | None = None
+    explain: bool = False
+
+
+def quick(arguments: Sequence[str]) -> tuple[Options, list[str]] | None:
+    """The options and the command of `run`, where they are written as plainly as in its help.
 
     Anything else (`--help`, `--json`, a mistake) is `None`: the command line's own parser is to look at it.
     """
-    config, rest = None, list(arguments)
-    if rest[:1] in (["--config"], ["-c"]) and len(rest) > 1:
-        config, rest = rest[1], rest[2:]
-    if rest[:1] == ["--"]:
-        rest = rest[1:]
-    elif rest and rest[0].startswith("-"):
-        return None
-    return (config, rest) if rest else None
+    options, rest = Options(), list(arguments)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if word == "--explain":
+            options.explain = True
+        elif word in {"--config", "-c"} and rest:
+            options.config = rest.pop(0)
+        else:
+            return None
+    return (options, rest) if rest else None
 
 
-def configuration(config: str | None) -> Path | None:
-    """The configuration file that the program is to obey, checked: its mistakes are shown here, once.
-
-    Arguments:
-        config: the file that was named; by default the one that RESILIENCE_CONFIG names, else ./resilience.yaml.
-
-    Raises:
-        ConfigurationError: it cannot be honoured.
-    """
-    chosen = find_config() if config is None else Path(config)
-    if chosen is not None:
-        policies_for(None, chosen)
-    return chosen
-
-
-def launch(config: str | None, command: Sequence[str]) -> NoReturn:
+def launch(options: Options, command: Sequence[str]) -> NoReturn:
     """Become the program.
 
     Arguments:
-        config: the configuration file that was named.
+        options: those of `run`.
         command: the program and its arguments.
 
     Raises:
         ConfigurationError: the configuration cannot be honoured.
         SystemExit: there is no such program, or it cannot be executed.
     """
-    variables = {**os.environ, **environment(os.environ, configuration(config))}
+    variables = {**os.environ, **environment(os.environ, options)}
     if shutil.which(command[0]) is None:
         _refuse(command[0])
     if letters := isolation(command):
@@ -77,20 +80,27 @@ def launch(config: str | None, command: Sequence[str]) -> NoReturn:
     _replace_process(command, variables)
 
 
-def environment(own: Mapping[str, str], config: Path | None) -> dict[str, str]:
-    """The variables that differ for the program.
+def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
+    """The variables that differ for the program; the configuration is checked, so that its mistakes are shown here.
 
     Arguments:
         own: the variables of this process.
-        config: the configuration file, `None` if there is none.
+        options: those of `run`.
+
+    Raises:
+        ConfigurationError: the configuration cannot be honoured.
     """
+    config = find_config() if options.config is None else Path(options.config)
     launcher = str(_LAUNCHER.resolve())
     others = [entry for entry in own.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != launcher]
-    # A process keeps its number when another program takes its place: so the launcher knows that program from its children.
+    # A process keeps its number when another program takes its place: so the launcher tells it from its children.
     changed = {"PYTHONPATH": os.pathsep.join([launcher, *others]), "RESILIENCE_RUN_PID": str(os.getpid())}
     if config is not None:
+        policies_for(None, config)
         # Absolute: the program and its children may go to other directories.
         changed["RESILIENCE_CONFIG"] = str(config.absolute())
+    if options.explain:
+        changed["RESILIENCE_EXPLAIN"] = "1"
     return changed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import date
 from enum import Enum
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["complain", "fail", "say", "say_json", "say_table", "table", "visible"]
+__all__ = ["complain", "fail", "nobody_reads", "say", "say_json", "say_table", "table", "visible"]
 
 # Where nothing is cut to a terminal's width, a line may be so long.
 _WIDEST = 200
@@ -19,7 +20,17 @@ _WIDEST = 200
 
 def say(text: str = "") -> None:
     """A line on standard output."""
-    sys.stdout.write(f"{text}\n")
+    try:
+        sys.stdout.write(f"{text}\n")
+    except BrokenPipeError:
+        nobody_reads()
+
+
+def nobody_reads() -> NoReturn:
+    """End the process quietly, with the code that a shell gives to a program that SIGPIPE has ended."""
+    # What is still in the buffer would be complained about at the very end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)
 
 
 def complain(message: str) -> None:

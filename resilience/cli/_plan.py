@@ -77,7 +77,7 @@ def plan(policy: Policy, verdict: Verdict, *, method: str, attempt: int) -> Plan
 def _refusal(policy: Policy, verdict: Verdict, method: str) -> str | None:
     """Why such a request is not sent again after such an answer, whatever the number of the attempt."""
     if verdict.category is Category.SUCCESS:
-        return "it is a success"
+        return "success"
     if not verdict.retryable:
         return f"{verdict.category} is not retried"
     if may_send_again(verdict, method=method, repeatable=_repeatable(policy, verdict.operation, method)):

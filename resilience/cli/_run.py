@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ._launch import configuration, environment, launch
+from ._launch import Options, environment, launch
 from ._output import say_json
 
 __all__ = ["EXAMPLE", "run"]
@@ -25,6 +25,9 @@ def run(
     config: Annotated[
         str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration; default ./resilience.yaml.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell on standard error, at the end, what was done to which calls.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Do not run it: print the command and the variables that it would get.")
     ] = False,
@@ -34,7 +37,8 @@ def run(
     Python programs that it starts obey them too. Exit code: the program's own; 2 if the configuration cannot be
     honoured, 126 if the program cannot be executed, 127 if it is not found.
     """
+    options = Options(config, explain)
     if not json:
-        launch(config, command)
-    variables = environment(os.environ, configuration(config))
+        launch(options, command)
+    variables = environment(os.environ, options)
     say_json({"command": command, "executable": shutil.which(command[0]), "environment": variables})

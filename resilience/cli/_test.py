@@ -115,7 +115,7 @@ def _complaints(run: _Run) -> Iterator[str]:
         row = f" ({failure.doc}: {failure.row})" if failure.row else ""
         yield visible(f"{place(('examples', failure.index))}: example {failure.index + 1}{row} gets another verdict")
         for name, (expected, got) in failure.differences.items():
-            yield visible(f"{name}: expected {_worded(expected)}, found {_worded(got)}").join(("    ", ""))
+            yield "    " + visible(f"{name}: expected {_worded(expected)}, found {_worded(got)}")
         yield f"    {_speaker(run, failure)}"
     for part in found.tables:
         if part.covered != part.total:

@@ -1,0 +1,19 @@
+"""A transport by hand: where the client is built from parts."""
+
+import httpx
+
+import resilience.httpx
+from resilience.testing import fake_provider
+
+
+def main() -> None:
+    """Search once, over a transport with connection retries of its own."""
+    with fake_provider("anakin", script="503, success") as provider:
+        inner = httpx.HTTPTransport(http2=False, retries=1)
+        transport = resilience.httpx.Transport(inner, policies=[provider.policy])
+        with httpx.Client(transport=transport, base_url=provider.url) as client:
+            print(client.post("/v1/search", json={"prompt": "httpx"}).status_code)
+
+
+if __name__ == "__main__":
+    main()

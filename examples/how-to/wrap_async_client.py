@@ -1,0 +1,22 @@
+"""The same for an asynchronous client, here of httpx2; waits do not block the event loop."""
+
+import asyncio
+
+import httpx2
+
+import resilience
+from resilience.testing import fake_provider
+
+
+async def main() -> None:
+    """Search ten times at once, on a fake provider where every third request fails."""
+    with fake_provider("anakin", rates="503=33%", seed=1) as provider:
+        client = resilience.wrap(httpx2.AsyncClient(base_url=provider.url), policies=[provider.policy])
+        async with client:
+            calls = [client.post("/v1/search", json={"prompt": f"question {number}"}) for number in range(10)]
+            answers = await asyncio.gather(*calls)
+    print([answer.status_code for answer in answers])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,399 @@
+"""What cannot be honoured in a policy although each part of it is valid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resilience import Policy, load_policy
+from resilience._checks import MOST_ENTRIES, Finding, problems
+from resilience._load import shipped_names
+from resilience.errors import PolicyError
+
+
+def policy(**parts: Any) -> Policy:
+    """A small policy; whatever is given replaces or adds to its parts."""
+    return Policy.model_validate({"version": 1, "provider": "some", "match": {"hosts": ["some.test"]}, **parts})
+
+
+def rule(name: str, when: dict[str, Any], category: str = "invalid_request", **parts: Any) -> dict[str, Any]:
+    """A rule."""
+    return {"rule": name, "when": when, "category": category, **parts}
+
+
+def example(**parts: Any) -> dict[str, Any]:
+    """An example of a status that nothing speaks of."""
+    return {"answer": {"status": 418}, "verdict": {"category": "invalid_request"}, **parts}
+
+
+PAGES = {"errors": {"url": "https://some.test/errors", "checked": "2026-11-21"}}
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_policies_are_in_order(name: str) -> None:
+    """Each of them says only what can be honoured."""
+    assert [] == problems(load_policy(name))
+
+
+def test_a_policy_without_anything_is_in_order() -> None:
+    """The defaults contradict nothing."""
+    assert [] == problems(policy())
+
+
+@pytest.mark.parametrize(
+    ("parts", "path", "message"),
+    [
+        ({"answers": [rule("a", {"status": 400}, doc="erors")]}, ("answers", 0, "doc"), "page 'erors' in 'docs'"),
+        ({"operations": {"job": {"path": "/job", "doc": "erors"}}}, ("operations", "job", "doc"), "page 'erors'"),
+        ({"remedies": [{"remedy": "r", "for": ["a"], "advice": "!", "doc": "erors"}], "answers": [rule("a", {"status": 400})]},
+         ("remedies", 0, "doc"), "page 'erors'"),
+        ({"websocket": [{"code": 1011, "category": "server_error", "doc": "erors"}]}, ("websocket", 0, "doc"), "page 'erors'"),
+        ({"events": [{"event": "e", "category": "server_error", "doc": "erors"}]}, ("events", 0, "doc"), "page 'erors'"),
+        ({"examples": [example(doc="erors")]}, ("examples", 0, "doc"), "page 'erors'"),
+    ],
+)  # fmt: skip
+def test_pages_have_to_exist(parts: dict[str, Any], path: tuple[str | int, ...], message: str) -> None:
+    """Whatever cites a page cites one of `docs`; the nearest name is the remedy."""
+    (finding,) = problems(policy(docs=PAGES, **parts))
+
+    assert path == finding.path
+    assert message in finding.message
+    assert "did you mean 'errors'?" == finding.remedy
+
+
+def test_operations_have_to_exist() -> None:
+    """In rules, for idempotency keys and in examples; the remedy says which there are."""
+    found = problems(
+        policy(
+            operations={"search": {"path": "/search"}},
+            answers=[rule("a", {"status": 400, "operation": ["search", "serch"]})],
+            idempotency={"header": "Idempotency-Key", "operations": ["jobs"]},
+            examples=[{"answer": {"status": 400}, "verdict": {"category": "invalid_request", "operation": "find"}}],
+        )
+    )
+
+    assert [
+        Finding(
+            ("answers", 0, "when", "operation", 1),
+            "there is no operation 'serch' in 'operations'",
+            "did you mean 'search'?",
+        ),
+        Finding(("idempotency", "operations", 0), "there is no operation 'jobs' in 'operations'", "there are: search"),
+        Finding(
+            ("examples", 0, "verdict", "operation"), "there is no operation 'find' in 'operations'", "there are: search"
+        ),
+    ] == found
+
+
+def test_rules_have_to_exist() -> None:
+    """In remedies and in examples; a name too long for a comparison gets a list, and a policy without rules says so."""
+    remedies = [{"remedy": "r", "for": ["busy", "bussy"], "advice": "!"}]
+    almost = {"category": "invalid_request", "rule": "x" * 65}
+    with_rules = policy(
+        answers=[
+            rule(name, {"status": 400 + index}) for index, name in enumerate(["busy", "x" * 64, "c", "d", "e", "f"])
+        ],
+        remedies=remedies,
+        examples=[{"answer": {"status": 400}, "verdict": almost}],
+    )
+    without = policy(remedies=remedies[:1])
+
+    one, two = problems(with_rules)
+    assert (("remedies", 0, "for", 1), "did you mean 'busy'?") == (one.path, one.remedy)
+    assert (("examples", 0, "verdict", "rule"), f"there are: busy, {'x' * 64}, c, d, e, ...") == (two.path, two.remedy)
+    assert ["there are none"] * 2 == [finding.remedy for finding in problems(without)]
+
+
+def test_methods_are_written_in_capitals() -> None:
+    """Both libraries send them so, and nothing else would ever match."""
+    found = problems(
+        policy(
+            operations={"search": {"path": "/search", "method": ["POST", "get"]}},
+            answers=[rule("a", {"status": 400, "method": "post"})],
+        )
+    )
+
+    assert [("operations", "search", "method"), ("answers", 0, "when", "method")] == [finding.path for finding in found]
+    assert "no request has the method 'get'" == found[0].message
+
+
+def test_rules_have_names_of_their_own() -> None:
+    """The second of two is named, and where the first stands."""
+    found = problems(
+        policy(answers=[rule("a", {"status": 400}), rule("b", {"status": 401}), rule("a", {"status": 402})])
+    )
+
+    message = "rule 'a' stands twice, first as number 1 of 'answers'"
+    assert [Finding(("answers", 2, "rule"), message, "give each rule a name of its own")] == found
+
+
+def test_a_rule_behind_one_that_takes_all_its_answers() -> None:
+    """It is never reached; the one before it is named, once."""
+    found = problems(
+        policy(
+            answers=[
+                rule("wide", {"status": "4xx"}),
+                rule("wider", {"status": "400-599"}),
+                rule("narrow", {"status": 429, "code": "BUSY"}),
+            ]
+        )
+    )
+
+    message = "rule 'narrow' is never reached: every answer that it speaks of is taken by 'wide'"
+    assert [Finding(("answers", 2), message, "put it before 'wide', or narrow that one")] == found
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"status": 429, "code": "BUSY"}, {"status": 429}),
+        ({"status": 429}, {"status": [429, 503]}),
+        ({"method": "POST"}, {"method": "POST", "error": "read_timeout"}),
+        ({"error": "read_timeout"}, {"error": ["read_timeout", "connect_error"]}),
+        ({"body": {"a": [1, 2]}}, {"body": {"a": {"in": [2, 3]}}}),
+        ({"headers": {"X-A": {"contains": ["busy", "full"]}}}, {"headers": {"X-A": {"starts_with": "b"}}}),
+    ],
+)
+def test_a_rule_that_is_reached(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """A rule before another takes only a part of its answers, or speaks of responses where that speaks of errors."""
+    assert [] == problems(policy(answers=[rule("first", first), rule("second", second)]))
+
+
+WHENS = st.fixed_dictionaries(
+    {"status": st.sampled_from([400, [400, 429], "4xx", [429, 503], "400-599"])},
+    optional={
+        "code": st.sampled_from(["A", ["A", "B"], ["B"]]),
+        "method": st.sampled_from(["GET", ["GET", "POST"]]),
+        "message": st.sampled_from(["busy", ["very busy", "full"]]),
+        "body": st.sampled_from([{"n": 1}, {"n": {"gte": 1}}, {"n": [0, 1]}, {"n": {"present": True}}]),
+        "headers": st.sampled_from([{"X-A": "1"}, {"X-A": {"present": True}}]),
+    },
+)
+ANSWERS = st.tuples(
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from([400, 429, 503]),
+    st.sampled_from([{}, {"X-A": "1"}]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "code": st.sampled_from(["A", "B", "C"]),
+            "message": st.sampled_from(["very busy", "busy", "full"]),
+            "n": st.sampled_from([0, 1, 2]),
+        },
+    ),
+)
+
+
+@given(st.lists(WHENS, min_size=2, max_size=4), st.lists(ANSWERS, min_size=1, max_size=20))
+def test_a_rule_that_is_called_unreachable_never_speaks(whens: list[dict[str, Any]], answers: list[Any]) -> None:
+    """Whatever the answer, another rule before it does."""
+    made = policy(
+        envelopes={"code": "code", "message": "message"},
+        answers=[rule(f"rule-{index}", when) for index, when in enumerate(whens)],
+    )
+    unreachable = {f"rule-{finding.path[1]}" for finding in problems(made)}
+
+    spoke = {
+        made.classify(method=method, status=status, headers=headers, body=body).rule
+        for method, status, headers, body in answers
+    }
+
+    assert not unreachable & spoke
+
+
+def test_a_rule_for_a_method_that_its_operation_does_not_have() -> None:
+    """Such a rule can never match; one operation without methods is one for all of them."""
+    operations = {"job": {"path": "/job", "method": "GET"}, "any": {"path": "/any"}}
+    answers = [
+        rule("never", {"status": 400, "operation": "job", "method": ["POST", "PUT"]}),
+        rule("any", {"status": 401, "operation": ["job", "any"], "method": "POST"}),
+        rule("get", {"status": 402, "operation": "job", "method": "GET"}),
+    ]
+
+    found = problems(policy(operations=operations, answers=answers))
+
+    message = "rule 'never' can never match: its operation has no method 'POST, PUT'"
+    assert [Finding(("answers", 0, "when", "method"), message, "it has 'GET'")] == found
+
+
+@pytest.mark.parametrize(
+    ("when", "parts", "message"),
+    [
+        ({"status": 204, "text": "busy"}, {}, "no body"),
+        ({"status": [204, 304], "code": "BUSY"}, {}, "no body"),
+        ({"status": [200, 204], "text": "busy"}, {}, None),
+        ({"status": 204, "headers": {"X-A": "1"}}, {}, None),
+        ({"text": "busy"}, {}, None),
+        ({"status": 204, "code": "BUSY"}, {"envelopes": {"code_header": "X-Code"}}, None),
+        ({"status": 204, "text": "busy"}, {"envelopes": {"code_header": "X-Code"}}, "no body"),
+        ({"status": 500, "message": "busy"}, {"inspect": {"statuses": "4xx"}}, "'inspect' leaves out"),
+        ({"status": [400, 500], "message": "busy"}, {"inspect": {"statuses": "4xx"}}, None),
+    ],
+)
+def test_a_rule_about_a_body_that_is_never_looked_at(
+    when: dict[str, Any], parts: dict[str, Any], message: str | None
+) -> None:
+    """A status without a body, or one that `inspect` leaves out, cannot go with a text, a code or a message."""
+    found = problems(policy(answers=[rule("a", when)], **parts))
+
+    assert (message is not None) == bool(found)
+    assert all(
+        ("answers", 0, "when", "status") == finding.path and (message or "") in finding.message for finding in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [
+        ({"path": "/jobs/{id}"}, {"path": "/jobs/{job}"}, True),
+        ({"path": "/jobs/{id}", "method": "GET"}, {"path": "/jobs/{id}", "method": ["POST", "GET"]}, True),
+        ({"path": "/jobs"}, {"path": ["/other", "/jobs"], "method": "GET"}, True),
+        ({"path": "/jobs", "method": "GET"}, {"path": "/jobs"}, False),
+        ({"path": "/jobs", "method": "GET"}, {"path": "/jobs", "method": "POST"}, False),
+        ({"path": "/jobs/{id}"}, {"path": "/jobs/{id...}"}, False),
+        ({"path": "/jobs/{id}"}, {"path": "/jobs/new"}, False),
+        ({"path": ["/jobs/{id}", "/jobs/{job}"]}, {"path": "/new"}, False),
+    ],
+)
+def test_a_request_belongs_to_one_operation(first: dict[str, Any], second: dict[str, Any], clash: bool) -> None:
+    """Two operations with one method and one template are a mistake; one for any method may follow as the rest."""
+    found = problems(policy(operations={"one": first, "two": second}))
+
+    assert ([("operations", "two", "path")] if clash else []) == [finding.path for finding in found]
+
+
+def test_a_success_is_never_sent_again() -> None:
+    """`retryable: true` on a success cannot be honoured; `false` says nothing new."""
+    answers = [
+        rule("yes", {"status": 202}, "success", retryable=True),
+        rule("no", {"status": 201}, "success", retryable=False),
+    ]
+
+    (finding,) = problems(policy(answers=answers))
+
+    assert ("answers", 0, "retryable") == finding.path
+
+
+@pytest.mark.parametrize(
+    ("category", "retryable", "wrong"),
+    [
+        ("quota_exhausted", None, False),
+        ("quota_exhausted", True, True),
+        ("rate_limited", None, True),
+        ("rate_limited", False, False),
+    ],
+)
+def test_until_is_for_answers_that_are_not_retried(category: str, retryable: bool | None, wrong: bool) -> None:
+    """A call would wait until the end of the day or month."""
+    parts = {} if retryable is None else {"retryable": retryable}
+
+    found = problems(policy(answers=[rule("a", {"status": 429}, category, until="next_day_utc", **parts)]))
+
+    assert ([("answers", 0, "until")] if wrong else []) == [finding.path for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("retry", "cause"),
+    [
+        ({"longest_wait": "10s"}, None),
+        ({"longest_wait": "1s"}, "longest_wait"),
+        ({"max_attempts": 1, "longest_wait": "1s"}, None),
+        ({"max_attempts": 2, "longest_wait": "1s"}, None),
+        ({"max_attempts": 20}, None),
+        ({"max_attempts": 20, "longest_wait": "29s"}, "longest_wait"),
+        ({"backoff": {"between": ["30s", "60s"]}}, None),
+        ({"backoff": {"between": ["30s", "61s"]}}, "backoff"),
+        ({"backoff": {"initial": "61s", "max": "61s", "jitter": "equal"}}, "backoff"),
+        ({"backoff": {"initial": "10s", "max": "90s", "jitter": "decorrelated"}}, "backoff"),
+        ({"backoff": {"initial": "1s", "max": "90s", "jitter": "decorrelated"}}, None),
+    ],
+)
+def test_a_back_off_keeps_to_the_longest_wait(retry: dict[str, Any], cause: str | None) -> None:
+    """As long as it can become within the attempts, not as long as `max` would allow."""
+    for parts, path in (
+        ({"retry": retry}, ("retry",)),
+        ({"retry": {"categories": {"overloaded": retry}}}, ("retry", "categories", "overloaded")),
+        ({"operations": {"job": {"path": "/job", "retry": retry}}}, ("operations", "job", "retry")),
+        ({"answers": [rule("a", {"status": 503}, "overloaded", retry=retry)]}, ("answers", 0, "retry")),
+    ):
+        found = problems(policy(**parts))
+
+        assert ([] if cause is None else [(*path, cause)]) == [finding.path for finding in found]
+
+
+def test_a_rule_is_judged_with_what_its_category_says() -> None:
+    """Its attempts and its category's longest wait together make the contradiction, and the rule is named."""
+    made = policy(
+        retry={"categories": {"overloaded": {"longest_wait": "3s"}}},
+        answers=[rule("a", {"status": 503}, "overloaded", retry={"max_attempts": 5})],
+    )
+
+    message = "the back-off waits up to 8s here, longer than the 'longest_wait' of 3s"
+    remedy = "make the back-off shorter or 'longest_wait' longer"
+    assert [Finding(("answers", 0, "retry", "max_attempts"), message, remedy)] == problems(made)
+
+
+def test_an_attempt_is_shorter_than_its_call() -> None:
+    """Where the one number is the operation's and the other the policy's; an operation without either is the policy's."""
+    operations = {
+        "late": {"path": "/late", "attempt_timeout": "30s"},
+        "short": {"path": "/short", "deadline": "5s"},
+        "plain": {"path": "/plain"},
+        "fine": {"path": "/fine", "deadline": "1m", "attempt_timeout": "59s"},
+    }
+
+    found = problems(policy(deadline="30s", attempt_timeout="10s", operations=operations))
+
+    assert [("operations", "late", "attempt_timeout"), ("operations", "short", "deadline")] == [
+        finding.path for finding in found
+    ]
+    assert "an attempt of 'late' may take 30s, and the whole call 30s" == found[0].message
+    assert [] == problems(policy(operations=operations | {"short": {"path": "/short"}}))
+
+
+def test_an_examples_path_can_be_read() -> None:
+    """What no URL can hold would raise where examples are run."""
+    (finding,) = problems(policy(examples=[example(request={"path": "//[x"})]))
+
+    assert (("examples", 0, "request", "path"), "'//[x' is no path") == (finding.path, finding.message)
+
+
+def test_a_policy_has_so_many_rules_and_operations() -> None:
+    """More are refused, whatever they say."""
+    count = MOST_ENTRIES + 1
+    rules = [rule(f"r{index}", {"headers": {"X-A": str(index)}}) for index in range(count)]
+    operations = {f"o{index}": {"path": f"/{index}"} for index in range(count)}
+
+    assert [("answers",), ("operations",)] == [
+        finding.path for finding in problems(policy(answers=rules, operations=operations))
+    ]
+    assert [] == problems(policy(answers=rules[1:], operations=dict(list(operations.items())[1:])))
+
+
+def test_a_hostile_file_costs_little() -> None:
+    """Names without end are cut off after a hundred findings, conditions without end are not all compared."""
+    texts = [f"text {index}" for index in range(9000)]
+    rules = [rule("a", {"status": 400, "text": texts}), rule("b", {"status": 400, "text": texts})]
+
+    assert [] == problems(policy(answers=rules))
+    assert 100 == len(problems(policy(examples=[example(doc="nowhere")] * 5000)))
+
+
+def test_loading_refuses_what_the_checks_find(tmp_path: Path) -> None:
+    """With the place in the file, as for every other mistake."""
+    path = tmp_path / "some.yaml"
+    path.write_text(
+        "version: 1\nprovider: some\nmatch: {hosts: [some.test]}\nanswers:\n"
+        "  - {rule: a, when: {status: 4xx}, category: auth}\n  - {rule: b, when: {status: 401}, category: auth}\n"
+    )
+
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+
+    (problem,) = caught.value.problems
+    assert f"{path}:6:5" == str(problem.place)
+    assert "rule 'b' is never reached" in problem.message
