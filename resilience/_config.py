@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._registry import Policies, Source
+from ._shipped import find_policy, hosts_of, shipped_names
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -89,13 +90,10 @@ def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
 def _loaded(policy: str | os.PathLike[str], directory: Path) -> Policy:
     from ._load import load_policy
 
-    is_name = isinstance(policy, str) and "/" not in policy and not policy.endswith((".yaml", ".yml"))
-    return load_policy(policy if is_name else directory / policy)
+    return load_policy(find_policy(policy, directory))
 
 
 def _shipped_names(settings: Config | None) -> tuple[str, ...]:
-    from ._load import shipped_names
-
     names = shipped_names()
     if settings is None or settings.shipped is True:
         return names
@@ -109,9 +107,7 @@ def _shipped_names(settings: Config | None) -> tuple[str, ...]:
 @cache
 def _shipped(name: str) -> Source:
     """A shipped policy gives its hosts cheaply; the rest of it is read when one of them is called."""
-    from ._load import hosts_of, load_policy, shipped_directory
-
-    return Source(name, hosts_of(shipped_directory() / f"{name}.yaml"), lambda: load_policy(name))
+    return Source(name, hosts_of(find_policy(name, Path())), partial(_loaded, name, Path()))
 
 
 def _adjusted(sources: list[Source], settings: Config) -> list[Source]:

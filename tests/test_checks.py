@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from resilience import Policy, load_policy
 from resilience._checks import MOST_ENTRIES, Finding, problems
-from resilience._load import shipped_names
+from resilience._shipped import shipped_names
 from resilience.errors import PolicyError
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import resilience
 from resilience import Policy, load_policy
-from resilience._load import shipped_names
+from resilience._shipped import shipped_names
 from resilience.cli import main
 from resilience.cli._output import visible
 from resilience.cli._plan import plan

@@ -8,7 +8,7 @@ import pytest
 
 from resilience import Policy, load_policy
 from resilience._coverage import Coverage, Failure, Table, coverage
-from resilience._load import shipped_names
+from resilience._shipped import shipped_names
 
 BUSY = {"rule": "busy", "when": {"status": 503}, "category": "overloaded"}
 EXAMPLE = {

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience import _load
-from resilience._load import hosts_of, load, load_document, load_policy, merge, shipped_directory, shipped_names
+from resilience import _shipped
+from resilience._load import load, load_document, load_policy
+from resilience._merge import merge
+from resilience._shipped import hosts_of, shipped_directory, shipped_names
 from resilience._model import Model
 from resilience._yaml import Document, parse
 from resilience.errors import ConfigurationError, PolicyError
@@ -36,7 +38,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "package"
     directory = package / "policies"
     directory.mkdir(parents=True)
-    monkeypatch.setattr(_load, "__file__", str(package / "_load.py"))
+    monkeypatch.setattr(_shipped, "__file__", str(package / "_shipped.py"))
     (directory / "omniscrape.yaml").write_text("provider: omniscrape\nretry: {max: 4}\n", "utf-8")
     (directory / "acme.yaml").write_text("provider: acme\n", "utf-8")
     (directory / "README.md").write_text("no policy", "utf-8")
@@ -80,7 +82,7 @@ def test_shipped_policies_stand_beside_the_package_in_a_checkout(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There nothing copies them into the package."""
-    monkeypatch.setattr(_load, "__file__", str(shipped / "below" / "_load.py"))
+    monkeypatch.setattr(_shipped, "__file__", str(shipped / "below" / "_shipped.py"))
 
     assert shipped / "policies" == shipped_directory()
     assert () == shipped_names()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from resilience._load import shipped_directory, shipped_names
+from resilience._shipped import shipped_directory, shipped_names
 from resilience._schema import config_schema, policy_schema
 from resilience._yaml import parse
 

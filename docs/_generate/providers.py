@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from resilience import load_policy
 from resilience._categories import TREATMENTS, Category, Resend
-from resilience._load import shipped_names
+from resilience._shipped import shipped_names
 from resilience._policy import Policy, Rule
 from resilience._retry import Retry, resolve
 from resilience._units import duration_text

@@ -14,7 +14,8 @@ import typer
 
 from resilience._categories import TREATMENTS, Category
 from resilience._library import ErrorKind
-from resilience._load import find_policy, read_policy
+from resilience._load import read_policy
+from resilience._shipped import find_policy
 from resilience._units import duration_text
 
 from ._files import shown_path

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from resilience._config import policies_for
-from resilience._load import find_policy, load_document, read_policy, shipped_directory, shipped_names
+from resilience._load import load_document, read_policy
+from resilience._shipped import find_policy, shipped_directory, shipped_names
 from resilience._yaml import children
 from resilience.errors import ConfigurationError, Place, PolicyError, Problem
 
