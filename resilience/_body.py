@@ -90,7 +90,7 @@ class Body:
         while size <= limit:
             try:
                 chunk = await runtime.read(self._chunks)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  kept for the application, which meets it where it would without us
                 self._ended, self._error = True, error
                 break
             if chunk is None:

@@ -1,13 +1,13 @@
 """The layers in the order a request meets them, and the way of one call through them.
 
-    match the host ─ no policy: the client's own transport, untouched
-      ▼
-    1 deadline        the call's clock starts
-    2 idempotency     one key for all attempts
-    3 retry           the only loop
-    4 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
-      ▼
-    the client's own transport
+match the host ─ no policy: the client's own transport, untouched
+  ▼
+1 deadline        the call's clock starts
+2 idempotency     one key for all attempts
+3 retry           the only loop
+4 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
+  ▼
+the client's own transport
 """
 
 from __future__ import annotations

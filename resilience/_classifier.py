@@ -204,6 +204,7 @@ class Classifier:
 
     def classify_parts(
         self,
+        *,
         method: str,
         url: str,
         status: int | None,

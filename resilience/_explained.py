@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
-from . import _trail
+from ._trail import observers
 
 if TYPE_CHECKING:
     from ._trail import Trail
@@ -32,9 +32,8 @@ def explain_at_exit() -> None:
     def tell() -> None:
         if not counts["calls"]:
             return
-        print(f"\nresilience: {counts['touched']} of {counts['calls']} calls touched", file=sys.stderr)
-        for trail in touched:
-            print(trail, file=sys.stderr)
+        lines = [f"\nresilience: {counts['touched']} of {counts['calls']} calls touched", *map(str, touched), ""]
+        sys.stderr.write("\n".join(lines))
 
-    _trail.observers.append(finished)
+    observers.append(finished)
     atexit.register(tell)

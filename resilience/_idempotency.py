@@ -60,7 +60,11 @@ def check_key(exchange: Exchange) -> None:
     if exchange.options.idempotency_key is None:
         return
     if documented is None or (documented.operations is not None and exchange.operation not in documented.operations):
-        where = f"operation {exchange.operation!r} of {exchange.policy.provider}" if documented else exchange.policy.provider
+        where = (
+            f"operation {exchange.operation!r} of {exchange.policy.provider}"
+            if documented
+            else exchange.policy.provider
+        )
         raise ConfigurationError(f"idempotency_key was given, but {where} documents no idempotency keys; leave it out")
 
 

@@ -32,7 +32,8 @@ class Inspection(Model):
         for endless in _ENDLESS:
             if is_media_type(endless, types):
                 raise PydanticCustomError(
-                    "endless", "{type} has no end of its own and is never read ahead; name the types more narrowly",
+                    "endless",
+                    "{type} has no end of its own and is never read ahead; name the types more narrowly",
                     {"type": endless},
                 )
         return types

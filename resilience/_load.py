@@ -45,8 +45,8 @@ def read_policy(path: str | os.PathLike[str]) -> tuple[Policy, Document]:
         PolicyError: it cannot be honoured; with every problem and its place.
     """
     # The models take ten times as long to import as this module.
-    from ._checks import problems  # noqa: PLC0415
-    from ._policy import Policy  # noqa: PLC0415
+    from ._checks import problems
+    from ._policy import Policy
 
     document = load_document(path)
     policy = validate(Policy, document)

@@ -65,7 +65,8 @@ def _statuses(value: object) -> frozenset[int]:
             found.update(_range(item))
         else:
             raise PydanticCustomError(
-                "status", "{value} is no status; write 429, a range '500-599', '5xx', or a list of these",
+                "status",
+                "{value} is no status; write 429, a range '500-599', '5xx', or a list of these",
                 {"value": repr(item)[:40]},
             )
     return frozenset(found)
@@ -149,7 +150,12 @@ def _number(bound: float, holds: Callable[[float, float], bool]) -> Test:
 
 
 def _bounds(matcher: Operators) -> list[tuple[float, Callable[[float, float], bool]]]:
-    given = ((matcher.gt, operator.gt), (matcher.gte, operator.ge), (matcher.lt, operator.lt), (matcher.lte, operator.le))
+    given = (
+        (matcher.gt, operator.gt),
+        (matcher.gte, operator.ge),
+        (matcher.lt, operator.lt),
+        (matcher.lte, operator.le),
+    )
     return [(bound, holds) for bound, holds in given if bound is not None]
 
 

@@ -72,7 +72,9 @@ def check_times(deadline: float | None, attempt_timeout: float | None) -> None:
         PydanticCustomError: the attempt timeout is not shorter than the deadline.
     """
     if deadline is not None and attempt_timeout is not None and attempt_timeout >= deadline:
-        raise PydanticCustomError("times", "'attempt_timeout' is not shorter than 'deadline': no second attempt would fit")
+        raise PydanticCustomError(
+            "times", "'attempt_timeout' is not shorter than 'deadline': no second attempt would fit"
+        )
 
 
 class Operations:

@@ -80,7 +80,9 @@ def _check(name: object, value: object) -> None:
     if isinstance(value, float | int) and not isinstance(value, bool):
         least = 1 if name == "max_attempts" else 0
         if not least <= value <= 366 * 86400:
-            raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it is at least {least} and finite")
+            raise ConfigurationError(
+                f"{name} in extensions['resilience'] is {value!r:.60}; it is at least {least} and finite"
+            )
     if name == "idempotency_key" and not _is_header_value(value):
         raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")
 
@@ -90,4 +92,8 @@ def _is_header_value(value: object) -> bool:
 
 
 def _in_words(types: tuple[type, ...]) -> str:
-    return {bool: "True or False", int: "a whole number", str: "a text"}[types[0]] if len(types) == 1 else "a number of seconds"
+    return (
+        {bool: "True or False", int: "a whole number", str: "a text"}[types[0]]
+        if len(types) == 1
+        else "a number of seconds"
+    )

@@ -15,13 +15,13 @@ from ._envelope import Envelopes
 from ._examples import Example
 from ._idempotency import Idempotency
 from ._inspection import Inspection
+from ._matchers import Texts
 from ._model import Model, Name
 from ._operations import Operation, Operations, check_times
 from ._remedies import Remedy
 from ._retry import PolicyRetry, Retry
 from ._runtime import RealClock
 from ._streams import CloseCode, ServerEvent
-from ._matchers import Texts
 from ._units import Duration, Size
 from .errors import ConfigurationError
 
@@ -175,7 +175,15 @@ class Policy(Model):
         Raises:
             ValueError: neither a status nor an error was given, or both.
         """
-        return self.classifier.classify_parts(method, url, status, headers or {}, body, error, RealClock.wall())
+        return self.classifier.classify_parts(
+            method=method,
+            url=url,
+            status=status,
+            headers=headers or {},
+            body=body,
+            error=error,
+            wall=RealClock.wall(),
+        )
 
     @cached_property
     def classifier(self) -> Classifier:

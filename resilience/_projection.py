@@ -80,7 +80,7 @@ class Projection:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         # pydantic-core takes tens of milliseconds to import; it is there already where a policy was read.
-        from pydantic_core import SchemaValidator, ValidationError, core_schema  # noqa: PLC0415
+        from pydantic_core import SchemaValidator, ValidationError, core_schema
 
         self.paths = tuple(paths)
         self._root = _Node()

@@ -67,7 +67,7 @@ def ratelimit(value: object) -> float | None:
 def _items(value: object, build: Callable[[str, Mapping[str, object]], _Quota]) -> tuple[_Quota, ...]:
     if not isinstance(value, str) or len(value) > _LONGEST_FIELD:
         return ()
-    from http_sf import parse  # noqa: PLC0415  ten milliseconds of import, for a field that few providers send
+    from http_sf import parse
 
     # "Malformed RateLimit header fields MUST be ignored" (the draft, Client Behavior): the whole field, as RFC 9651 4.2
     # has it. A missing parameter is a KeyError, everything else a ValueError.

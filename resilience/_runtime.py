@@ -154,7 +154,7 @@ class SyncRuntime:
         self.clock.sleep(seconds, self._closing)
         return not self._closing.is_set()
 
-    async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
+    async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         # A blocked thread cannot be interrupted: `send` cuts each of the request's own timeouts instead.
         return await work
 

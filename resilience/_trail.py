@@ -59,7 +59,8 @@ class Trail:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""
         events = [
-            {"wait": event._asdict()} if isinstance(event, Wait) else {"attempt": _plain(event)} for event in self.events
+            {"wait": event._asdict()} if isinstance(event, Wait) else {"attempt": _plain(event)}
+            for event in self.events
         ]
         return {"provider": self.provider, "operation": self.operation, "events": events, "stopped": self.stopped}
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Duration", "Size", "duration_text", "parse_duration", "parse_size"]
+__all__ = ["Duration", "Size", "duration_text", "parse_duration", "parse_size", "size_text"]
 
 # This project's own fixed patterns; a policy brings none (docs/design/0003-no-regular-expressions.md).
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -64,6 +64,12 @@ def parse_size(text: str) -> int:
     return size
 
 
+def size_text(size: int) -> str:
+    """The size as `parse_size` reads it, in the largest unit that divides it: `64KiB`."""
+    unit = next(unit for unit in ("MiB", "KiB", "B") if size % _SIZE_UNITS[unit] == 0)
+    return f"{size // _SIZE_UNITS[unit]}{unit}"
+
+
 def _read(parse: Callable[[str], float], kind: str, example: str) -> BeforeValidator:
     def read(value: object) -> float:
         if not isinstance(value, str):
@@ -95,7 +101,7 @@ Duration = Annotated[
 Size = Annotated[
     int,
     _read(parse_size, "size", "64KiB or 1MiB"),
-    PlainSerializer(lambda size: f"{size}B", return_type=str),
+    PlainSerializer(size_text, return_type=str),
     _schema(_SIZE_PATTERN, "64KiB"),
 ]
 """Bytes; in a file, a whole number with its unit."""

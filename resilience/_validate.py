@@ -63,8 +63,9 @@ def validate(model: type[ModelType], document: Document) -> ModelType:
         # A hostile file may cause one error for each of its values, and several in a union.
         details = error.errors(include_url=False)
     findings = [_locate(model, document, detail) for detail in details[:_MOST_ERRORS]]
-    problems = sorted(_problem(group, document) for group in _settle(findings, 0)[:_MOST_PROBLEMS])
-    if len(details) > _MOST_ERRORS or len(problems) == _MOST_PROBLEMS:
+    groups = _settle(findings, 0)
+    problems = sorted(_problem(group, document) for group in groups[:_MOST_PROBLEMS])
+    if len(details) > _MOST_ERRORS or len(groups) > _MOST_PROBLEMS:
         problems.append(Problem(problems[-1].place, "there may be more problems than are shown", "correct these first"))
     raise PolicyError(problems)
 
@@ -116,13 +117,13 @@ def _locate(model: type[BaseModel], document: Document, details: ErrorDetails) -
         members = [member for option in options for member in _members(option)]
         if len(members) > len(options) and (not chosen or len(options) == 1):
             unions.append((keys, str(segment)))
-            options, chosen = [member for member in members if _is_called(member, segment)] or members, True
+            options, chosen = _called(members, segment), True
         elif _holds(value, segment):
             keys, value, parents = (*keys, segment), cast("dict[str | int, object]", value)[segment], members
             options, chosen = [below for member in members for below in _below(member, segment)], False
         elif segment == "[key]" and keys:
             value, on_key = keys[-1], True
-            options = [argument for parent in parents for argument in get_args(_bare(parent))[:1]]
+            options = [argument for parent in parents for argument in get_args(parent)[:1]]
     for segment in cast("Keys", details.get("ctx", {}).get("at", ())):
         if _holds(value, segment):
             keys, value, options = (*keys, segment), cast("dict[str | int, object]", value)[segment], []
@@ -161,14 +162,16 @@ def _bare(annotation: object) -> object:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def _is_called(member: object, label: str | int) -> bool:
-    """Whether pydantic calls a union's member so: by a tag, a discriminator's value, or the name of a type."""
-    if any(isinstance(part, Tag) and part.tag == label for part in get_args(member)[1:]):
-        return True
-    bare = _bare(member)
-    if label in {getattr(bare, "__name__", None), str(bare)}:
-        return True
-    return any(label in _choices([field.annotation]) for field in _fields(bare).values())
+def _called(members: list[object], label: str | int) -> list[object]:
+    """Those of a union's members that pydantic calls so, else all: it writes out the names of validators."""
+    named = [
+        _bare(member)
+        for member in members
+        if any(isinstance(part, Tag) and part.tag == label for part in get_args(member)[1:])
+        or label in {getattr(_bare(member), "__name__", None), str(_bare(member))}
+        or any(label in _choices([field.annotation]) for field in _fields(_bare(member)).values())
+    ]
+    return named or [_bare(member) for member in members]
 
 
 def _fields(annotation: object) -> dict[str, Any]:
@@ -179,24 +182,22 @@ def _fields(annotation: object) -> dict[str, Any]:
 
 def _below(annotation: object, segment: str | int) -> list[object]:
     """The annotations of what stands in a value under this key or index."""
-    annotation = _bare(annotation)
     if segment in (fields := _fields(annotation)):
         return [fields[segment].annotation]
     arguments = get_args(annotation)
-    if isinstance(segment, int) and arguments:
-        fixed = get_origin(annotation) is tuple and arguments[-1] is not Ellipsis
-        return [arguments[segment if fixed and segment < len(arguments) else 0]]
-    return list(arguments[1:2]) if isinstance(segment, str) else []
+    if isinstance(segment, str):
+        return list(arguments[1:2])
+    fixed = get_origin(annotation) is tuple and Ellipsis not in arguments
+    return list(arguments[segment : segment + 1] if fixed else arguments[:1])
 
 
 def _choices(options: Iterable[object]) -> list[object]:
     found: list[object] = []
     for option in options:
-        bare = _bare(option)
-        if get_origin(bare) is Literal:
-            found += get_args(bare)
-        elif isinstance(bare, type) and issubclass(bare, Enum):
-            found += [member.value for member in bare]
+        if get_origin(option) is Literal:
+            found += get_args(option)
+        elif isinstance(option, type) and issubclass(option, Enum):
+            found += [member.value for member in option]
     return list(dict.fromkeys(found))
 
 
@@ -264,7 +265,8 @@ def _problem(group: list[_Finding], document: Document) -> Problem:
             wanted += [shown(choice) for choice in found] or [finding.context["expected"]]
         else:
             wanted += [words for start, words in _WANTED.items() if finding.kind.startswith(start)][:1]
-    expected = " or ".join(dict.fromkeys(wanted))
+    distinct = [words for words in dict.fromkeys(wanted) if words != "a whole number" or "a number" not in wanted]
+    expected = " or ".join(filter(None, (", ".join(distinct[:-1]), *distinct[-1:])))
     if own:
         message = "; or ".join([*dict.fromkeys(own), *([f"it must be {expected}"] if wanted else [])])
     elif wanted:
@@ -285,7 +287,7 @@ def _inside(finding: _Finding) -> tuple[str, str] | None:
             return f"{_name((*finding.keys, key))} is missing", "write it"
         return f"missing key {shown(key)}", f"write `{key}: ...`"
     if finding.kind == "extra_forbidden":
-        known = list(dict.fromkeys(name for option in finding.options for name in _fields(_bare(option))))
+        known = list(dict.fromkeys(name for option in finding.options for name in _fields(option)))
         remedy = _near(finding.key, known) or (f"known keys: {', '.join(known)}" if known else "")
         return f"unknown key {shown(finding.key)}", remedy
     if finding.kind == "union_tag_invalid":

@@ -39,7 +39,7 @@ __all__ = ["Answer", "Call", "NoAnswer", "Request", "Simulation"]
 T = TypeVar("T")
 
 
-class NoAnswer(Exception):  # noqa: N818  it says what happened, as the provider's script reads
+class NoAnswer(Exception):
     """What a scripted provider raises for a call that gets no answer.
 
     Arguments:
@@ -171,7 +171,7 @@ class _Runtime:
         await _Pause(self.clock.now() + seconds)
         return True
 
-    async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
+    async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         return await work
 
     async def send(self, request: Any, seconds: float | None, /) -> Any:
@@ -220,9 +220,7 @@ class Simulation:
         seed: of everything that chance decides.
     """
 
-    def __init__(
-        self, policies: Iterable[str | PathLike[str] | Policy], provider: Provider, *, seed: int = 0
-    ) -> None:
+    def __init__(self, policies: Iterable[str | PathLike[str] | Policy], provider: Provider, *, seed: int = 0) -> None:
         self._policies = policies_for(policies, {"version": 1})
         self._clock = _Clock(seed)
         self._chain = build(_Runtime(self._clock, provider))

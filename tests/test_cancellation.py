@@ -111,7 +111,7 @@ def test_a_cancelled_call_holds_nothing(library: str, backend: str, place: str) 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_task_cancelled_twice_is_cancelled(library: str) -> None:
-    """asyncio's own `cancel`, again while the body is being closed, still ends the task and closes the body."""
+    """Asyncio's own `cancel`, again while the body is being closed, still ends the task and closes the body."""
     module = LIBRARIES[library]
 
     async def go() -> int:

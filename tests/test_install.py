@@ -218,7 +218,7 @@ def test_two_policies_for_one_host_are_refused() -> None:
     """Neither could be trusted to apply."""
     one, two = watching(provider="one"), watching(provider="two")
 
-    with pytest.raises(ConfigurationError, match="'one' and 'two' both speak of 127.0.0.1"):
+    with pytest.raises(ConfigurationError, match=r"'one' and 'two' both speak of 127\.0\.0\.1"):
         resilience.wrap(LIBRARIES["httpx"].Client(), policies=[one, two])
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from resilience import _shipped
 from resilience._load import load, load_document, load_policy
 from resilience._merge import merge
-from resilience._shipped import hosts_of, shipped_directory, shipped_names
 from resilience._model import Model
+from resilience._shipped import hosts_of, shipped_directory, shipped_names
 from resilience._yaml import Document, parse
 from resilience.errors import ConfigurationError, PolicyError
 

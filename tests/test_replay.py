@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 import trio
@@ -78,7 +79,7 @@ def test_every_attempt_of_an_async_call_sends_the_whole_body(
 
     async def parts() -> AsyncIterator[bytes]:
         for piece in pieces():
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             yield piece
 
     async def go() -> None:
@@ -228,5 +229,3 @@ def test_after_the_call_the_request_has_its_own_stream_again(library: str) -> No
         client.send(request)
 
     assert own is request.stream
-
-

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from resilience._shipped import shipped_directory, shipped_names
 from resilience._schema import config_schema, policy_schema
+from resilience._shipped import shipped_directory, shipped_names
 from resilience._yaml import parse
 
 POLICY = Draft202012Validator(policy_schema())

@@ -108,7 +108,9 @@ def installed(tmp_path: Path) -> Iterator[Callable[[RawServer], None]]:
 
 def retries_of_the_sdk(server: RawServer) -> list[bytes]:
     """How often the SDK says that it has retried, for each request."""
-    return [seen.head.lower().split(b"x-stainless-retry-count:")[1].split(b"\r\n")[0].strip() for seen in server.requests]
+    return [
+        seen.head.lower().split(b"x-stainless-retry-count:")[1].split(b"\r\n")[0].strip() for seen in server.requests
+    ]
 
 
 def error(status: int, code: str, *headers: str) -> bytes:

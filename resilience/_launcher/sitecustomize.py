@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, PLC0415, PTH100, PTH113, PTH120, UP045
+# ruff: noqa: INP001, PTH100, PTH113, PTH120, UP045
 # A directory on PYTHONPATH and no package; pathlib and typing take longer to import than all of this; old Pythons.
 """Makes a Python that `resilience run` starts obey the policies, and its children too; Python imports it at start.
 

@@ -48,7 +48,7 @@ def _exit_code(arguments: list[str]) -> int | str | None:
         # typer takes half a second to import where pydantic is installed: a program should not start so much later.
         if arguments[:1] == ["run"] and (plain := quick(arguments[1:])) is not None:
             launch(*plain)
-        from ._app import app  # noqa: PLC0415  for the reason above
+        from ._app import app
 
         app()(arguments, prog_name="resilience")
     except SystemExit as done:

@@ -75,8 +75,8 @@ def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
         headers: of the columns; none for a list of names and values.
         numbers: the headers of columns that stand to the right.
     """
-    from rich import box  # noqa: PLC0415  `run` and `--json` need no tables
-    from rich.table import Table  # noqa: PLC0415  for the same reason
+    from rich import box
+    from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD if headers else None, show_header=bool(headers), pad_edge=False)
     for header in headers:
@@ -86,7 +86,7 @@ def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
 
 def say_table(table: Table) -> None:
     """A table on standard output; rich leaves colours out where that is no terminal, or where NO_COLOR is set."""
-    from rich.console import Console  # noqa: PLC0415  `run` and `--json` need no tables
+    from rich.console import Console
 
     width = None if sys.stdout.isatty() else _WIDEST
     console = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
