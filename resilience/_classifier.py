@@ -221,11 +221,19 @@ class Classifier:
         lower = FoldedHeaders(headers)
         if raw and "content-type" not in lower and not isinstance(body, bytes | str):
             lower["content-type"] = "application/json"
-        operation = self._policy.operation_finder.find(method.upper(), urlsplit(url).path or "/")
+        operation = self._policy.operation_finder.find(method.upper(), _path_of(url))
         answer = Answer(status, lower, method.upper(), operation, kind)
         if status is not None and (limit := self.look(answer.method, status, operation, lower.get("content-type", ""))):
             answer.body, answer.complete = raw[:limit], len(raw) <= limit
         return self.classify(answer, wall)
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path or "/"
+    except ValueError:
+        # No client could have called it, and no operation has such a path.
+        return url
 
 
 def _can_speak(rule: Rule, status: int | None, operation: str | None) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._registry import Policies, Source
-from ._shipped import find_policy, hosts_of, shipped_names
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -89,11 +88,14 @@ def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
 
 def _loaded(policy: str | os.PathLike[str], directory: Path) -> Policy:
     from ._load import load_policy
+    from ._shipped import find_policy
 
     return load_policy(find_policy(policy, directory))
 
 
 def _shipped_names(settings: Config | None) -> tuple[str, ...]:
+    from ._shipped import shipped_names
+
     names = shipped_names()
     if settings is None or settings.shipped is True:
         return names
@@ -107,7 +109,9 @@ def _shipped_names(settings: Config | None) -> tuple[str, ...]:
 @cache
 def _shipped(name: str) -> Source:
     """A shipped policy gives its hosts cheaply; the rest of it is read when one of them is called."""
-    return Source(name, hosts_of(find_policy(name, Path())), partial(_loaded, name, Path()))
+    from ._shipped import find_policy, hosts_of
+
+    return Source(name, hosts_of(find_policy(name)), partial(_loaded, name, Path()))
 
 
 def _adjusted(sources: list[Source], settings: Config) -> list[Source]:

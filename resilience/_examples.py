@@ -112,6 +112,7 @@ def differences(policy: Policy, example: Example) -> dict[str, tuple[Any, Any]]:
         body=answer.raw,
         error=answer.error,
     )
-    wanted = {name: getattr(example.verdict, name) for name in example.verdict.model_fields_set}
+    given = example.verdict.model_fields_set
+    wanted = {name: getattr(example.verdict, name) for name in ExpectedVerdict.model_fields if name in given}
     found = {name: getattr(verdict, name) for name in wanted}
     return {name: (value, found[name]) for name, value in wanted.items() if value != found[name]}

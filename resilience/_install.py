@@ -78,9 +78,9 @@ def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> No
     """
     policies = policies_for(None, config)
     with _lock:
-        _Finder.policies = policies
-        if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _Finder())
+        ResilienceFinder.policies = policies
+        if not any(isinstance(finder, ResilienceFinder) for finder in sys.meta_path):
+            sys.meta_path.insert(0, ResilienceFinder())
         for name in _LIBRARIES:
             module = sys.modules.get(name)
             if module is not None and hasattr(module, "AsyncClient"):
@@ -90,8 +90,10 @@ def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> No
 def uninstall() -> None:
     """Undo `install`: clients of this process are as they were. Clients given to `wrap` stay wrapped."""
     with _lock:
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
-        _Finder.policies = None
+        # The finder of `resilience run` would install again when the program first imports a library.
+        ours = {"ResilienceFinder", "ResilienceLauncher"}
+        sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ not in ours]
+        ResilienceFinder.policies = None
         for name in _LIBRARIES:
             module = sys.modules.get(name)
             if module is not None and hasattr(module, "AsyncClient"):
@@ -99,7 +101,7 @@ def uninstall() -> None:
                     _restore(client)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class ResilienceFinder(importlib.abc.MetaPathFinder):
     """Prepares httpx and httpx2 right after they were imported, and imports neither by itself."""
 
     policies: Policies | None = None
@@ -108,7 +110,10 @@ class _Finder(importlib.abc.MetaPathFinder):
         if fullname not in _LIBRARIES:
             return None
         for finder in sys.meta_path:
-            if not isinstance(finder, _Finder) and (spec := finder.find_spec(fullname, path, target)) is not None:
+            if (
+                not isinstance(finder, ResilienceFinder)
+                and (spec := finder.find_spec(fullname, path, target)) is not None
+            ):
                 if spec.loader is not None:
                     _after(spec.loader)
                 return spec
@@ -122,7 +127,7 @@ def _after(loader: Any) -> None:
         execute(module)
         # An alias of httpx2 comes this way too, after httpx2 itself; what is patched already stays as it is.
         with _lock:
-            if _Finder.policies is not None and hasattr(module, "AsyncClient"):
+            if ResilienceFinder.policies is not None and hasattr(module, "AsyncClient"):
                 _patch(module)
 
     loader.exec_module = exec_module
@@ -184,7 +189,7 @@ class _View:
 def _sending(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     # Sync and async alike: the async one hands its awaitable on.
     def sending(self: Any, request: Any) -> Any:
-        policies = _Finder.policies
+        policies = ResilienceFinder.policies
         if policies is None or not policies.speak_of(request.url):
             return original(self, request)
         return original(_View(self, policies), request)

@@ -209,7 +209,7 @@ def run_installed(door: str, url: str, go: Callable[[], None]) -> None:
     from resilience._config import policies_for
 
     resilience.install({"version": 1})
-    _install._Finder.policies = policies_for([slow("waiting")])
+    _install.ResilienceFinder.policies = policies_for([slow("waiting")])
     try:
         go()
     finally:

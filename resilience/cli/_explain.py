@@ -109,10 +109,7 @@ def _explanation(
     attempt: int,
 ) -> _Explanation:
     policy, document = read_policy(shown_path(find_policy(provider)))
-    try:
-        verdict = policy.classify(method=method, url=path, status=status, headers=headers, body=content, error=error)
-    except ValueError:
-        fail(f"{path} is no path; write it as in /v1/jobs/1")
+    verdict = policy.classify(method=method, url=path, status=status, headers=headers, body=content, error=error)
     rule = policy.rules.get(verdict.rule or "")
     return _Explanation(
         policy,
