@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,6 +40,11 @@ class TransportBase:
         self._inner = _Both(self.module) if inner is None else inner
         self.chain = Chain(self.library, self._inner, self.policies, clock or RealClock())
 
+    @property
+    def inner(self) -> Any:
+        """The transport that sends."""
+        return self._inner
+
     def handle_request(self, request: Any) -> Any:
         return self.chain.handle(request)
 
@@ -55,7 +61,7 @@ class TransportBase:
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.chain.closing.set()
+        self.chain.close()
         self._inner.__exit__(exc_type, exc_value, traceback)
 
     async def __aenter__(self) -> Any:
@@ -68,15 +74,15 @@ class TransportBase:
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.chain.closing.set()
+        self.chain.close()
         await self._inner.__aexit__(exc_type, exc_value, traceback)
 
     def close(self) -> None:
-        self.chain.closing.set()
+        self.chain.close()
         self._inner.close()
 
     async def aclose(self) -> None:
-        self.chain.closing.set()
+        self.chain.close()
         await self._inner.aclose()
 
     def __getattr__(self, name: str) -> Any:
@@ -91,17 +97,22 @@ class _Both:
 
     def __init__(self, module: Any) -> None:
         self._module = module
+        self._lock = threading.Lock()
         self._sync: Any = None
         self._async: Any = None
 
     def handle_request(self, request: Any) -> Any:
         if self._sync is None:
-            self._sync = self._module.HTTPTransport()
+            with self._lock:
+                if self._sync is None:
+                    self._sync = self._module.HTTPTransport()
         return self._sync.handle_request(request)
 
     async def handle_async_request(self, request: Any) -> Any:
         if self._async is None:
-            self._async = self._module.AsyncHTTPTransport()
+            with self._lock:
+                if self._async is None:
+                    self._async = self._module.AsyncHTTPTransport()
         return await self._async.handle_async_request(request)
 
     def __enter__(self) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ._body import peek
 from ._classifier import TIMEOUTS
 from ._conditions import Answer
-from ._deadline import attempt_seconds, deadline_passed
+from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
+from ._library import ErrorKind
 from ._outcome import Outcome
 from ._trail import Attempt
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["attempt_layer"]
 
+_OUT_OF_TIME = TIMEOUTS | {ErrorKind.CONNECT_TIMEOUT, ErrorKind.POOL_TIMEOUT}
+
 
 def attempt_layer(runtime: Runtime) -> Call:
     """Send one attempt and turn whatever comes of it into an outcome."""
@@ -26,8 +30,11 @@ def attempt_layer(runtime: Runtime) -> Call:
     async def attempt_call(exchange: Exchange) -> Outcome:
         started = runtime.clock.now()
         seconds = attempt_seconds(exchange, started)
+        if seconds is not None:
+            cut_timeouts(exchange, seconds)
+        until = None if seconds is None else started + seconds
         try:
-            outcome = await runtime.attempt(seconds, _attempt(exchange, seconds, runtime))
+            outcome = await runtime.attempt(seconds, _attempt(exchange, until, runtime))
         except Exception as error:  # noqa: BLE001  the one place where errors become values
             outcome = _failed(exchange, error, runtime)
         exchange.sent += 1
@@ -41,22 +48,27 @@ def attempt_layer(runtime: Runtime) -> Call:
                 verdict=outcome.verdict,
             )
         )
-        return outcome
+        try:
+            return outcome
+        finally:
+            # An error's traceback holds this frame: a frame that held the error too would keep both until the
+            # collector comes.
+            del outcome
 
     return attempt_call
 
 
-async def _attempt(exchange: Exchange, seconds: float | None, runtime: Runtime) -> Outcome:
-    response = await runtime.send(exchange.request, seconds)
+async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
+    response = await runtime.send(exchange.request)
     try:
-        return Outcome(await _verdict(exchange, response, runtime), response)
+        return Outcome(await _verdict(exchange, response, until, runtime), response)
     except BaseException:
         # Cancelled while its body was looked at: nobody else will close it.
         await runtime.close(response.stream)
         raise
 
 
-async def _verdict(exchange: Exchange, response: Response, runtime: Runtime) -> Verdict:
+async def _verdict(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:
     classifier = exchange.policy.classifier
     plain = classifier.plain_success(response.status_code, exchange.operation)
     if plain is not None:
@@ -67,10 +79,13 @@ async def _verdict(exchange: Exchange, response: Response, runtime: Runtime) -> 
     broken = None
     if limit and response.is_closed:
         # A transport that has read the body itself, as mocks do; `content` is decompressed already.
-        content = response.content
+        content = b""
+        with suppress(Exception):
+            # It raises where a transport has closed what nobody read.
+            content = response.content
         answer.body, answer.complete = content[:limit], len(content) <= limit
     elif limit:
-        peeked = await peek(runtime, response, limit)
+        peeked = await peek(runtime, response, limit, until)
         decoded = decode(peeked.data, headers.get("content-encoding", ""), limit=limit)
         answer.body, answer.complete, broken = decoded.data, decoded.complete and peeked.complete, peeked.error
     verdict = classifier.classify(answer, runtime.clock.wall())
@@ -81,14 +96,16 @@ async def _verdict(exchange: Exchange, response: Response, runtime: Runtime) -> 
 
 
 def _error_verdict(exchange: Exchange, error: Exception, runtime: Runtime) -> Verdict:
-    kind = runtime.library.kind_of(error)
+    failure = None if exchange.replay is None else exchange.replay.failure
+    # What the request's own body raised says nothing of the provider, whatever its class.
+    kind = ErrorKind.OTHER if failure is error else runtime.library.kind_of(error)
     answer = Answer(None, {}, exchange.request.method, exchange.operation, kind)
     return exchange.policy.classifier.classify(answer, runtime.clock.wall())
 
 
 def _failed(exchange: Exchange, error: Exception, runtime: Runtime) -> Outcome:
     verdict = _error_verdict(exchange, error, runtime)
-    if verdict.error in TIMEOUTS and deadline_passed(exchange, runtime.clock.now()):
+    if verdict.error in _OUT_OF_TIME and deadline_passed(exchange, runtime.clock.now()):
         late = runtime.library.deadline_exceeded("the call's deadline passed before an answer came")
         late.__cause__ = error
         error = late

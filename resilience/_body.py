@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ._deadline import shorter_reads
 
 if TYPE_CHECKING:
     from ._library import Response
+    from ._outcome import Exchange
     from ._runtime import Runtime
 
 __all__ = ["Body", "Peeked", "discard", "peek"]
 
 _DRAIN_BYTES = 64 * 1024
 _DRAIN_SECONDS = 1.0
+# What a chunk costs beside its bytes: a body in pieces of two bytes must not take forty times its size.
+_CHUNK_COST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +39,22 @@ class Peeked:
 class Body:
     """A response stream whose start has been read. An adapter adds the stream types of its library."""
 
+    closed_error: ClassVar[type[Exception]] = RuntimeError
+    """The library's error for a stream that was closed while it was read."""
+
     def __init__(self, source: Any, chunks: Any) -> None:
         self._source = source
         self._chunks = chunks
         self._head: list[bytes] = []
         self._ended = False
+        self._closed = False
         self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._given_again()
         if not self._ended:
             yield from self._chunks
+        self._check_open()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._given_again():
@@ -52,28 +62,41 @@ class Body:
         if not self._ended:
             async for chunk in self._chunks:
                 yield chunk
+        self._check_open()
 
     def close(self) -> None:
+        self._closed = True
         self._head.clear()
-        if hasattr(self._chunks, "close"):
-            self._chunks.close()
-        self._source.close()
+        try:
+            self._source.close()
+        finally:
+            # Another thread may be reading at this moment; it meets the end of the source by itself.
+            with suppress(ValueError, AttributeError):
+                self._chunks.close()
 
     async def aclose(self) -> None:
+        self._closed = True
         self._head.clear()
-        # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
-        if hasattr(self._chunks, "aclose"):
-            await self._chunks.aclose()
-        await self._source.aclose()
+        try:
+            await self._source.aclose()
+        finally:
+            # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
+            with suppress(RuntimeError, AttributeError):
+                await self._chunks.aclose()
 
     def _given_again(self) -> Iterator[bytes]:
         # Each chunk is let go as it is handed on: a body that was peeked at is not held twice.
         head, self._head = self._head, []
         head.reverse()
-        while head:
+        while head and not self._closed:
             yield head.pop()
         if self._error is not None:
             raise self._error
+
+    def _check_open(self) -> None:
+        # A body that was closed while somebody read it must not look like one that came to its end.
+        if self._closed:
+            raise self.closed_error()
 
     async def drain(self, runtime: Runtime, limit: int) -> None:
         """Read the rest and forget it: at most `limit` bytes, for at most a second."""
@@ -84,10 +107,10 @@ class Body:
             self._ended = chunk is None
             limit -= len(chunk or b"")
 
-    async def fill(self, runtime: Runtime, limit: int) -> Peeked:
-        """Read until the end, an error, or more than `limit` bytes."""
-        size = 0
-        while size <= limit:
+    async def fill(self, runtime: Runtime, limit: int, until: float | None) -> Peeked:
+        """Read until the end, an error, the time `until`, or more than `limit` bytes."""
+        size, held = 0, 0
+        while size <= limit and held <= 4 * limit and (until is None or runtime.clock.now() < until):
             try:
                 chunk = await runtime.read(self._chunks)
             except Exception as error:  # noqa: BLE001  kept for the application, which meets it where it would without us
@@ -98,17 +121,25 @@ class Body:
                 break
             self._head.append(chunk)
             size += len(chunk)
+            held += len(chunk) + _CHUNK_COST
         return Peeked(b"".join(self._head), self._ended and self._error is None, self._error)
 
 
-async def peek(runtime: Runtime, response: Response, limit: int) -> Peeked:
-    """Read the start of the response's raw body, up to `limit` bytes and the chunk that crosses it."""
+async def peek(runtime: Runtime, response: Response, limit: int, until: float | None) -> Peeked:
+    """Read the start of the response's raw body.
+
+    Arguments:
+        runtime: where reading happens.
+        response: the answer; its stream is replaced by one that gives the same again.
+        limit: bytes after which, with the chunk that crosses it, enough has been read.
+        until: the time at which to stop, by the runtime's clock.
+    """
     body = runtime.library.body(response.stream, runtime.open(response.stream))
     response.stream = body
-    return await body.fill(runtime, limit)
+    return await body.fill(runtime, limit, until)
 
 
-async def discard(runtime: Runtime, response: Response) -> None:
+async def discard(runtime: Runtime, exchange: Exchange, response: Response) -> None:
     """Let go of an answer that the application will not see, keeping its connection where that is cheap.
 
     A connection can be used again only after its body was read to the end (RFC 9112 section 9.3), so a small rest is
@@ -118,15 +149,21 @@ async def discard(runtime: Runtime, response: Response) -> None:
     # Whatever goes wrong in an answer that nobody will read concerns nobody: closing is all that is left to do.
     with suppress(Exception):
         try:
-            if not response.is_closed and _is_small(response):
+            if not response.is_closed and _is_worth_reading(exchange, response):
                 if not isinstance(stream, Body):
                     stream = runtime.library.body(stream, runtime.open(stream))
-                await runtime.attempt(_DRAIN_SECONDS, stream.drain(runtime, _DRAIN_BYTES))
+                with shorter_reads(exchange.request, _DRAIN_SECONDS):
+                    await runtime.attempt(_DRAIN_SECONDS, stream.drain(runtime, _DRAIN_BYTES))
         finally:
             await runtime.close(stream)
 
 
-def _is_small(response: Response) -> bool:
+def _is_worth_reading(exchange: Exchange, response: Response) -> bool:
+    # HTTP/2 gives up one stream of a connection that others share; a read that runs out of time would break them all.
+    if response.extensions.get("http_version") == b"HTTP/2":
+        return False
+    if exchange.request.method == "HEAD":
+        return True
     length = response.headers.get("content-length")
     if length is None:
         return not str(response.headers.get("content-type", "")).startswith("text/event-stream")

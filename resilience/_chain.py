@@ -12,11 +12,12 @@ the client's own transport
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._attempt import attempt_layer
-from ._deadline import deadline_layer
-from ._idempotency import check_key, idempotency_layer
+from ._deadline import deadline_layer, restore_timeouts
+from ._idempotency import check_key, idempotency_layer, restore_key
 from ._options import CallOptions, read_options
 from ._outcome import Call, Exchange, Outcome
 from ._replay import replayable
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ._registry import Policies
 
 __all__ = ["Chain", "build", "prepare", "unwrap"]
+
+_FIRST = "resilience.provider"
 
 
 def build(runtime: Runtime) -> Call:
@@ -54,13 +57,18 @@ class Chain:
         self._library = library
         self._transport = transport
         self._policies = policies
-        self.closing = Closing()
-        self._sync = build(SyncRuntime(library, transport, clock, self.closing))
-        self._async = build(AsyncRuntime(library, transport, clock, self.closing))
+        self._closing = Closing()
+        self._sync = build(SyncRuntime(library, transport, clock))
+        self._async = build(AsyncRuntime(library, transport, clock))
+
+    def close(self) -> None:
+        """End the waits of all calls that are under way; a transport that is used again begins anew."""
+        closing, self._closing = self._closing, Closing()
+        closing.set()
 
     def handle(self, request: Request) -> Response:
         """Send a request of a sync client."""
-        exchange = prepare(request, self._policies, self._library)
+        exchange = prepare(request, self._policies, self._library, self._closing)
         if exchange is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
@@ -68,11 +76,15 @@ class Chain:
             outcome = run_now(self._sync(exchange))
         finally:
             _restore(exchange)
-        return unwrap(exchange, outcome)
+        try:
+            return unwrap(exchange, outcome)
+        finally:
+            # The error that is raised holds this frame: a frame that held the error too would keep both.
+            del outcome
 
     async def handle_async(self, request: Request) -> Response:
         """Send a request of an async client."""
-        exchange = prepare(request, self._policies, self._library)
+        exchange = prepare(request, self._policies, self._library, self._closing)
         if exchange is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
@@ -80,10 +92,13 @@ class Chain:
             outcome = await self._async(exchange)
         finally:
             _restore(exchange)
-        return unwrap(exchange, outcome)
+        try:
+            return unwrap(exchange, outcome)
+        finally:
+            del outcome
 
 
-def prepare(request: Request, policies: Policies, library: Library) -> Exchange | None:
+def prepare(request: Request, policies: Policies, library: Library, closing: Closing) -> Exchange | None:
     """The call as the layers see it, or `None` where no policy applies to it.
 
     Raises:
@@ -92,26 +107,37 @@ def prepare(request: Request, policies: Policies, library: Library) -> Exchange 
     policy = policies.find(request.url)
     if policy is None:
         return None
-    options = read_options(request.extensions)
+    extensions = request.extensions
+    options = read_options(extensions)
     if options.off:
         return None
+    if options.names_provider and extensions.setdefault(_FIRST, policy.provider) != policy.provider:
+        # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
+        options = options.elsewhere()
     operation = _operation(policy, request, options)
-    exchange = Exchange(request, policy, operation, options, Trail(policy.provider, operation))
+    exchange = Exchange(request, policy, operation, options, Trail(policy.provider, operation), closing)
     check_key(exchange)
+    exchange.extensions = extensions
     exchange.replay = replayable(library, request, policy.replay)
     return exchange
 
 
 def _operation(policy: Policy, request: Request, options: CallOptions) -> str | None:
     if options.operation is None:
-        return policy.operation_finder.find(request.method, request.url.path)
+        # The path as it is sent: an encoded slash is no slash.
+        return policy.operation_finder.find(request.method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
     return policy.operation_named(options.operation)
 
 
 def _restore(exchange: Exchange) -> None:
-    """Give the request its own stream back: a redirect or the application may look at it."""
-    if exchange.replay is not None:
-        exchange.request.stream = exchange.replay.source
+    """Give the request its own stream, timeouts and headers back: a redirect or the application may use them."""
+    request = exchange.request
+    if exchange.replay is not None and request.stream is exchange.replay:
+        request.stream = exchange.replay.source
+    if exchange.cuts:
+        restore_timeouts(exchange)
+    if exchange.key_before is not None:
+        restore_key(exchange)
 
 
 def unwrap(exchange: Exchange, outcome: Outcome) -> Response:
@@ -123,6 +149,13 @@ def unwrap(exchange: Exchange, outcome: Outcome) -> Response:
         outcome.response.extensions = {**outcome.response.extensions, "resilience": trail}
         return outcome.response
     error: Any = outcome.error
-    error.trail = trail
+    with suppress(AttributeError):
+        error.trail = trail
+    # A transport may raise the same instance again and again; it tells of its last call.
+    notes: list[str] = getattr(error, "__notes__", [])
+    notes[:] = [note for note in notes if not note.startswith("resilience: ")]
     error.add_note(f"resilience: {trail}")
-    raise error
+    try:
+        raise error
+    finally:
+        del error, outcome

@@ -217,7 +217,7 @@ class Classifier:
         if (status is None) == (error is None):
             raise ValueError("classify takes either a status or an error")
         kind = kind_of_any(error) if isinstance(error, Exception) else error and ErrorKind(error)
-        raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        raw = _raw(body)
         lower = FoldedHeaders(headers)
         if raw and "content-type" not in lower and not isinstance(body, bytes | str):
             lower["content-type"] = "application/json"
@@ -226,6 +226,13 @@ class Classifier:
         if status is not None and (limit := self.look(answer.method, status, operation, lower.get("content-type", ""))):
             answer.body, answer.complete = raw[:limit], len(raw) <= limit
         return self.classify(answer, wall)
+
+
+def _raw(body: object) -> bytes:
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    text = body if isinstance(body, str) else json.dumps(body, default=str)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _path_of(url: str) -> str:

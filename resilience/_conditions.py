@@ -111,6 +111,7 @@ class Answer:
     document: object = None
     code: str | None = None
     message: str | None = None
+    _text: str | None = None
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name)
@@ -125,7 +126,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        return text_of(self.body, self.headers.get("content-type", ""))
+        if self._text is None:
+            self._text = text_of(self.body, self.headers.get("content-type", ""))
+        return self._text
 
 
 Condition = Callable[[Answer], bool]

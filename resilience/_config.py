@@ -41,6 +41,8 @@ def policies_for(
         ConfigurationError: a file is missing or cannot be honoured (PolicyError has the places), or two policies claim
             one host.
     """
+    if isinstance(policies, str | os.PathLike):
+        raise ConfigurationError(f"policies is a list; write [{str(policies)!r}]")
     settings, directory = _read(config)
     if policies is not None:
         chosen = [_given(policy, Path()) for policy in policies]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._library import Request
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["attempt_seconds", "deadline_layer", "deadline_passed"]
+__all__ = ["attempt_seconds", "cut_timeouts", "deadline_layer", "deadline_passed", "restore_timeouts", "shorter_reads"]
 
 # An attempt that may take no time at all could not even fail in an orderly way.
 _SHORTEST_ATTEMPT = 0.001
@@ -28,6 +31,44 @@ def attempt_seconds(exchange: Exchange, now: float) -> float | None:
 def deadline_passed(exchange: Exchange, now: float) -> bool:
     """Whether the call's time is up."""
     return exchange.deadline is not None and now >= exchange.deadline
+
+
+_PHASES = ("connect", "read", "write", "pool")
+
+
+def cut_timeouts(exchange: Exchange, seconds: float) -> None:
+    """Cut each of the request's own timeouts to what the attempt may take.
+
+    For a sync call that is all that holds an attempt to its time, since a blocked thread cannot be interrupted.
+    """
+    request = exchange.request
+    own: dict[str, Any] = dict(exchange.extensions.get("timeout") or {})
+    cut = {phase: seconds if (limit := own.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
+    request.extensions = {**exchange.extensions, "timeout": cut}
+    exchange.cuts.append((cut, own))
+
+
+def restore_timeouts(exchange: Exchange) -> None:
+    """Give the request its own timeouts back, also where the transport holds them: they govern the body's reading."""
+    exchange.request.extensions = exchange.extensions
+    for cut, own in exchange.cuts:
+        cut.clear()
+        cut.update(own)
+
+
+@contextmanager
+def shorter_reads(request: Request, seconds: float) -> Iterator[None]:
+    """Bound each read of the answer in hand, in the very mapping that its transport looks at."""
+    timeout: Any = request.extensions.get("timeout")
+    if not isinstance(timeout, dict):
+        yield
+        return
+    own = timeout.get("read")
+    timeout["read"] = seconds if own is None else min(own, seconds)
+    try:
+        yield
+    finally:
+        timeout["read"] = own
 
 
 def deadline_layer(inner: Call, runtime: Runtime) -> Call:

@@ -34,6 +34,8 @@ Dialect = Literal[
 DIALECTS: tuple[str, ...] = get_args(Dialect)
 
 # Every pattern bounds its own repetitions, so that a text of any length is answered in constant time after the strip.
+# Longer lists of waits are nobody's meaning.
+_LONGEST_LIST = 200
 _OWS = " \t"  # RFC 9110 5.6.3
 _NUMBER = re.compile(r"[0-9]{1,64}(?:\.[0-9]{1,64})?")
 _DURATION_PART = r"([0-9]{1,19}(?:\.[0-9]{1,19})?)(h|ms|m|s|us|\u00b5s|\u03bcs|ns)"
@@ -71,6 +73,11 @@ def retry_after(value: object, *, now: float) -> float | None:
         now: epoch seconds that a date is measured against, best the answer's own `Date`.
     """
     number = _number(value)
+    if number is None and isinstance(value, str) and "," in value:
+        # Two fields of one name are joined by a comma (RFC 9110 5.3). Of two waits the longer one is never too early.
+        numbers = [_number(part) for part in value[:_LONGEST_LIST].split(",")]
+        known = [part for part in numbers if part is not None]
+        number = max(known) if len(known) == len(numbers) else None
     return _until(http_date(value, near=now), now) if number is None else number
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["Idempotency", "check_key", "idempotency_layer"]
+__all__ = ["Idempotency", "check_key", "idempotency_layer", "restore_key"]
 
 
 class Idempotency(Model):
@@ -39,10 +39,12 @@ def idempotency_layer(inner: Call, runtime: Runtime) -> Call:
         documented = policy.idempotency
         if documented is not None and (documented.operations is None or operation in documented.operations):
             headers = exchange.request.headers
-            if exchange.options.idempotency_key is not None:
-                headers[documented.header] = _written(exchange.options.idempotency_key, quoted=documented.quoted)
-            elif documented.header not in headers and exchange.request.method not in IDEMPOTENT:
-                headers[documented.header] = _written(runtime.clock.key(), quoted=documented.quoted)
+            key = exchange.options.idempotency_key
+            if key is None and documented.header not in headers and exchange.request.method not in IDEMPOTENT:
+                key = runtime.clock.key()
+            if key is not None:
+                exchange.key_before = (documented.header, headers.get(documented.header))
+                headers[documented.header] = f'"{key}"' if documented.quoted else key
             if documented.header in headers and exchange.repeatable is not False:
                 exchange.repeatable = True
         return await inner(exchange)
@@ -68,5 +70,11 @@ def check_key(exchange: Exchange) -> None:
         raise ConfigurationError(f"idempotency_key was given, but {where} documents no idempotency keys; leave it out")
 
 
-def _written(key: str, *, quoted: bool) -> str:
-    return f'"{key}"' if quoted else key
+def restore_key(exchange: Exchange) -> None:
+    """Take the key of this call off the request: sent again by the application, it is another call."""
+    if exchange.key_before is not None:
+        header, before = exchange.key_before
+        if before is None:
+            del exchange.request.headers[header]
+        else:
+            exchange.request.headers[header] = before

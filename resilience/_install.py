@@ -8,15 +8,19 @@ that: a wrapt proxy could be taken off by somebody else's `unwrap`.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from importlib.machinery import ModuleSpec
+from inspect import iscoroutinefunction
 from os import PathLike
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._adapter import TransportBase
 from ._config import policies_for
 from .errors import ConfigurationError
 
@@ -28,9 +32,11 @@ __all__ = ["install", "uninstall", "wrap"]
 
 ClientT = TypeVar("ClientT")
 _LIBRARIES = ("httpx", "httpx2")
-_MARK = "_resilience_original"
 _KEPT = "_resilience_transports"
-_lock = threading.Lock()
+_METHODS = ("_send_single_request", "close", "__exit__", "aclose", "__aexit__")
+_lock = threading.RLock()
+_patched: dict[tuple[type, str], tuple[Any, Any]] = {}
+"""What was put into which class, and what stood there before."""
 
 
 def wrap(
@@ -54,9 +60,10 @@ def wrap(
     target: Any = client
 
     def wrapped(transport: Any) -> Any:
-        if transport is None or isinstance(transport, adapter.Transport):
-            return transport
-        return adapter.Transport(transport, policies=found)
+        if transport is None:
+            return None
+        # Wrapped again, it is still wrapped once, with the policies that were given last.
+        return adapter.Transport(transport.inner if isinstance(transport, TransportBase) else transport, policies=found)
 
     target._transport = wrapped(target._transport)
     # A mount of None sends by the client's own transport (NO_PROXY), which is wrapped already.
@@ -81,10 +88,10 @@ def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> No
         ResilienceFinder.policies = policies
         if not any(isinstance(finder, ResilienceFinder) for finder in sys.meta_path):
             sys.meta_path.insert(0, ResilienceFinder())
-        for name in _LIBRARIES:
-            module = sys.modules.get(name)
-            if module is not None and hasattr(module, "AsyncClient"):
-                _patch(module)
+    for name in _LIBRARIES:
+        if name in sys.modules:
+            # Another thread may be in the middle of importing it: this waits for that one.
+            _patch(importlib.import_module(name))
 
 
 def uninstall() -> None:
@@ -94,11 +101,11 @@ def uninstall() -> None:
         ours = {"ResilienceFinder", "ResilienceLauncher"}
         sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ not in ours]
         ResilienceFinder.policies = None
-        for name in _LIBRARIES:
-            module = sys.modules.get(name)
-            if module is not None and hasattr(module, "AsyncClient"):
-                for client in (module.Client, module.AsyncClient):
-                    _restore(client)
+        for (client, name), (replacement, original) in tuple(_patched.items()):
+            # What somebody else has put over it stays, and ours below it lets everything through.
+            if client.__dict__.get(name) is replacement:
+                setattr(client, name, original)
+                del _patched[client, name]
 
 
 class ResilienceFinder(importlib.abc.MetaPathFinder):
@@ -107,13 +114,13 @@ class ResilienceFinder(importlib.abc.MetaPathFinder):
     policies: Policies | None = None
 
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """What the other finders find, with a loader that prepares the module."""
         if fullname not in _LIBRARIES:
             return None
-        for finder in sys.meta_path:
-            if (
-                not isinstance(finder, ResilienceFinder)
-                and (spec := finder.find_spec(fullname, path, target)) is not None
-            ):
+        for finder in tuple(sys.meta_path):
+            find = None if isinstance(finder, ResilienceFinder) else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
+            if spec is not None:
                 if spec.loader is not None:
                     _after(spec.loader)
                 return spec
@@ -126,40 +133,57 @@ def _after(loader: Any) -> None:
     def exec_module(module: ModuleType) -> None:
         execute(module)
         # An alias of httpx2 comes this way too, after httpx2 itself; what is patched already stays as it is.
-        with _lock:
-            if ResilienceFinder.policies is not None and hasattr(module, "AsyncClient"):
-                _patch(module)
+        if ResilienceFinder.policies is not None:
+            _patch(module)
 
     loader.exec_module = exec_module
 
 
 def _patch(module: ModuleType) -> None:
-    for client in (module.Client, module.AsyncClient):
-        for name in ("_send_single_request", "close", "__exit__", "aclose", "__aexit__"):
-            original = client.__dict__.get(name)
-            if original is None:
-                if name == "_send_single_request":
-                    version = getattr(module, "__version__", "of unknown version")
-                    raise ConfigurationError(
-                        f"{module.__name__} {version} has no {client.__name__}._send_single_request, so install() cannot "
-                        "reach its clients; use resilience.wrap(client), and tell us about this version"
-                    )
-            elif not hasattr(original, _MARK):
-                replace = _sending if name == "_send_single_request" else _ending
-                setattr(client, name, _like(original, replace(original)))
+    if not hasattr(module, "AsyncClient"):
+        # Imported by halves: this is its own import, and `exec_module` comes when it is whole.
+        return
+    with _lock:
+        for client in (module.Client, module.AsyncClient):
+            if "_send_single_request" not in client.__dict__:
+                version = getattr(module, "__version__", "of unknown version")
+                raise ConfigurationError(
+                    f"{module.__name__} {version} has no {client.__name__}._send_single_request, so install() cannot "
+                    "reach its clients; use resilience.wrap(client), and tell us about this version"
+                )
+            for name in _METHODS:
+                original = client.__dict__.get(name)
+                if original is not None and (client, name) not in _patched:
+                    replacement = _replacement(original, _sending if name == _METHODS[0] else _ending)
+                    _patched[client, name] = (replacement, original)
+                    setattr(client, name, replacement)
 
 
-def _restore(client: Any) -> None:
-    for name, current in tuple(client.__dict__.items()):
-        if hasattr(current, _MARK):
-            setattr(client, name, getattr(current, _MARK))
+def _replacement(original: Any, prepare: Callable[[Any, tuple[Any, ...]], Any]) -> Any:
+    """A method like the original, asynchronous if that is, which calls it on what `prepare` makes of the client."""
+
+    @wraps(original)
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        return original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
+
+    @wraps(original)
+    async def async_method(self: Any, *arguments: Any, **named: Any) -> Any:
+        return await original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
+
+    return async_method if iscoroutinefunction(original) else method
 
 
-def _like(original: Any, replacement: Any) -> Any:
-    replacement.__name__, replacement.__qualname__ = original.__name__, original.__qualname__
-    replacement.__doc__, replacement.__module__ = original.__doc__, original.__module__
-    setattr(replacement, _MARK, original)
-    return replacement
+def _sending(client: Any, arguments: tuple[Any, ...]) -> Any:
+    policies = ResilienceFinder.policies
+    if policies is None or not policies.speak_of(arguments[0].url):
+        return client
+    return _View(client, policies)
+
+
+def _ending(client: Any, _arguments: tuple[Any, ...]) -> Any:
+    for transport in tuple(client.__dict__.get(_KEPT, {}).values()):
+        transport.chain.close()
+    return client
 
 
 class _View:
@@ -176,35 +200,16 @@ class _View:
 
     def _transport_for_url(self, url: Any) -> Any:
         transport = self._client._transport_for_url(url)
-        if hasattr(transport, "chain"):
+        if isinstance(transport, TransportBase):
             return transport
-        kept: dict[int, Any] = self._client.__dict__.setdefault(_KEPT, {})
-        found = kept.get(id(transport))
-        # The entry holds the transport, so its id is not given to another while the entry lives.
-        if found is None or found.policies is not self._policies:
-            found = kept[id(transport)] = _adapter_of(self._client).Transport(transport, policies=self._policies)
+        kept: dict[tuple[int, int], Any] = self._client.__dict__.setdefault(_KEPT, {})
+        # An entry holds both objects, so their ids are not given to others while it lives; entries stay, so that
+        # closing the client ends the waits of calls that began under an older configuration too.
+        key = (id(transport), id(self._policies))
+        found = kept.get(key)
+        if found is None:
+            found = kept.setdefault(key, _adapter_of(self._client).Transport(transport, policies=self._policies))
         return found
-
-
-def _sending(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    # Sync and async alike: the async one hands its awaitable on.
-    def sending(self: Any, request: Any) -> Any:
-        policies = ResilienceFinder.policies
-        if policies is None or not policies.speak_of(request.url):
-            return original(self, request)
-        return original(_View(self, policies), request)
-
-    return sending
-
-
-def _ending(original: Callable[..., Any]) -> Callable[..., Any]:
-    # close, __exit__, aclose and __aexit__ alike: end the waits, then do what the library does (or return its awaitable).
-    def ending(self: Any, *arguments: Any, **named: Any) -> Any:
-        for transport in self.__dict__.get(_KEPT, {}).values():
-            transport.chain.closing.set()
-        return original(self, *arguments, **named)
-
-    return ending
 
 
 def _adapter_of(client: object) -> Any:

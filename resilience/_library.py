@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._body import Body
     from ._replay import Replay
 
-__all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds", "timeouts"]
+__all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds"]
 
 
 # The two libraries' classes are the same in shape and unrelated in type; `Any` stands for their own URL, Headers and
@@ -150,21 +150,12 @@ def kind_of_any(error: Exception) -> ErrorKind:
 
 def _tls_kind(error: BaseException) -> ErrorKind | None:
     """Both libraries raise a failed handshake as ConnectError; the cause tells, and a bad certificate stays bad."""
+    # Only causes: the context may be an error that the application was handling when it made the call.
     cause: BaseException | None = error
     for _ in range(8):
-        cause = cause.__cause__ or cause.__context__ if cause is not None else None
+        cause = cause.__cause__ if cause is not None else None
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ErrorKind.CERTIFICATE
         if isinstance(cause, ssl.SSLError):
             return ErrorKind.TLS
     return None
-
-
-def timeouts(extensions: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-    """The request's extensions with each of its timeouts cut to `seconds`."""
-    own: Mapping[str, float | None] = extensions.get("timeout") or {}
-    cut = {
-        phase: seconds if (limit := own.get(phase)) is None else min(limit, seconds)
-        for phase in ("connect", "read", "write", "pool")
-    }
-    return {**extensions, "timeout": cut}

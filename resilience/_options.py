@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from .errors import ConfigurationError
@@ -33,6 +33,15 @@ class CallOptions:
     repeatable: bool | None = None
     idempotency_key: str | None = None
     operation: str | None = None
+
+    @property
+    def names_provider(self) -> bool:
+        """Whether something is named that only one provider knows."""
+        return self.operation is not None or self.idempotency_key is not None
+
+    def elsewhere(self) -> CallOptions:
+        """The same for another provider."""
+        return replace(self, operation=None, idempotency_key=None)
 
 
 _NONE = CallOptions()
@@ -79,9 +88,10 @@ def _check(name: object, value: object) -> None:
         raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it takes {_in_words(wanted)}")
     if isinstance(value, float | int) and not isinstance(value, bool):
         least = 1 if name == "max_attempts" else 0
-        if not least <= value <= 366 * 86400:
+        most = 20 if name == "max_attempts" else 366 * 86400
+        if not least <= value <= most:
             raise ConfigurationError(
-                f"{name} in extensions['resilience'] is {value!r:.60}; it is at least {least} and finite"
+                f"{name} in extensions['resilience'] is {value!r:.60}; it is from {least} to {most}"
             )
     if name == "idempotency_key" and not _is_header_value(value):
         raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._categories import Category
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._replay import Replay
     from ._retry import Repeatable
+    from ._runtime import Closing
     from ._trail import Trail
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
@@ -60,9 +61,17 @@ class Exchange:
     operation: str | None
     options: CallOptions
     trail: Trail
+    closing: Closing
+    """Set when the client of this call is closed."""
     replay: Replay | None = None
     repeatable: Repeatable | None = None
     """What the operation declares, or an idempotency key ensures; `None` leaves it to the method."""
+    extensions: Any = None
+    """The request's own extensions, while an attempt has others."""
+    cuts: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list[Any])
+    """The timeouts that attempts were given, and the request's own."""
+    key_before: tuple[str, str | None] | None = None
+    """The header of the idempotency key, and what stood in it before this call."""
     started: float = 0.0
     deadline: float | None = None
     sent: int = 0

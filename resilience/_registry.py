@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Policies", "Source"]
 
 
+_PORTS = {"http": 80, "https": 443}
+
+
 class Source:
     """A policy that is loaded when it is first needed, once."""
 
@@ -66,10 +69,11 @@ class Policies:
         return self._source(url) is not None
 
     def _source(self, url: Any) -> Source | None:
-        host: str = url.host
+        # As it is sent: in letters that DNS knows (`xn--…`), and without the dot that ends a whole name.
+        host: str = url.raw_host.decode("ascii").rstrip(".")
         source = self._hosts.get(host)
-        if self._ports and url.port is not None:
-            source = self._hosts.get(f"{host}:{url.port}", source)
+        if self._ports and (port := url.port or _PORTS.get(url.scheme)) is not None:
+            source = self._hosts.get(f"{host}:{port}", source)
         if source is None and self._patterns:
             source = self._match(host)
         return source

@@ -21,6 +21,8 @@ class Replay:
     def __init__(self, source: Any, limit: int) -> None:
         # `source` is a stream of whichever library the adapter serves.
         self.source = source
+        self.failure: BaseException | None = None
+        """What the source itself raised: a fault of the application's, not of the provider."""
         self._limit = limit
         self._restart = _restarter(source)
         self._kept: list[bytes] | None = []
@@ -34,7 +36,10 @@ class Replay:
             return True
         if self._restart is None:
             return self._kept is not None
-        self._restart()
+        try:
+            self._restart()
+        except Exception:  # noqa: BLE001  a file of the application's, closed meanwhile perhaps: it cannot be read again
+            return False
         self._chunks, self._ended = None, False
         return True
 
@@ -43,9 +48,13 @@ class Replay:
         if self._chunks is None:
             self._chunks = iter(self.source)
         while not self._ended:
-            chunk: bytes | None = next(self._chunks, None)
-            if chunk is None:
+            try:
+                chunk = next(self._chunks)
+            except StopIteration:
                 self._ended = True
+            except BaseException as error:
+                self._fail(error)
+                raise
             else:
                 yield self._keep(chunk)
 
@@ -59,8 +68,17 @@ class Replay:
                 chunk = await anext(self._chunks)
             except StopAsyncIteration:
                 self._ended = True
+            except BaseException as error:
+                self._fail(error)
+                raise
             else:
                 yield self._keep(chunk)
+
+    def _fail(self, error: BaseException) -> None:
+        # A generator that raised, or was cancelled, is at its end: what it gave so far is not the whole body.
+        self.failure = error
+        if self._restart is None:
+            self._kept = None
 
     def _keep(self, chunk: bytes) -> bytes:
         if self._restart is None and self._kept is not None:
@@ -92,6 +110,9 @@ def replayable(library: Library, request: Request, limit: int) -> Replay | None:
 
 def _restarter(source: Any) -> Callable[[], object] | None:
     """What to call so that the source can be read from its start, or `None` where only a copy can serve."""
+    # What the attributes mean is known of the libraries' own streams alone.
+    if type(source).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
+        return None
     parts = getattr(source, "fields", None)
     if parts is not None:
         # A multipart body seeks each of its files to the start when it is rendered.
@@ -112,6 +133,6 @@ def _is_seekable(file: Any) -> bool:
         # An asynchronous file answers with awaitables; it is copied like any other iterable.
         return False
     try:
-        return bool(file.seekable())
+        return bool(file.seekable()) and file.tell() >= 0
     except Exception:  # noqa: BLE001  a file-like object of the application's: whatever it raises, it cannot be sought
         return False

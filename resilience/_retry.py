@@ -43,6 +43,10 @@ __all__ = [
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"})
 
 
+# A shorter wait (a zero, a date in the past, a nanosecond) is no reason to hammer: then the back-off stands.
+_SHORTEST_WAIT = 0.01
+
+
 class Retry(Model):
     """When and how often a call is sent again. In a rule, an operation or a category only the keys given there differ."""
 
@@ -111,17 +115,16 @@ def decide(
         return Decision(None, f"max_attempts ({retry.max_attempts}) reached")
     wait = retry.backoff.wait(attempt - 1, previous, chance)
     source = "back-off"
-    # A wait of nothing (a zero, a date in the past) is no reason to hammer: then the back-off stands.
-    if verdict.retry_after:
-        asked, named = verdict.retry_after, verdict.retry_after_source or "the answer"
-        if retry.above_backoff is not None:
-            wait, source = min(max(asked, wait), wait + retry.above_backoff), named
-        elif asked <= retry.longest_wait:
-            wait, source = max(asked, min(asked * (1 + retry.spread * chance), retry.longest_wait)), named
-        elif retry.too_long == "give_back":
-            return Decision(
-                None, f"{named} asks for {asked:.0f}s, longer than longest_wait ({retry.longest_wait:.0f}s)"
-            )
+    asked, named = verdict.retry_after or 0.0, verdict.retry_after_source or "the answer"
+    if asked < _SHORTEST_WAIT:
+        wait = max(wait, asked)
+    elif retry.above_backoff is not None:
+        wait, source = min(max(asked, wait), wait + retry.above_backoff), named
+    elif asked <= retry.longest_wait:
+        wait, source = max(asked, min(asked * (1 + retry.spread * chance), retry.longest_wait)), named
+    elif retry.too_long == "give_back":
+        bound = f"longer than longest_wait ({retry.longest_wait:.0f}s)"
+        return Decision(None, f"{named} asks for {asked:.0f}s, {bound}")
     if left is not None and wait >= left:
         return Decision(None, f"a wait of {wait:.3g}s ({source}) would pass the deadline, {max(left, 0):.3g}s away")
     return Decision(wait, source)
@@ -163,14 +166,19 @@ def retry_layer(inner: Call, runtime: Runtime) -> Call:
                 exchange.trail.stopped = decision.reason
                 _mark_final(outcome)
                 return outcome
+            closing = exchange.closing
+            if closing.is_set():
+                exchange.trail.stopped = "the client is closed"
+                return outcome
             exchange.trail.events.append(Wait(decision.wait, decision.reason))
             if outcome.response is not None:
                 # Before the wait, not after it: the connection serves other calls meanwhile.
-                await discard(runtime, outcome.response)
+                await discard(runtime, exchange, outcome.response)
             previous = decision.wait
-            if not await runtime.sleep(decision.wait):
+            if not await runtime.sleep(decision.wait, closing):
                 exchange.trail.stopped = "the client was closed while this call waited to be sent again"
                 return Outcome(outcome.verdict, error=runtime.library.client_closed(exchange.trail.stopped))
+            del outcome
 
     return retry_call
 

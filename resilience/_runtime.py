@@ -12,14 +12,12 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ._library import timeouts
-
 if TYPE_CHECKING:
-    import anyio
-
     from ._library import Library, Request, Response, Transport
 
 __all__ = ["AsyncRuntime", "Chunks", "Clock", "Closing", "RealClock", "Runtime", "SyncRuntime", "run_now"]
@@ -58,19 +56,21 @@ class Clock(Protocol):
 
 
 class Closing:
-    """Set once, when a client is closed: it ends every wait of that client, in any thread and any event loop."""
+    """Set once, when a client is closed: it ends every wait of that client's calls, in any thread and any event loop."""
 
     def __init__(self) -> None:
         self._set = threading.Event()
-        self._waiting: set[anyio.Event] = set()
+        self._wakers: set[Callable[[], object]] = set()
 
     def is_set(self) -> bool:
         return self._set.is_set()
 
     def set(self) -> None:
         self._set.set()
-        for event in tuple(self._waiting):
-            event.set()
+        for wake in tuple(self._wakers):
+            # A loop that is gone has nobody left to wake; closing a client must not fail for it.
+            with suppress(Exception):
+                wake()
 
     def wait(self, seconds: float) -> None:
         self._set.wait(seconds)
@@ -79,13 +79,26 @@ class Closing:
         import anyio
 
         event = anyio.Event()
-        self._waiting.add(event)
+        wake = partial(_caller_of_this_loop(), event.set)
+        self._wakers.add(wake)
         try:
             if not self._set.is_set():
                 with anyio.move_on_after(seconds):
                     await event.wait()
         finally:
-            self._waiting.discard(event)
+            self._wakers.discard(wake)
+
+
+def _caller_of_this_loop() -> Callable[..., object]:
+    """How to call something in this event loop from any other thread or loop."""
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_trio_token().run_sync_soon
 
 
 class RealClock:
@@ -116,7 +129,7 @@ class Runtime(Protocol):
     library: Library
     clock: Clock
 
-    async def sleep(self, seconds: float, /) -> bool:
+    async def sleep(self, seconds: float, closing: Closing, /) -> bool:
         """Wait at least so long; `False` if the client was closed meanwhile."""
         ...
 
@@ -124,7 +137,7 @@ class Runtime(Protocol):
         """Do the work of one attempt; raises the library's AttemptTimeout once it took longer than `seconds`."""
         ...
 
-    async def send(self, request: Request, seconds: float | None, /) -> Response:
+    async def send(self, request: Request, /) -> Response:
         """Hand the request to the client's own transport."""
         ...
 
@@ -144,28 +157,21 @@ class Runtime(Protocol):
 class SyncRuntime:
     """Blocks the caller's thread, as a sync client does. No method ever suspends."""
 
-    def __init__(self, library: Library, transport: Transport, clock: Clock, closing: Closing) -> None:
+    def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
         self.library = library
         self.clock = clock
         self._transport = transport
-        self._closing = closing
 
-    async def sleep(self, seconds: float, /) -> bool:
-        self.clock.sleep(seconds, self._closing)
-        return not self._closing.is_set()
+    async def sleep(self, seconds: float, closing: Closing, /) -> bool:
+        self.clock.sleep(seconds, closing)
+        return not closing.is_set()
 
     async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
-        # A blocked thread cannot be interrupted: `send` cuts each of the request's own timeouts instead.
+        # A blocked thread cannot be interrupted: the request's own timeouts are cut instead.
         return await work
 
-    async def send(self, request: Request, seconds: float | None, /) -> Response:
-        own = request.extensions
-        if seconds is not None:
-            request.extensions = timeouts(own, seconds)
-        try:
-            response: Response = self._transport.handle_request(request)
-        finally:
-            request.extensions = own
+    async def send(self, request: Request, /) -> Response:
+        response: Response = self._transport.handle_request(request)
         return response
 
     def open(self, stream: Any, /) -> Iterator[bytes]:
@@ -181,15 +187,14 @@ class SyncRuntime:
 class AsyncRuntime:
     """Awaits, on whichever event loop the caller runs."""
 
-    def __init__(self, library: Library, transport: Transport, clock: Clock, closing: Closing) -> None:
+    def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
         self.library = library
         self.clock = clock
         self._transport = transport
-        self._closing = closing
 
-    async def sleep(self, seconds: float, /) -> bool:
-        await self.clock.sleep_async(seconds, self._closing)
-        return not self._closing.is_set()
+    async def sleep(self, seconds: float, closing: Closing, /) -> bool:
+        await self.clock.sleep_async(seconds, closing)
+        return not closing.is_set()
 
     async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         if seconds is None:
@@ -202,14 +207,8 @@ class AsyncRuntime:
             work.close()
         raise self.library.attempt_timeout(f"the attempt took longer than {seconds:.3g}s")
 
-    async def send(self, request: Request, seconds: float | None, /) -> Response:
-        own = request.extensions
-        if seconds is not None:
-            request.extensions = timeouts(own, seconds)
-        try:
-            response: Response = await self._transport.handle_async_request(request)
-        finally:
-            request.extensions = own
+    async def send(self, request: Request, /) -> Response:
+        response: Response = await self._transport.handle_async_request(request)
         return response
 
     def open(self, stream: Any, /) -> AsyncIterator[bytes]:

@@ -74,12 +74,17 @@ class Trail:
             verdict = event.verdict
             answer = event.status if event.status is not None else event.error
             rule = f", rule {verdict.rule}" if verdict.rule else ""
-            code = f", code {verdict.code}" if verdict.code else ""
+            code = f", code {_printable(verdict.code)}" if verdict.code else ""
             page = f", {verdict.doc}" if verdict.doc else ""
             lines.append(f"  {event.number}. {event.started:.3f}s: {answer} {verdict.category}{code}{rule}{page}")
         if self.stopped:
             lines.append(f"  => {self.stopped}")
         return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    """A provider's text without anything that could move a terminal's cursor or begin a line."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _plain(attempt: Attempt) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class ClientClosed(errors.ClientClosed, httpx.TransportError):
 
 
 class _AnswerBody(_Body, httpx.SyncByteStream, httpx.AsyncByteStream):
-    pass
+    closed_error: ClassVar[type[Exception]] = httpx.StreamClosed
 
 
 class _RequestBody(_Replay, httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -28,7 +28,7 @@ class ClientClosed(errors.ClientClosed, httpx2.TransportError):
 
 
 class _AnswerBody(_Body, httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    pass
+    closed_error: ClassVar[type[Exception]] = httpx2.StreamClosed
 
 
 class _RequestBody(_Replay, httpx2.SyncByteStream, httpx2.AsyncByteStream):

@@ -28,6 +28,7 @@ from ._config import policies_for
 from ._headers import FoldedHeaders
 from ._library import ErrorKind, Library
 from ._replay import Replay
+from ._runtime import Closing
 
 if TYPE_CHECKING:
     from ._outcome import Exchange
@@ -68,9 +69,20 @@ class _Bytes:
 class Url:
     """The parts of a URL that choose a policy and an operation."""
 
+    scheme: str
     host: str
     port: int | None
     path: str
+
+    @property
+    def raw_host(self) -> bytes:
+        """The host as it is sent."""
+        return self.host.encode("idna" if not self.host.isascii() else "ascii")
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it is sent."""
+        return self.path.encode()
 
 
 class Request:
@@ -79,7 +91,7 @@ class Request:
     def __init__(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> None:
         parts = urlsplit(url)
         self.method = method
-        self.url = Url(parts.hostname or "", parts.port, parts.path or "/")
+        self.url = Url(parts.scheme, parts.hostname or "", parts.port, parts.path or "/")
         self.headers = FoldedHeaders(headers)
         self.content = content
         self.stream: Any = _Bytes(content)
@@ -167,14 +179,15 @@ class _Runtime:
         self.clock: Any = clock
         self._provider = provider
 
-    async def sleep(self, seconds: float, /) -> bool:
+    async def sleep(self, seconds: float, _closing: Closing, /) -> bool:
         await _Pause(self.clock.now() + seconds)
         return True
 
     async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         return await work
 
-    async def send(self, request: Any, seconds: float | None, /) -> Any:
+    async def send(self, request: Any, /) -> Any:
+        seconds = request.extensions.get("timeout", {}).get("read")
         try:
             answer = self._provider(request, self.clock.now())
         except NoAnswer as error:
@@ -223,6 +236,7 @@ class Simulation:
     def __init__(self, policies: Iterable[str | PathLike[str] | Policy], provider: Provider, *, seed: int = 0) -> None:
         self._policies = policies_for(policies, {"version": 1})
         self._clock = _Clock(seed)
+        self._closing = Closing()
         self._chain = build(_Runtime(self._clock, provider))
         self._events: list[tuple[float, int, Coroutine[Any, Any, None]]] = []
         self._order = itertools.count()
@@ -255,7 +269,7 @@ class Simulation:
         request = Request(method, url, headers or {}, content)
         if options is not None:
             request.extensions["resilience"] = options
-        exchange = prepare(request, self._policies, _LIBRARY)
+        exchange = prepare(request, self._policies, _LIBRARY, self._closing)
         if exchange is None:
             raise errors.ConfigurationError(f"no policy of this simulation speaks of {url}")
         call = Call()

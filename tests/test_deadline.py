@@ -29,7 +29,7 @@ def hanging(module: Any, attempts: list[dict[str, Any]]) -> Any:
 
     class Transport(module.AsyncBaseTransport):  # type: ignore[misc]
         async def handle_async_request(self, request: Any) -> Any:
-            attempts.append(request.extensions["timeout"])
+            attempts.append(dict(request.extensions["timeout"]))
             await anyio.sleep_forever()
 
     return Transport()

@@ -333,7 +333,10 @@ def test_many_rules_merge_quickly() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("provider: x\ndocs: {a: {b: [1, {c: 2}]}}\nmatch: {x: [1], hosts: [a.com, 'b.com']}\nx: [", ("a.com", "b.com")),
+        (
+            "provider: x\ndocs: {a: {b: [1, {c: 2}]}}\nmatch: {x: [1], hosts: [a.com, 'b.com']}\nx: [",
+            ("a.com", "b.com"),
+        ),
         ("match:\n  hosts:\n  - a.com\nrest: [this is not closed", ("a.com",)),
         ("match: {hosts: []}\nrest: [this is not closed", ()),
         ("match: {}", ()),

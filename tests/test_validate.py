@@ -293,7 +293,13 @@ def test_shows_every_problem_in_the_order_of_their_places() -> None:
 
 @pytest.mark.parametrize(
     ("at", "place"),
-    [("[rules, b, 0]", "f:3:7"), ("[rules, b]", "f:3:6"), ("[rules, b, 1]", "f:3:6"), ("[rules, b, 7]", "f:3:6"), ("[nowhere]", "f:1:1")],
+    [
+        ("[rules, b, 0]", "f:3:7"),
+        ("[rules, b]", "f:3:6"),
+        ("[rules, b, 1]", "f:3:6"),
+        ("[rules, b, 7]", "f:3:6"),
+        ("[nowhere]", "f:1:1"),
+    ],
 )
 def test_a_validator_of_ours_names_place_and_remedy(at: str, place: str) -> None:
     """Its message is shown as it is; `at` leads on from where the validator stands, as far as it can."""

@@ -16,6 +16,7 @@ import trio
 import resilience.httpx
 import resilience.httpx2
 from resilience import Policy, Trail, trail_of
+from resilience._headers import FoldedHeaders
 from resilience.simulate import Answer, NoAnswer, Simulation
 from resilience.testing import VirtualClock
 
@@ -66,6 +67,14 @@ class Step:
 
 
 @dataclass
+class Request:
+    """What the provider saw of a request when it came."""
+
+    method: str
+    headers: FoldedHeaders
+
+
+@dataclass
 class Story:
     """What became of a call."""
 
@@ -73,7 +82,7 @@ class Story:
     error: Exception | None
     trail: Trail
     slept: list[float]
-    seen: list[Any]
+    seen: list[Request]
     headers: Mapping[str, str]
 
     @property
@@ -107,11 +116,11 @@ class World:
         """Call a provider that does the steps one after the other; the last one repeats."""
         if self.mode == "virtual":
             return _virtual(policy, steps, method, url, headers, options, content)
-        seen: list[Any] = []
+        seen: list[Request] = []
 
         def handler(request: Any) -> Any:
             step = steps[min(len(seen), len(steps) - 1)]
-            seen.append(request)
+            seen.append(Request(request.method, FoldedHeaders(request.headers)))
             if step.error is not None:
                 raise getattr(self.module, _ERRORS[step.error])(step.error)
             assert self.module is not None
@@ -159,11 +168,11 @@ def _virtual(
     options: Mapping[str, Any] | None,
     content: Any,
 ) -> Story:
-    seen: list[Any] = []
+    seen: list[Request] = []
 
     def provider(request: Any, now: float) -> Answer:
         step = steps[min(len(seen), len(steps) - 1)]
-        seen.append(request)
+        seen.append(Request(request.method, FoldedHeaders(request.headers)))
         if step.error is not None:
             raise NoAnswer(step.error)
         return Answer(step.status, step.all_headers, step.content)

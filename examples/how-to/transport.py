@@ -8,7 +8,7 @@ from resilience.testing import fake_provider
 
 def main() -> None:
     """Search once, over a transport with connection retries of its own."""
-    with fake_provider("anakin", script="503, success") as provider:
+    with fake_provider("anakin", script="search-error, success") as provider:
         inner = httpx.HTTPTransport(http2=False, retries=1)
         transport = resilience.httpx.Transport(inner, policies=[provider.policy])
         with httpx.Client(transport=transport, base_url=provider.url) as client:

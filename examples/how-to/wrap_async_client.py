@@ -9,8 +9,8 @@ from resilience.testing import fake_provider
 
 
 async def main() -> None:
-    """Search ten times at once, on a fake provider where every third request fails."""
-    with fake_provider("anakin", rates="503=33%", seed=1) as provider:
+    """Search ten times at once, on a fake provider that fails four of the requests."""
+    with fake_provider("anakin", script="search-error *4") as provider:
         client = resilience.wrap(httpx2.AsyncClient(base_url=provider.url), policies=[provider.policy])
         async with client:
             calls = [client.post("/v1/search", json={"prompt": f"question {number}"}) for number in range(10)]
