@@ -33,7 +33,7 @@ def policies_for(
     """The policies that are active.
 
     Arguments:
-        policies: exactly these, whatever the configuration says of others.
+        policies: exactly these; without a `config` beside them, nothing else is looked at.
         config: the configuration; by default the file that RESILIENCE_CONFIG names, else ./resilience.yaml if there is
             one, else every shipped policy for its own hosts.
 
@@ -43,6 +43,8 @@ def policies_for(
     """
     if isinstance(policies, str | os.PathLike):
         raise ConfigurationError(f"policies is a list; write [{str(policies)!r}]")
+    if policies is not None and config is None:
+        return Policies([_given(policy, Path()) for policy in policies])
     settings, directory = _read(config)
     if policies is not None:
         chosen = [_given(policy, Path()) for policy in policies]

@@ -14,7 +14,7 @@ __all__ = ["Remedy"]
 
 
 class Remedy(Model):
-    """What the page says to change in a request that failed. It is named in the trail, and not yet applied."""
+    """What the page says to change in a request that failed. `resilience explain` names it; nothing applies it yet."""
 
     remedy: Name
     """Its name."""

@@ -248,7 +248,7 @@ def page(policy: Policy) -> str:
     notes = {
         "Answers": "The first rule that fits decides; after these, the status alone speaks. A request may be repeated when its "
         "method is idempotent, or its operation is declared so, or an idempotency key goes with it.",
-        "Remedies": "What the provider's page says to change. It is named in the trail, and not applied.",
+        "Remedies": "What the provider's page says to change. `resilience explain` names it; nothing applies it yet.",
         "WebSocket close codes": "What the provider documents; nothing acts on it yet.",
         "Server-sent events": "What the provider documents; nothing acts on it yet.",
         "Documented answers": "Each must get this verdict; the tests see to it.",
