@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from ._categories import TREATMENTS, Category, category_of_status
@@ -17,9 +16,10 @@ from ._headers import FoldedHeaders
 from ._library import ErrorKind, kind_of_any
 from ._matchers import MISSING
 from ._outcome import Verdict
-from ._paths import Path, compile_path
+from ._paths import compile_path
 from ._projection import Projection
 from ._retry import Retry, resolve
+from ._until import seconds_until
 from ._wait_hints import read_hints
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Classifier:
         self._stated = [(s.header, compile_path(s.body) if s.body else None) for s in policy.retryable_from]
         self._rules = [(compile_when(rule.when), rule) for rule in policy.answers]
         self._tables: dict[tuple[int | None, str | None], _Table] = {}
-        self._paths: dict[str, Path] = {}
         self._successes: dict[str | None, Verdict] = {}
         self._retries: dict[tuple[str, str | None, str | None], Retry] = {}
 
@@ -177,7 +176,7 @@ class Classifier:
     def _target_status(self, answer: Answer, rule: Rule | None) -> int | None:
         if rule is None or rule.target_status is None:
             return None
-        value = answer.field(self._path(rule.target_status))
+        value = answer.field(compile_path(rule.target_status))
         return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 999 else None
 
     def _with_wait(self, verdict: Verdict, answer: Answer, rule: Rule | None, wall: float) -> Verdict:
@@ -185,7 +184,7 @@ class Classifier:
             return verdict
 
         def field(text: str) -> object:
-            value = answer.field(self._path(text))
+            value = answer.field(compile_path(text))
             return None if value is MISSING else value
 
         hints = self.retry_for(verdict).wait
@@ -193,14 +192,8 @@ class Classifier:
         if hint is not None:
             return replace(verdict, retry_after=hint.seconds, retry_after_source=hint.source)
         if rule is not None and rule.until is not None:
-            return replace(verdict, retry_after=_seconds_until(rule.until, wall), retry_after_source=rule.until)
+            return replace(verdict, retry_after=seconds_until(rule.until, wall), retry_after_source=rule.until)
         return verdict
-
-    def _path(self, text: str) -> Path:
-        path = self._paths.get(text)
-        if path is None:
-            path = self._paths[text] = compile_path(text)
-        return path
 
     def classify_parts(
         self,
@@ -230,7 +223,7 @@ class Classifier:
 
 def _raw(body: object) -> bytes:
     if isinstance(body, bytes | bytearray | memoryview):
-        return bytes(body)
+        return bytes(cast("bytes", body))
     text = body if isinstance(body, str) else json.dumps(body, default=str)
     return text.encode("utf-8", "surrogatepass")
 
@@ -250,14 +243,3 @@ def _can_speak(rule: Rule, status: int | None, operation: str | None) -> bool:
     if status is None:
         return when.error is not None
     return when.error is None and (when.status is None or status in when.status)
-
-
-def _seconds_until(when: str, wall: float) -> float:
-    now = datetime.fromtimestamp(wall, UTC)
-    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    turn = {
-        "next_hour_utc": now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1),
-        "next_day_utc": day + timedelta(days=1),
-        "next_month_utc": (day.replace(day=1) + timedelta(days=32)).replace(day=1),
-    }
-    return (turn[when] - now).total_seconds()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +57,10 @@ def restore_timeouts(exchange: Exchange) -> None:
 
 
 @contextmanager
-def shorter_reads(request: Request, seconds: float) -> Iterator[None]:
+def shorter_reads(request: Request, seconds: float) -> Generator[None]:
     """Bound each read of the answer in hand, in the very mapping that its transport looks at."""
-    timeout: Any = request.extensions.get("timeout")
-    if not isinstance(timeout, dict):
+    timeout: dict[str, float | None] | None = request.extensions.get("timeout")
+    if timeout is None:
         yield
         return
     own = timeout.get("read")

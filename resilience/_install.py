@@ -20,7 +20,6 @@ from os import PathLike
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._adapter import TransportBase
 from ._config import policies_for
 from .errors import ConfigurationError
 
@@ -63,7 +62,9 @@ def wrap(
         if transport is None:
             return None
         # Wrapped again, it is still wrapped once, with the policies that were given last.
-        return adapter.Transport(transport.inner if isinstance(transport, TransportBase) else transport, policies=found)
+        return adapter.Transport(
+            transport.inner if isinstance(transport, adapter.Transport) else transport, policies=found
+        )
 
     target._transport = wrapped(target._transport)
     # A mount of None sends by the client's own transport (NO_PROXY), which is wrapped already.
@@ -200,7 +201,8 @@ class _View:
 
     def _transport_for_url(self, url: Any) -> Any:
         transport = self._client._transport_for_url(url)
-        if isinstance(transport, TransportBase):
+        adapter = _adapter_of(self._client)
+        if isinstance(transport, adapter.Transport):
             return transport
         kept: dict[tuple[int, int], Any] = self._client.__dict__.setdefault(_KEPT, {})
         # An entry holds both objects, so their ids are not given to others while it lives; entries stay, so that
@@ -208,7 +210,7 @@ class _View:
         key = (id(transport), id(self._policies))
         found = kept.get(key)
         if found is None:
-            found = kept.setdefault(key, _adapter_of(self._client).Transport(transport, policies=self._policies))
+            found = kept.setdefault(key, adapter.Transport(transport, policies=self._policies))
         return found
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, cast
 
 __all__ = ["ALL_ITEMS", "AllItems", "Path", "compile_path"]
@@ -82,6 +83,7 @@ def _find(value: object, steps: Sequence[str | int | AllItems]) -> tuple[bool, o
     return True, value
 
 
+@lru_cache(maxsize=4096)
 def compile_path(text: str) -> Path:
     """Read a path.
 

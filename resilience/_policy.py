@@ -23,6 +23,7 @@ from ._retry import PolicyRetry, Retry
 from ._runtime import RealClock
 from ._streams import CloseCode, ServerEvent
 from ._units import Duration, Size
+from ._until import Until
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Rule(Model):
     """Whether the page says that such an answer is worth another attempt; left out, the category decides."""
     retry: Retry | None = None
     """What differs when these answers are retried."""
-    until: Literal["next_hour_utc", "next_day_utc", "next_month_utc"] | None = None
+    until: Until | None = None
     """When the provider lets calls through again, where the answer itself does not say."""
     code: str | None = None
     """The code of the verdict, where the answer carries none or another spelling."""

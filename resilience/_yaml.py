@@ -119,7 +119,7 @@ def decode(text: str | bytes, file: str) -> str:
     if (forbidden := _FORBIDDEN.search(decoded)) is not None:
         place = _place_after(decoded[: forbidden.start()], file)
         raise _error(place, f"the character U+{ord(forbidden[0]):04X} is not allowed", "the file must be plain text")
-    if (directive := _TAG_DIRECTIVE.search(decoded)) is not None:
+    if "%TAG" in decoded and (directive := _TAG_DIRECTIVE.search(decoded)) is not None:
         place = _place_after(decoded[: directive.end()].removesuffix("%TAG"), file)
         raise _error(place, "the directive %TAG is not allowed", "leave it out: tags are not allowed either")
     return decoded

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Call", "NoAnswer", "Request", "Simulation"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class NoAnswer(Exception):
@@ -183,7 +183,7 @@ class _Runtime:
         await _Pause(self.clock.now() + seconds)
         return True
 
-    async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
+    async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, _T], /) -> _T:
         return await work
 
     async def send(self, request: Any, /) -> Any:
