@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncRuntime", "Chunks", "Clock", "Closing", "RealClock", "Runtime", "SyncRuntime", "run_now"]
 
 T = TypeVar("T")
+_CLOSE_SECONDS = 5.0
 Chunks = Iterator[bytes] | AsyncIterator[bytes]
 """A body being read: the runtime that opened it knows which of the two it is."""
 
@@ -221,8 +222,8 @@ class AsyncRuntime:
     async def close(self, stream: Any, /) -> None:
         import anyio
 
-        # A cancelled call still gives its connection back.
-        with anyio.CancelScope(shield=True):
+        # A cancelled call still gives its connection back; one that cannot be given back holds nobody for ever.
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await stream.aclose()
 
 
