@@ -48,12 +48,7 @@ def attempt_layer(runtime: Runtime) -> Call:
                 verdict=outcome.verdict,
             )
         )
-        try:
-            return outcome
-        finally:
-            # An error's traceback holds this frame: a frame that held the error too would keep both until the
-            # collector comes.
-            del outcome
+        return outcome
 
     return attempt_call
 

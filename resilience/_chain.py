@@ -76,11 +76,7 @@ class Chain:
             outcome = run_now(self._sync(exchange))
         finally:
             _restore(exchange)
-        try:
-            return unwrap(exchange, outcome)
-        finally:
-            # The error that is raised holds this frame: a frame that held the error too would keep both.
-            del outcome
+        return unwrap(exchange, outcome)
 
     async def handle_async(self, request: Request) -> Response:
         """Send a request of an async client."""
@@ -92,10 +88,7 @@ class Chain:
             outcome = await self._async(exchange)
         finally:
             _restore(exchange)
-        try:
-            return unwrap(exchange, outcome)
-        finally:
-            del outcome
+        return unwrap(exchange, outcome)
 
 
 def prepare(request: Request, policies: Policies, library: Library, closing: Closing) -> Exchange | None:
@@ -148,7 +141,7 @@ def unwrap(exchange: Exchange, outcome: Outcome) -> Response:
     if outcome.response is not None:
         outcome.response.extensions = {**outcome.response.extensions, "resilience": trail}
         return outcome.response
-    error: Any = outcome.error
+    error: Any = outcome.forget_error()
     with suppress(AttributeError):
         error.trail = trail
     # A transport may raise the same instance again and again; it tells of its last call.
@@ -158,4 +151,5 @@ def unwrap(exchange: Exchange, outcome: Outcome) -> Response:
     try:
         raise error
     finally:
-        del error, outcome
+        # Its traceback holds this frame, which must not hold it in turn.
+        del error

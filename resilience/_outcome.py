@@ -51,6 +51,15 @@ class Outcome:
     response: Response | None = None
     error: Exception | None = None
 
+    def forget_error(self) -> Exception | None:
+        """The error, which is let go of here.
+
+        Its traceback holds the frames of the layers, and those hold this outcome: all of it would stay in memory until
+        the collector comes.
+        """
+        error, self.error = self.error, None
+        return error
+
 
 @dataclass(slots=True)
 class Exchange:

@@ -171,6 +171,7 @@ def retry_layer(inner: Call, runtime: Runtime) -> Call:
                 exchange.trail.stopped = "the client is closed"
                 return outcome
             exchange.trail.events.append(Wait(decision.wait, decision.reason))
+            outcome.forget_error()
             if outcome.response is not None:
                 # Before the wait, not after it: the connection serves other calls meanwhile.
                 await discard(runtime, exchange, outcome.response)
@@ -178,7 +179,6 @@ def retry_layer(inner: Call, runtime: Runtime) -> Call:
             if not await runtime.sleep(decision.wait, closing):
                 exchange.trail.stopped = "the client was closed while this call waited to be sent again"
                 return Outcome(outcome.verdict, error=runtime.library.client_closed(exchange.trail.stopped))
-            del outcome
 
     return retry_call
 
