@@ -37,6 +37,11 @@ class TransportBase:
         clock: Clock | None = None,
     ) -> None:
         self.policies = policies if isinstance(policies, Policies) else policies_for(policies, config)
+        if inner is not None and not isinstance(inner, (self.module.BaseTransport, self.module.AsyncBaseTransport)):
+            raise TypeError(
+                f"{type(inner).__module__}.{type(inner).__name__} is no transport of {self.library.name}; "
+                "for a client, call resilience.wrap(client)"
+            )
         self._inner = _Both(self.module) if inner is None else inner
         self.chain = Chain(self.library, self._inner, self.policies, clock or RealClock())
 

@@ -209,7 +209,7 @@ class Classifier:
         """The verdict on an answer given in parts; see `Policy.classify`."""
         if (status is None) == (error is None):
             raise ValueError("classify takes either a status or an error")
-        kind = kind_of_any(error) if isinstance(error, Exception) else error and ErrorKind(error)
+        kind = kind_of_any(error) if isinstance(error, Exception) else None if error is None else ErrorKind(error)
         raw = _raw(body)
         lower = FoldedHeaders(headers)
         if raw and "content-type" not in lower and not isinstance(body, bytes | str):

@@ -200,6 +200,9 @@ def _absence_test(path: Path) -> Condition:
 
 def covers(wide: When, narrow: When) -> bool:
     """Whether every answer that `narrow` speaks of is surely one that `wide` speaks of too."""
+    if wide.error is None and narrow.error is not None:
+        # Only a condition that names errors speaks of them.
+        return False
     for name in wide.model_fields_set:
         ours, theirs = getattr(wide, name), getattr(narrow, name)
         if name in {"headers", "body"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ._config_model import Config
     from ._policy import Policy
 
-__all__ = ["ConfigLike", "PolicyLike", "find_config", "policies_for"]
+__all__ = ["ConfigLike", "PolicyLike", "find_config", "own_policies", "policies_for"]
 
 PolicyLike = "str | os.PathLike[str] | Policy"
 """A shipped name, a path to a file, or a loaded policy."""
@@ -58,6 +59,18 @@ def policies_for(
     return Policies(chosen)
 
 
+def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> tuple[Path, ...]:
+    """The files of the user's own policies, as the configuration names them.
+
+    Raises:
+        ConfigurationError: the configuration, or a policy's name in it, leads to no file.
+    """
+    from ._shipped import find_policy
+
+    settings, directory = _read(config)
+    return tuple(find_policy(policy, directory) for policy in settings.policies) if settings else ()
+
+
 def find_config() -> Path | None:
     """The configuration file that applies when none is named."""
     named = os.environ.get(_VARIABLE)
@@ -78,6 +91,8 @@ def _read(config: str | os.PathLike[str] | Mapping[str, Any] | None) -> tuple[Co
 
     if isinstance(config, Mapping):
         return read_config(config), Path()
+    if not isinstance(config, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"a configuration is a path or a mapping, not {config!r:.60}")
     path = Path(config)
     from ._load import load
 
@@ -86,7 +101,11 @@ def _read(config: str | os.PathLike[str] | Mapping[str, Any] | None) -> tuple[Co
 
 def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
     """A policy that somebody named is loaded at once: its mistakes are shown where it is named."""
-    loaded = policy if not isinstance(policy, str | os.PathLike) else _loaded(policy, directory)
+    from ._policy import Policy
+
+    if not isinstance(policy, str | os.PathLike | Policy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"a policy is a name, a path or a Policy, not {policy!r:.60}")
+    loaded = policy if isinstance(policy, Policy) else _loaded(policy, directory)
     return Source(loaded.provider, loaded.match.hosts, lambda: loaded)
 
 
@@ -123,9 +142,9 @@ def _adjusted(sources: list[Source], settings: Config) -> list[Source]:
     known = {source.name for source in sources}
     unknown = [name for name in settings.providers if name not in known]
     if unknown:
-        raise ConfigurationError(
-            f"providers: there is no policy for {unknown[0]!r}; there are: {', '.join(sorted(known))}"
-        )
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+        raise ConfigurationError(f"providers: there is no policy for {unknown[0]!r}; {hint}")
     adjusted: list[Source] = []
     for source in sources:
         provider = settings.providers.get(source.name)

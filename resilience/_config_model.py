@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictBool, ValidationError
 
+from ._hosts import Hosts
 from ._model import Model, Name
-from ._policy import Hosts
 from .errors import ConfigurationError
 
 __all__ = ["Config", "Provider", "read_config"]

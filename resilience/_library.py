@@ -141,9 +141,11 @@ def kinds(module: Any) -> Callable[[Exception], ErrorKind]:
 
 def kind_of_any(error: Exception) -> ErrorKind:
     """The same for an exception of whichever library this process has imported."""
+    if isinstance(error, errors.AttemptTimeout | errors.DeadlineExceeded):
+        return ErrorKind.ATTEMPT_TIMEOUT
     for name in ("httpx", "httpx2"):
         module = sys.modules.get(name)
-        if module is not None and isinstance(error, (module.HTTPError, errors.CallError)):
+        if module is not None and isinstance(error, module.HTTPError):
             return kinds(module)(error)
     return ErrorKind.OTHER
 

@@ -187,7 +187,8 @@ def implies(narrow: Matcher, wide: Matcher) -> bool:
     test = compile_matcher(wide)
     values = _accepted(narrow)
     if values is not None:
-        return all(test(value) for value in values)
+        own = compile_matcher(narrow)
+        return all(test(value) for value in values if own(value))
     if not isinstance(narrow, Operators) or not isinstance(wide, Operators):
         return False
     left, right = narrow.model_fields_set, wide.model_fields_set

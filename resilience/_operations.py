@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from ._matchers import Texts
 from ._model import Model
 from ._retry import Repeatable, Retry
-from ._units import Duration
+from ._units import TimeLimit
 
 __all__ = ["Operation", "Operations", "check_times"]
 
@@ -50,9 +50,9 @@ class Operation(Model):
     """Whether sending the same request twice is harmless; `answered`: only after an answer that is worth another
     attempt, not when no answer came and nobody knows what was done. Left out, the method decides (RFC 9110 section
     9.2.2). After a throttle, and where the request never left, any request is sent again."""
-    deadline: Duration | None = None
+    deadline: TimeLimit | None = None
     """How long a call may take in all, its waits included."""
-    attempt_timeout: Duration | None = None
+    attempt_timeout: TimeLimit | None = None
     """How long one attempt may take until its answer is there."""
     retry: Retry | None = None
     """What differs for this operation."""

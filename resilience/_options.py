@@ -72,7 +72,12 @@ def read_options(extensions: Mapping[str, Any]) -> CallOptions:
     options = cast("Mapping[str, Any]", given)
     for name, value in options.items():
         _check(name, value)
-    return CallOptions(**options)
+    found = CallOptions(**options)
+    if found.deadline is not None and found.attempt_timeout is not None and found.attempt_timeout >= found.deadline:
+        raise ConfigurationError(
+            "attempt_timeout in extensions['resilience'] is not shorter than deadline: no second attempt would fit"
+        )
+    return found
 
 
 def _check(name: object, value: object) -> None:
@@ -87,7 +92,7 @@ def _check(name: object, value: object) -> None:
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it takes {_in_words(wanted)}")
     if isinstance(value, float | int) and not isinstance(value, bool):
-        least = 1 if name == "max_attempts" else 0
+        least = 1 if name == "max_attempts" else 0.001
         most = 20 if name == "max_attempts" else 366 * 86400
         if not least <= value <= most:
             raise ConfigurationError(

@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from ._categories import Category
 from ._conditions import BodyPath, When
 from ._envelope import Envelopes
 from ._examples import Example
+from ._headers import HeaderName
+from ._hosts import Match
 from ._idempotency import Idempotency
 from ._inspection import Inspection
 from ._matchers import Texts
@@ -22,7 +25,7 @@ from ._remedies import Remedy
 from ._retry import PolicyRetry, Retry
 from ._runtime import RealClock
 from ._streams import CloseCode, ServerEvent
-from ._units import Duration, Size
+from ._units import Size, TimeLimit
 from ._until import Until
 from .errors import ConfigurationError
 
@@ -30,14 +33,9 @@ if TYPE_CHECKING:
     from ._classifier import Classifier
     from ._outcome import Verdict
 
-__all__ = ["Account", "Doc", "Match", "Policy", "Rule", "Statement"]
+_STATUSES = {None, *range(100, 1000)}
 
-Hosts = Annotated[
-    tuple[Annotated[str, StringConstraints(pattern=r"^(\*|(\*\.)?[a-z0-9._-]+|[0-9a-f:]{2,39})(:[0-9]{1,5})?$")], ...],
-    Field(min_length=1),
-]
-"""Host names in small letters: `api.example.com`, `*.example.com` for all below it, `127.0.0.1:8000` with a port, `*`
-for every host that no other policy names."""
+__all__ = ["Account", "Doc", "Policy", "Rule", "Statement"]
 
 
 class Doc(Model):
@@ -49,14 +47,6 @@ class Doc(Model):
     """When somebody last compared this file with it."""
     rows: dict[str, Annotated[StrictInt, Field(ge=1)]] = {}
     """How many rows each of its tables has; `resilience test` counts that each is covered by an example."""
-
-
-class Match(Model):
-    """Which requests the policy speaks of."""
-
-    hosts: Hosts
-    """Host names in small letters: `api.example.com`, `*.example.com` for all below it, `127.0.0.1:8000` with a port,
-    `*` for every host that no other policy names."""
 
 
 class Account(Model):
@@ -98,8 +88,14 @@ class Statement(Model):
 
     body: BodyPath | None = None
     """A field that is true or false."""
-    header: str | None = None
+    header: HeaderName | None = None
     """A header that is `true` or `false`."""
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Statement:
+        if (self.body is None) == (self.header is None):
+            raise PydanticCustomError("statement", "the answer states it either in a 'body' field or in a 'header'")
+        return self
 
 
 class Policy(Model):
@@ -131,9 +127,9 @@ class Policy(Model):
     """Where the answer itself says whether it may be retried, in order of precedence."""
     retry: PolicyRetry = PolicyRetry()
     """When and how often calls are sent again."""
-    deadline: Duration | None = None
+    deadline: TimeLimit | None = None
     """How long a call may take in all, its waits included."""
-    attempt_timeout: Duration | None = None
+    attempt_timeout: TimeLimit | None = None
     """How long one attempt may take until its answer is there."""
     replay: Size = 1024 * 1024
     """How much of a request body that cannot be read twice is kept, to send it again."""
@@ -152,6 +148,9 @@ class Policy(Model):
     def _times_agree(self) -> Policy:
         check_times(self.deadline, self.attempt_timeout)
         return self
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.provider}: {len(self.answers)} rules for {', '.join(self.match.hosts)[:80]}>"
 
     def classify(
         self,
@@ -174,8 +173,10 @@ class Policy(Model):
             error: instead of an answer, the transport error, or its kind (`read_timeout`).
 
         Raises:
-            ValueError: neither a status nor an error was given, or both.
+            ValueError: neither a status nor an error was given, or both, or one that does not exist.
         """
+        if status not in _STATUSES:
+            raise ValueError(f"status is a number from 100 to 999, not {status!r:.40}")
         return self.classifier.classify_parts(
             method=method,
             url=url,

@@ -52,6 +52,8 @@ class Policies:
             for host in source.hosts:
                 other = self._hosts.setdefault(host, source)
                 if other is not source:
+                    if other.name == source.name:
+                        raise ConfigurationError(f"the policy {source.name!r} is named twice; take one out")
                     raise ConfigurationError(
                         f"the policies {other.name!r} and {source.name!r} both speak of {host}; "
                         "give one of them other hosts, or switch it off in resilience.yaml"
@@ -71,18 +73,22 @@ class Policies:
     def _source(self, url: Any) -> Source | None:
         # As it is sent: in letters that DNS knows (`xn--…`), and without the dot that ends a whole name.
         host: str = url.raw_host.decode("ascii").rstrip(".")
-        source = self._hosts.get(host)
-        if self._ports and (port := url.port or _PORTS.get(url.scheme)) is not None:
-            source = self._hosts.get(f"{host}:{port}", source)
+        port = (url.port or _PORTS.get(url.scheme)) if self._ports else None
+        source = self._named(host, port)
         if source is None and self._patterns:
-            source = self._match(host)
+            source = self._match(host, port)
         return source
 
-    def _match(self, host: str) -> Source | None:
+    def _named(self, host: str, port: int | None) -> Source | None:
+        """The host with this port, else with any."""
+        source = None if port is None else self._hosts.get(f"{host}:{port}")
+        return self._hosts.get(host) if source is None else source
+
+    def _match(self, host: str, port: int | None) -> Source | None:
         """The longest `*.suffix` that fits, else `*`."""
         rest = host
         while rest:
             _, dot, rest = rest.partition(".")
-            if dot and (source := self._hosts.get(f"*.{rest}")) is not None:
+            if dot and (source := self._named(f"*.{rest}", port)) is not None:
                 return source
-        return self._hosts.get("*")
+        return self._named("*", port)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ._matchers import Scalar
+from ._matchers import Scalar, Texts
 from ._model import Model, Name
 from ._units import Duration
 
@@ -20,6 +20,8 @@ class Remedy(Model):
     """Its name."""
     rules: Annotated[tuple[Name, ...], Field(min_length=1, alias="for")]
     """The rules whose answers it is for."""
+    operations: Texts | None = None
+    """The operations that it is for, if not for all."""
     advice: str
     """The page's advice, for a person."""
     set: dict[str, Scalar] = {}

@@ -76,7 +76,7 @@ def read_file(path: Path) -> bytes:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"{str(path)!r} cannot be read: {why}; check its name and rights") from None
     kind = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
-    raise ConfigurationError(f"{str(path)!r} is {kind}; name a policy file")
+    raise ConfigurationError(f"{str(path)!r} is {kind}; name a file")
 
 
 def _hosts_ahead(text: str, file: str) -> list[str] | None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Duration", "Size", "duration_text", "parse_duration", "parse_size", "size_text"]
+__all__ = ["Duration", "Size", "TimeLimit", "duration_text", "parse_duration", "parse_size", "size_text"]
 
 # This project's own fixed patterns; a policy brings none (docs/design/0003-no-regular-expressions.md).
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -97,6 +97,18 @@ Duration = Annotated[
     _schema(_DURATION_PATTERN, "1m30s"),
 ]
 """Seconds; in a file, a number with its unit."""
+
+
+def _is_some_time(seconds: float) -> float:
+    if seconds <= 0:
+        raise PydanticCustomError(
+            "unit", "no time at all is too short for anything to happen; leave it out for no bound"
+        )
+    return seconds
+
+
+TimeLimit = Annotated[Duration, AfterValidator(_is_some_time)]
+"""Seconds, more than none; in a file, a number with its unit."""
 
 Size = Annotated[
     int,

@@ -489,7 +489,7 @@ def test_check_knows_a_configuration(cli: Cli, tmp_path: Path) -> None:
 
     assert 1 == by_default[0]
     assert "resilience.yaml:1:1: the policies 'some' and 'twice' both speak of some.test" in by_default[1]
-    assert f"{len(shipped_names()) + 1} files checked, 1 problem\n" in by_default[1]
+    assert f"{len(shipped_names()) + 3} files checked, 1 problem\n" in by_default[1]
     assert (1, True) == (
         by_keys[0],
         by_keys[1].startswith("staging.yaml:1:1: providers: there is no policy for 'nobody'"),

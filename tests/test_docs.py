@@ -205,6 +205,24 @@ def test_a_page_can_be_followed_from_its_start_to_its_end(page: str, shell: Shel
             assert code == (1 if fails and "0 problems" not in shown else 0), f"$ {command}\n{output}"
 
 
+@pytest.mark.parametrize("name", ["explain anakin", "test policies/anakin.yaml"])
+def test_the_reference_shows_what_a_command_prints(name: str) -> None:
+    """All but its numbers, which change with the policy."""
+    command, shown = next(
+        (command, output)
+        for block in BLOCKS[FORMS]
+        for command, output in block.commands
+        if command.startswith(f"resilience {name}")
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    environment.pop("RESILIENCE_CONFIG", None)
+
+    arguments = [sys.executable, "-m", *shlex.split(command)]
+    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", check=True, cwd=ROOT, env=environment)
+
+    assert shows(re.sub(r"\d+", "0", shown), re.sub(r"\d+", "0", done.stdout)), done.stdout
+
+
 @cache
 def options_of(command: str) -> set[str]:
     """What the command itself says that it takes."""

@@ -131,9 +131,9 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
     assert [
         f"'{tmp_path}/none.yaml' cannot be read: No such file or directory; check its name and rights",
-        f"'{tmp_path}' is a directory; name a policy file",
-        f"'{pipe}' is a device or a pipe; name a policy file",
-        "'/dev/zero' is a device or a pipe; name a policy file",
+        f"'{tmp_path}' is a directory; name a file",
+        f"'{pipe}' is a device or a pipe; name a file",
+        "'/dev/zero' is a device or a pipe; name a file",
         f"{binary}:3:115: the byte 0x80 is not UTF-8 (save the file as UTF-8 text)",
     ] == actual
     assert refusal("a\0.yaml").startswith("'a\\x00.yaml' cannot be read: ")
@@ -211,8 +211,8 @@ def test_a_circle_is_shown(tmp_path: Path) -> None:
             "'none.yaml'",
             "`extends`: '{}/none.yaml' cannot be read: No such file or directory; check its name and rights",
         ),
-        ("./", "`extends`: '{}' is a directory; name a policy file"),
-        ("/dev/zero", "`extends`: '/dev/zero' is a device or a pipe; name a policy file"),
+        ("./", "`extends`: '{}' is a directory; name a file"),
+        ("/dev/zero", "`extends`: '/dev/zero' is a device or a pipe; name a file"),
     ],
 )
 @pytest.mark.usefixtures("shipped")

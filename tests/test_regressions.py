@@ -168,13 +168,14 @@ def test_a_file_that_cannot_be_read_again_leaves_the_first_answer(library: str) 
 
     file = io.BytesIO(b"body")
 
-    def closing(client: Any) -> bool:
-        file.close()
-        client.sendall(BUSY)
-        return True
+    class Closing(module.BaseTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
+            assert b"body" == b"".join(request.stream)
+            file.close()
+            return module.Response(503)
 
-    with raw_server(closing, GOOD) as server, resilience.wrap(module.Client(), policies=[repeatable()]) as client:
-        response = client.put(f"{server.url}/x", content=file)
+    with resilience.wrap(module.Client(transport=Closing()), policies=[repeatable()]) as client:
+        response = client.put("http://127.0.0.1/x", content=file)
 
     assert 503 == response.status_code
     assert "cannot be sent again" in response.extensions["resilience"].stopped
@@ -561,3 +562,49 @@ def test_wrapped_again_the_last_policies_count(library: str) -> None:
         assert "second" == client.get("http://127.0.0.1/").extensions["resilience"].provider
     with pytest.raises(errors.ConfigurationError, match=r"policies is a list; write \['anakin'\]"):
         resilience.wrap(client, policies="anakin")
+
+
+@pytest.mark.parametrize("option", ["deadline", "attempt_timeout"])
+def test_no_time_at_all_is_refused(library: str, option: str) -> None:
+    """In a policy and in a call: sync and async would disagree on what it means."""
+    with pytest.raises(ValueError, match="no time at all is too short"):
+        watching(**{option: "0s"})
+    with resilience.wrap(LIBRARIES[library].Client(), policies=[watching()]) as client:
+        with pytest.raises(errors.ConfigurationError, match=f"{option} in extensions"):
+            client.get("http://127.0.0.1:1/", extensions={"resilience": {option: 0}})
+
+
+def test_an_attempt_is_shorter_than_its_call(library: str) -> None:
+    """In the options of a call as in a file."""
+    with resilience.wrap(LIBRARIES[library].Client(), policies=[watching()]) as client:
+        with pytest.raises(errors.ConfigurationError, match="no second attempt would fit"):
+            client.get("http://127.0.0.1:1/", extensions={"resilience": {"deadline": 5, "attempt_timeout": 9}})
+
+
+def test_given_policies_are_exactly_these(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration in the working directory has no say in them."""
+    (tmp_path / "resilience.yaml").write_text("version: 1\nproviders: {anakin: {off: true}}\n")
+    monkeypatch.chdir(tmp_path)
+    client = LIBRARIES[library].Client(
+        transport=LIBRARIES[library].MockTransport(lambda request: LIBRARIES[library].Response(200))
+    )
+
+    with resilience.wrap(client, policies=["anakin"]):
+        response = client.get("https://api.anakin.io/")
+
+    assert "anakin" == response.extensions["resilience"].provider
+
+
+@pytest.mark.parametrize(
+    "host", ["https://a.test", "A.test", "a.test/v1", "a.test:99999", "a..test", "-a.test", "", "..", "a b"]
+)
+def test_a_host_that_could_never_match_is_refused(library: str, host: str) -> None:
+    """With words for what a host looks like, and no pattern."""
+    with pytest.raises(ValueError, match=r"is no host; write api\.example\.com"):
+        watching(host)
+
+
+def test_a_transport_around_no_transport_is_refused(library: str) -> None:
+    """At once, and not as a network error of the first call."""
+    with pytest.raises(TypeError, match="is no transport of"):
+        ADAPTERS[library].Transport(LIBRARIES[library].Client(), policies=[watching()])

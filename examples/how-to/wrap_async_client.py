@@ -1,8 +1,8 @@
-"""The same for an asynchronous client, here of httpx2; waits do not block the event loop."""
+"""The same for an asynchronous client; waits do not block the event loop."""
 
 import asyncio
 
-import httpx2
+import httpx
 
 import resilience
 from resilience.testing import fake_provider
@@ -11,7 +11,7 @@ from resilience.testing import fake_provider
 async def main() -> None:
     """Search ten times at once, on a fake provider that fails four of the requests."""
     with fake_provider("anakin", script="search-error *4") as provider:
-        client = resilience.wrap(httpx2.AsyncClient(base_url=provider.url), policies=[provider.policy])
+        client = resilience.wrap(httpx.AsyncClient(base_url=provider.url), policies=[provider.policy])
         async with client:
             calls = [client.post("/v1/search", json={"prompt": f"question {number}"}) for number in range(10)]
             answers = await asyncio.gather(*calls)

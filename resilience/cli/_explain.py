@@ -15,10 +15,9 @@ import typer
 from resilience._categories import TREATMENTS, Category
 from resilience._library import ErrorKind
 from resilience._load import read_policy
-from resilience._shipped import find_policy
 from resilience._units import duration_text
 
-from ._files import shown_path
+from ._files import policy_file, shown_path
 from ._output import fail, say, say_json, say_table, table, visible
 from ._plan import Plan, plan
 
@@ -49,7 +48,11 @@ class _Explanation:
 
 def explain(
     provider: Annotated[
-        str, typer.Argument(metavar="PROVIDER", help="A shipped policy, or the path of a policy file.")
+        str,
+        typer.Argument(
+            metavar="PROVIDER",
+            help="A policy that the configuration names, a shipped one, or the path of a policy file.",
+        ),
     ],
     *,
     status: Annotated[int | None, typer.Option(min=100, max=999, help="The status of the answer.")] = None,
@@ -65,6 +68,9 @@ def explain(
     method: Annotated[str, typer.Option(help="The request's method.")] = "GET",
     path: Annotated[str, typer.Option(help="The request's path; it chooses the operation.")] = "/",
     attempt: Annotated[int, typer.Option(min=1, help="How often the request has been sent.")] = 1,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="The configuration, if not ./resilience.yaml.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
 ) -> None:
     """Explain what an answer means, by which rule of which page, and what would be done with the request."""
@@ -82,7 +88,7 @@ def explain(
         content = _content(text or "")
     method = method.upper()
     found = _explanation(
-        provider,
+        policy_file(provider, config),
         status=status,
         headers=headers,
         content=content,
@@ -98,7 +104,7 @@ def explain(
 
 
 def _explanation(
-    provider: str,
+    file: Path,
     *,
     status: int | None,
     headers: dict[str, str],
@@ -108,7 +114,7 @@ def _explanation(
     path: str,
     attempt: int,
 ) -> _Explanation:
-    policy, document = read_policy(shown_path(find_policy(provider)))
+    policy, document = read_policy(shown_path(file))
     verdict = policy.classify(method=method, url=path, status=status, headers=headers, body=content, error=error)
     rule = policy.rules.get(verdict.rule or "")
     return _Explanation(
@@ -117,7 +123,12 @@ def _explanation(
         rule,
         document.place(("answers", policy.answers.index(rule))) if rule else None,
         policy.docs.get(rule.doc or "") if rule else None,
-        tuple(remedy for remedy in policy.remedies if rule and rule.rule in remedy.rules),
+        tuple(
+            remedy
+            for remedy in policy.remedies
+            if rule and rule.rule in remedy.rules
+            if remedy.operations is None or verdict.operation in remedy.operations
+        ),
         plan(policy, verdict, method=method, attempt=attempt),
     )
 

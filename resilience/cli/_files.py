@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from resilience._config import policies_for
+from resilience._config import own_policies, policies_for
 from resilience._load import load_document, read_policy
 from resilience._shipped import find_policy, shipped_directory, shipped_names
 from resilience._yaml import children
@@ -14,20 +14,32 @@ from resilience.errors import ConfigurationError, Place, PolicyError, Problem
 
 from ._output import fail
 
-__all__ = ["CONFIG", "found_files", "is_config", "problems_of", "shown_path"]
+__all__ = ["CONFIG", "found_files", "is_config", "policy_file", "problems_of", "shown_path"]
 
 CONFIG = "resilience.yaml"
 _ENDINGS = {".yaml", ".yml"}
 
 
 def found_files(names: Sequence[str]) -> list[Path]:
-    """The files behind names, files and directories, each once, in the order given; by default all shipped policies.
+    """The files behind names, files and directories, each once, in the order given.
+
+    By default all shipped policies, and the user's own that the configuration names.
 
     A name that leads to none ends the command.
     """
     if not names:
-        return [shipped_directory() / f"{name}.yaml" for name in shipped_names()]
+        return [*(shipped_directory() / f"{name}.yaml" for name in shipped_names()), *own_policies()]
     return list(dict.fromkeys(path for name in names for path in _files(name)))
+
+
+def policy_file(name: str, config: Path | None) -> Path:
+    """The file of a policy: by its path, as the configuration's own policy of that name, or as a shipped one."""
+    if name.endswith(tuple(_ENDINGS)) or os.sep in name:
+        return Path(name)
+    for path in own_policies(config):
+        if read_policy(path)[0].provider == name:
+            return path
+    return find_policy(name)
 
 
 def _files(name: str) -> list[Path]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resilience._categories import Category
-from resilience._retry import IDEMPOTENT, decide, may_send_again
+from resilience._retry import IDEMPOTENT, decide, why_not_again
 
 if TYPE_CHECKING:
     from resilience._outcome import Verdict
@@ -80,9 +80,7 @@ def _refusal(policy: Policy, verdict: Verdict, method: str) -> str | None:
         return "success"
     if not verdict.retryable:
         return f"{verdict.category} is not retried"
-    if may_send_again(verdict, method=method, repeatable=_repeatable(policy, verdict.operation, method)):
-        return None
-    return f"{method} may not be repeated after {verdict.category}; declare it repeatable if it may"
+    return why_not_again(verdict, method=method, repeatable=_repeatable(policy, verdict.operation, method))
 
 
 def _repeatable(policy: Policy, operation: str | None, method: str) -> Repeatable | None:

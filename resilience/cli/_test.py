@@ -41,7 +41,7 @@ def test(
         list[str] | None,
         typer.Argument(
             metavar="[PATH]...",
-            help="Policy files, directories, or names of shipped policies; default: all shipped ones.",
+            help="Policy files, directories, or names of shipped policies; default: all shipped ones and the configuration's own.",
         ),
     ] = None,
     *,

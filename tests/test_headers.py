@@ -1,0 +1,52 @@
+"""Headers as a plain mapping: found in any case, and kept in small letters."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from resilience._headers import FoldedHeaders, HeaderName
+
+
+def test_a_header_is_found_in_any_case() -> None:
+    """By `get`, by index and by `in`."""
+    headers = FoldedHeaders({"Retry-After": "5"})
+
+    assert ("5", "5", "5") == (headers.get("RETRY-AFTER"), headers["retry-after"], headers["Retry-After"])
+    assert "rEtRy-AfTeR" in headers
+    assert {"retry-after": "5"} == headers
+
+
+def test_a_header_that_is_not_there_has_the_default() -> None:
+    """Nothing but a text is a header's name."""
+    headers = FoldedHeaders({})
+
+    assert (None, "x") == (headers.get("A"), headers.get("A", "x"))
+    assert "A" not in headers
+    assert 7 not in headers
+    with pytest.raises(KeyError):
+        _ = headers["A"]
+
+
+def test_a_header_is_replaced_and_removed_in_any_case() -> None:
+    """There is never one twice."""
+    headers = FoldedHeaders({"X-A": "1"})
+
+    headers["x-a"] = "2"
+    assert {"x-a": "2"} == headers
+
+    del headers["X-a"]
+    assert {} == headers
+
+
+@pytest.mark.parametrize("name", ["Retry-After", "x", "!#$%&'*+.^_`|~09", "a" * 100])
+def test_a_token_is_a_name(name: str) -> None:
+    """RFC 9110 section 5.6.2."""
+    assert name == TypeAdapter[str](HeaderName).validate_python(name)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\n", "ä", "(a)", "a" * 101])
+def test_anything_else_is_no_name(name: str) -> None:
+    """The HTTP libraries would raise for some of these."""
+    with pytest.raises(ValidationError):
+        TypeAdapter[str](HeaderName).validate_python(name)
