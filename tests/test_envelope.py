@@ -17,7 +17,9 @@ from resilience._headers import FoldedHeaders
 ENVELOPES = TypeAdapter[tuple[Envelope, ...]](Envelopes)
 
 
-def read(envelopes: object, document: object, headers: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
+def read(
+    envelopes: object, document: object, headers: Mapping[str, str] | None = None
+) -> tuple[str | None, str | None]:
     """Code and message that the envelopes find."""
     found = compile_envelopes(ENVELOPES.validate_python(envelopes))
     return found(Answer(400, FoldedHeaders(headers or {}), document=document))

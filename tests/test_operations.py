@@ -56,7 +56,9 @@ def test_an_operation_may_have_several_paths() -> None:
     """Whichever is called."""
     found = finder(search={"path": ["/search", "/v2/{lang}/search"]})
 
-    assert ["search", "search", None] == [found.find("GET", path) for path in ("/search", "/v2/de/search", "/v2/search")]
+    assert ["search", "search", None] == [
+        found.find("GET", path) for path in ("/search", "/v2/de/search", "/v2/search")
+    ]
 
 
 def test_among_equals_the_file_decides() -> None:

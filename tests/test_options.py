@@ -36,7 +36,7 @@ def test_every_option_is_read() -> None:
     }
 
     assert CallOptions(**given) == read_options({"resilience": types.MappingProxyType(given)})
-    assert CallOptions(deadline=0) == read(deadline=0, operation=None, max_attempts=None)
+    assert CallOptions(deadline=0.001) == read(deadline=0.001, operation=None, max_attempts=None)
 
 
 @pytest.mark.parametrize("given", ["off", True, 7, ["off"], object])
@@ -71,10 +71,11 @@ def test_an_unknown_option_is_refused_with_the_nearest_one(name: object, hint: s
         ("repeatable", 0, "it takes True or False"),
         ("deadline", "20s", "it takes a number of seconds"),
         ("deadline", True, "it takes a number of seconds"),
-        ("deadline", -1, "it is from 0 to 31622400"),
-        ("deadline", float("nan"), "it is from 0 to"),
-        ("deadline", float("inf"), "it is from 0 to"),
-        ("attempt_timeout", 366 * 86400 + 1, "it is from 0 to"),
+        ("deadline", -1, "it is from 0.001 to 31622400"),
+        ("deadline", 0, "it is from 0.001 to"),
+        ("deadline", float("nan"), "it is from 0.001 to"),
+        ("deadline", float("inf"), "it is from 0.001 to"),
+        ("attempt_timeout", 366 * 86400 + 1, "it is from 0.001 to"),
         ("max_attempts", 2.0, "it takes a whole number"),
         ("max_attempts", True, "it takes a whole number"),
         ("max_attempts", 0, "it is from 1 to 20"),
@@ -95,6 +96,13 @@ def test_a_value_that_cannot_be_honoured_is_refused(name: str, value: object, me
 
     assert f"{name} in extensions['resilience']" in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("attempt_timeout", [5, 6.0])
+def test_an_attempt_must_be_shorter_than_its_call(attempt_timeout: float) -> None:
+    """Or no second one would fit."""
+    with pytest.raises(ConfigurationError, match="is not shorter than deadline: no second attempt would fit"):
+        read(deadline=5, attempt_timeout=attempt_timeout)
 
 
 @pytest.mark.parametrize("key", ["!", "~" * 255, 'a"b'])

@@ -16,7 +16,7 @@ from tests.worlds import policy
 
 
 def source(name: str, *hosts: str) -> Source:
-    found = policy(provider=name, match={"hosts": hosts})
+    found = policy(provider=name)
     return Source(name, hosts, lambda: found)
 
 
@@ -82,8 +82,14 @@ def test_two_policies_for_one_host_are_a_mistake() -> None:
         Policies([source("one", "a.test", "b.test"), source("two", "c.test", "a.test")])
 
 
-def test_one_policy_may_name_a_host_twice() -> None:
-    """Once from its file and once from the configuration."""
+def test_one_policy_named_twice_is_a_mistake() -> None:
+    """And is told apart from two that claim one host."""
+    with pytest.raises(ConfigurationError, match="the policy 'one' is named twice; take one out"):
+        Policies([source("one", "a.test"), source("one", "a.test")])
+
+
+def test_a_policy_does_not_contradict_itself() -> None:
+    """A host that it names twice is its own."""
     assert Policies([source("one", "a.test", "a.test")]).speak_of(httpx.URL("https://a.test"))
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from resilience import Category, Verdict
 from resilience._categories import TREATMENTS
 from resilience._library import NEVER_SENT, ErrorKind
-from resilience._retry import IDEMPOTENT, Decision, PolicyRetry, Retry, decide, may_send_again, resolve
+from resilience._retry import IDEMPOTENT, Decision, PolicyRetry, Retry, decide, may_send_again, resolve, why_not_again
 from resilience._units import duration_text
 from tests.worlds import WORLDS, Step, World, policy
 
@@ -92,9 +92,12 @@ def test_a_wait_that_would_pass_the_deadline_is_not_begun(left: float | None, wa
         assert f"a wait of 1s (back-off) would pass the deadline, {left or 0:.3g}s away" == found.reason
 
 
-def test_after_the_deadline_nothing_is_begun() -> None:
-    """The reason says that it has passed."""
-    assert Decision(None, "the deadline has passed") == decision(settings(), throttled(), left=-3.0)
+@pytest.mark.parametrize("left", [0.0, -3.0])
+def test_after_the_deadline_nothing_is_begun(left: float) -> None:
+    """Whatever the wait would have been."""
+    found = decision(settings(backoff={"jitter": "full"}), throttled(), left=left, chance=1.0)
+
+    assert Decision(None, "the deadline has passed") == found
 
 
 def test_the_last_wait_feeds_a_decorrelated_backoff() -> None:
@@ -244,6 +247,27 @@ def test_the_declaration_comes_before_the_method(method: str, repeatable: Any, *
     verdict = Verdict(Category.SERVER_ERROR, retryable=True)
 
     assert allowed == may_send_again(verdict, method=method, repeatable=repeatable)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "repeatable", "why"),
+    [
+        (Verdict(Category.SERVER_ERROR, retryable=True), True, None),
+        (
+            Verdict(Category.TIMEOUT, retryable=True, error=ErrorKind.READ_TIMEOUT),
+            "answered",
+            "POST may be repeated after an answer, and none came",
+        ),
+        (
+            Verdict(Category.SERVER_ERROR, retryable=True),
+            None,
+            "POST may not be repeated after server_error; declare it repeatable if it may",
+        ),
+    ],
+)
+def test_a_reason_says_what_would_change_it(verdict: Verdict, repeatable: Any, why: str | None) -> None:
+    """For the trail and for `resilience explain`."""
+    assert why == why_not_again(verdict, method="POST", repeatable=repeatable)
 
 
 def test_an_error_of_the_limits_of_pace_needs_no_declaration() -> None:

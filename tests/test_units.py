@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from resilience._units import Duration, Size, duration_text, parse_duration, parse_size, size_text
+from resilience._units import Duration, Size, TimeLimit, duration_text, parse_duration, parse_size, size_text
 
 DURATION = TypeAdapter[float](Duration)
 SIZE = TypeAdapter[int](Size)
@@ -122,6 +122,16 @@ def test_a_bare_number_is_refused_in_a_file(adapter: TypeAdapter[float], kind: s
     """The message says how it is written."""
     with pytest.raises(ValidationError, match=f"has no unit; a {kind} is written as"):
         adapter.validate_python(value)
+
+
+def test_a_bound_on_time_leaves_some() -> None:
+    """A deadline of nothing would end every call before it began."""
+    limit = TypeAdapter[float](TimeLimit)
+
+    with pytest.raises(ValidationError, match="no time at all is too short for anything to happen"):
+        limit.validate_python("0s")
+
+    assert 0.001 == limit.validate_python("1ms")
 
 
 def test_a_wrong_text_is_explained_in_a_file() -> None:
