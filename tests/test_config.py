@@ -1,0 +1,214 @@
+"""Which policies are active: those that are given, else the configuration's, else all that are shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from resilience._config import find_config, own_policies, policies_for
+from resilience._registry import Policies
+from resilience._shipped import hosts_of, shipped_directory, shipped_names
+from resilience.errors import ConfigurationError, PolicyError
+from tests.worlds import policy
+
+OWN = "version: 1\nprovider: own\nmatch: {hosts: [own.test]}\n"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, and no variable."""
+    monkeypatch.delenv("RESILIENCE_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def names(policies: Policies) -> list[str]:
+    return sorted(source.name for source in policies.sources)
+
+
+def provider_of(policies: Policies, host: str) -> str | None:
+    found = policies.find(httpx.URL(f"https://{host}/"))
+    return None if found is None else found.provider
+
+
+def test_without_anything_every_shipped_policy_is_active_for_its_own_hosts() -> None:
+    """And for nothing else."""
+    policies = policies_for()
+
+    assert list(shipped_names()) == names(policies)
+    for name in shipped_names():
+        for host in hosts_of(shipped_directory() / f"{name}.yaml"):
+            assert name == provider_of(policies, host)
+    assert provider_of(policies, "own.test") is None
+
+
+def test_what_is_given_is_exactly_what_is_active(alone: Path) -> None:
+    """Names, paths as text or objects, and policies; a configuration that lies about is not looked at."""
+    write(alone / "resilience.yaml", "this: is wrong\n")
+    write(alone / "dir" / "own.yaml", OWN)
+    first = shipped_names()[0]
+
+    assert sorted([first, "own", "provider"]) == names(policies_for([first, Path("dir/own.yaml"), policy()]))
+    assert ["own"] == names(policies_for(["dir/own.yaml"]))
+    assert ["own"] == names(policies_for(policy for policy in [alone / "dir" / "own.yaml"]))
+    assert [] == names(policies_for([]))
+
+
+def test_a_configuration_beside_given_policies_adjusts_them() -> None:
+    """Their hosts, and whether they are active."""
+    moved = policies_for([policy()], {"version": 1, "providers": {"provider": {"hosts": ["gateway.test"]}}})
+    off = policies_for([policy()], {"version": 1, "providers": {"provider": {"off": True}}})
+
+    assert ("provider", None) == (provider_of(moved, "gateway.test"), provider_of(moved, "provider.test"))
+    assert [] == names(off)
+
+
+def test_the_working_directorys_file_applies(alone: Path) -> None:
+    """Its paths count from where it stands."""
+    write(alone / "own.yaml", OWN)
+    write(alone / "resilience.yaml", "version: 1\nshipped: false\npolicies: [own.yaml]\n")
+
+    assert (["own"], Path("resilience.yaml")) == (names(policies_for()), find_config())
+
+
+def test_the_variables_file_comes_before_it(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from elsewhere, with its own paths; an empty variable names nothing."""
+    write(alone / "resilience.yaml", "version: 1\nshipped: false\n")
+    write(alone / "etc" / "policies" / "own.yaml", OWN)
+    named = write(alone / "etc" / "config.yaml", "version: 1\nshipped: false\npolicies: [policies/own.yaml]\n")
+    monkeypatch.setenv("RESILIENCE_CONFIG", str(named))
+
+    assert (["own"], named) == (names(policies_for()), find_config())
+    assert (alone / "etc" / "policies" / "own.yaml",) == own_policies()
+
+    monkeypatch.setenv("RESILIENCE_CONFIG", "")
+    assert [] == names(policies_for())
+
+
+def test_a_variable_that_names_no_file_is_a_mistake(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody should believe that it applies."""
+    monkeypatch.setenv("RESILIENCE_CONFIG", str(alone))
+
+    with pytest.raises(
+        ConfigurationError, match=r"RESILIENCE_CONFIG names .*, which is not a file; correct or unset it"
+    ):
+        policies_for()
+
+
+def test_a_given_configuration_comes_before_both(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As data, as text or as a path."""
+    write(alone / "resilience.yaml", "version: 1\nshipped: false\n")
+    monkeypatch.setenv("RESILIENCE_CONFIG", str(alone / "resilience.yaml"))
+    write(alone / "own.yaml", OWN)
+    given = write(alone / "given.yaml", "version: 1\nshipped: false\npolicies: [own.yaml]\n")
+
+    assert ["own"] == names(policies_for(config=given))
+    assert ["own"] == names(policies_for(config=str(given)))
+    assert ["own"] == names(policies_for(config={"version": 1, "shipped": False, "policies": ["own.yaml"]}))
+
+
+def test_shipped_policies_may_be_chosen() -> None:
+    """Some of them, or none."""
+    first, second, *_ = shipped_names()
+
+    assert [first, second] == names(policies_for(config={"version": 1, "shipped": [second, first]}))
+    assert [] == names(policies_for(config={"version": 1, "shipped": False}))
+    with pytest.raises(ConfigurationError, match=f"shipped: there is no policy 'nobody'; there are: {first}, {second}"):
+        policies_for(config={"version": 1, "shipped": [first, "nobody"]})
+
+
+def test_a_policy_of_the_users_own_takes_the_place_of_a_shipped_one(alone: Path) -> None:
+    """Of the same name; what the shipped one said is gone."""
+    name = shipped_names()[0]
+    write(alone / "mine.yaml", OWN.replace("provider: own", f"provider: {name}"))
+
+    policies = policies_for(config={"version": 1, "policies": ["mine.yaml"]})
+
+    assert list(shipped_names()) == names(policies)
+    assert name == provider_of(policies, "own.test")
+    assert provider_of(policies, hosts_of(shipped_directory() / f"{name}.yaml")[0]) is None
+
+
+def test_a_provider_may_be_moved_or_switched_off() -> None:
+    """Settings that say nothing change nothing."""
+    first, second, *_ = shipped_names()
+    config: dict[str, Any] = {
+        "version": 1,
+        "shipped": [first, second],
+        "providers": {first: {"hosts": ["gateway.test"]}, second: {}},
+    }
+
+    policies = policies_for(config=config)
+
+    assert first == provider_of(policies, "gateway.test")
+    assert second == provider_of(policies, hosts_of(shipped_directory() / f"{second}.yaml")[0])
+    assert [second] == names(policies_for(config={**config, "providers": {first: {"off": True}}}))
+
+
+@pytest.mark.parametrize(
+    ("provider", "hint"),
+    [
+        (f"{shipped_names()[0]}s", f"did you mean '{shipped_names()[0]}'?"),
+        ("zzz", f"there are: {shipped_names()[0]}, "),
+    ],
+)
+def test_settings_for_nobody_are_a_mistake(provider: str, hint: str) -> None:
+    """With the name that was meant, or those that there are."""
+    with pytest.raises(ConfigurationError) as caught:
+        policies_for(config={"version": 1, "providers": {provider: {"off": True}}})
+
+    assert f"providers: there is no policy for '{provider}'; {hint}" in str(caught.value)
+
+
+@pytest.mark.parametrize("policies", ["anakin", Path("own.yaml")])
+def test_one_policy_is_no_list_of_policies(policies: Any) -> None:
+    """A text would be taken for its letters."""
+    with pytest.raises(ConfigurationError, match=r"policies is a list; write \['"):
+        policies_for(policies)
+
+
+def test_what_is_no_policy_and_no_configuration_is_refused(alone: Path) -> None:
+    """Before anything else happens."""
+    with pytest.raises(ConfigurationError, match="a policy is a name, a path or a Policy, not 7"):
+        policies_for([7])  # type: ignore[list-item]
+    with pytest.raises(ConfigurationError, match="a configuration is a path or a mapping, not 7"):
+        policies_for(config=7)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        policies_for(config=alone / "nowhere.yaml")
+    with pytest.raises(ConfigurationError, match="there is no shipped policy 'nobody'"):
+        policies_for(["nobody"])
+
+
+def test_a_wrong_file_is_shown_with_its_place(alone: Path) -> None:
+    """Line and column, as editors count."""
+    wrong = write(alone / "resilience.yaml", "version: 1\nshiped: false\n")
+
+    with pytest.raises(PolicyError) as caught:
+        policies_for()
+
+    assert f"{wrong.name}:2:1" in str(caught.value)
+
+
+def test_a_policy_that_is_named_is_loaded_at_once_and_a_shipped_one_when_it_is_called(alone: Path) -> None:
+    """So a mistake is shown where it was made, and nothing is paid for what nobody calls."""
+    write(alone / "wrong.yaml", OWN + "wrong: 1\n")
+
+    with pytest.raises(PolicyError):
+        policies_for(["wrong.yaml"])
+
+    assert all(source._policy is None or source.name in shipped_names() for source in policies_for().sources)
+
+
+def test_without_a_configuration_there_are_no_files_of_ones_own() -> None:
+    """Nor is one looked for elsewhere."""
+    assert (None, ()) == (find_config(), own_policies())

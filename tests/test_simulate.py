@@ -1,0 +1,217 @@
+"""Virtual time: hours of waiting in a moment, the same history each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resilience import errors
+from resilience.simulate import Answer, Call, NoAnswer, Request, Simulation
+from tests.worlds import URL, policy
+
+PATIENT = {"max_attempts": 20, "longest_wait": "1h", "spread": 0, "backoff": {"jitter": "none", "max": "1h"}}
+
+
+def simulated(provider: Any, *, seed: int = 0, **parts: Any) -> Simulation:
+    return Simulation([policy(**parts)], provider, seed=seed)
+
+
+def run(provider: Any, *, method: str = "GET", options: Any = None, content: bytes = b"", **parts: Any) -> Call:
+    simulation = simulated(provider, **parts)
+    call = simulation.call(method, URL, options=options, content=content)
+    simulation.run()
+    return call
+
+
+def test_hours_pass_in_a_moment() -> None:
+    """The provider sees the virtual time, and the call ends at it."""
+    seen: list[float] = []
+
+    def provider(request: Request, now: float) -> Answer:
+        seen.append(now)
+        return Answer(429, {"Retry-After": "3600"})
+
+    call = run(provider, retry=PATIENT)
+
+    assert [3600.0 * number for number in range(20)] == seen
+    assert (68400.0, 429) == (call.ended, call.answer and call.answer.status_code)
+
+
+def test_calls_run_beside_one_another_in_the_order_of_their_events() -> None:
+    """At one time, in the order in which they were planned."""
+    seen: list[tuple[float, str]] = []
+
+    def provider(request: Request, now: float) -> Answer:
+        seen.append((now, request.content.decode()))
+        return Answer(200 if len(seen) > 3 else 503, latency=1.0)
+
+    simulation = simulated(provider, retry={"spread": 0, "backoff": {"initial": "3s", "jitter": "none"}})
+    for name, at in (("late", 2.0), ("a", 0.0), ("b", 0.0)):
+        simulation.call("PUT", URL, content=name.encode(), at=at)
+    simulation.run()
+
+    assert [(0.0, "a"), (0.0, "b"), (2.0, "late"), (4.0, "a"), (4.0, "b"), (6.0, "late")] == seen
+    assert 7.0 == simulation.now
+
+
+def test_a_call_planned_in_the_past_begins_now() -> None:
+    """Time does not go back."""
+    simulation = simulated(lambda request, now: Answer(200, latency=5.0))
+    simulation.call("GET", URL)
+    simulation.run()
+
+    second = simulation.call("GET", URL, at=1.0)
+    simulation.run()
+
+    assert 10.0 == second.ended
+
+
+def test_a_provider_may_not_answer() -> None:
+    """It raises the kind of error, known after a while; the caller gets it, with the trail."""
+
+    def provider(request: Request, now: float) -> Answer:
+        raise NoAnswer("read_timeout", latency=2.0)
+
+    call = run(provider, retry={"max_attempts": 1})
+
+    assert isinstance(call.error, NoAnswer)
+    assert ("timeout", 2.0, None) == (
+        call.trail and call.trail.verdict and call.trail.verdict.category,
+        call.ended,
+        call.answer,
+    )
+
+
+def test_an_unknown_kind_of_error_is_refused() -> None:
+    """A slip of the pen in the script."""
+    with pytest.raises(ValueError, match="'timeout' is not a valid ErrorKind"):
+        NoAnswer("timeout")
+
+
+def test_a_fault_in_the_script_is_the_calls_error() -> None:
+    """It is not retried, and does not end the simulation."""
+
+    def provider(request: Request, now: float) -> Answer:
+        raise LookupError("no such step")
+
+    call = run(provider, retry=PATIENT)
+
+    assert isinstance(call.error, LookupError)
+    assert call.trail is not None
+    assert (1, "other_error") == (len(call.trail.attempts), call.trail.verdict and call.trail.verdict.error)
+
+
+@pytest.mark.parametrize("latency", [3.0, 1.0])
+@pytest.mark.parametrize("answers", [True, False])
+def test_an_attempt_takes_no_longer_than_it_may(latency: float, *, answers: bool) -> None:
+    """A slow answer and a slow error alike end at the attempt's timeout."""
+
+    def provider(request: Request, now: float) -> Answer:
+        if answers:
+            return Answer(200, latency=latency)
+        raise NoAnswer("read_error", latency=latency)
+
+    call = run(provider, attempt_timeout="2s", retry={"max_attempts": 1})
+
+    assert min(latency, 2.0) == call.ended
+    assert (latency > 2) == isinstance(call.error, errors.AttemptTimeout)
+    assert (latency < 2 and not answers) == isinstance(call.error, NoAnswer)
+
+
+def test_a_deadline_ends_a_call() -> None:
+    """As it does for a client."""
+    call = run(lambda request, now: Answer(200, latency=60.0), deadline="5s")
+
+    assert (5.0, errors.DeadlineExceeded) == (call.ended, type(call.error))
+
+
+def test_the_request_is_what_the_call_says() -> None:
+    """Method, headers in any case, body and URL; the port and the query do not change its operation."""
+    seen: list[Request] = []
+
+    def provider(request: Request, now: float) -> Answer:
+        seen.append(request)
+        return Answer(200)
+
+    simulation = simulated(provider, operations={"things": {"path": "/things"}})
+    call = simulation.call("POST", f"{URL}?q=1", headers={"X-A": "1"}, content=b"body")
+    simulation.run()
+
+    assert ("POST", "1", b"body", "/things", "provider.test", b"/things") == (
+        seen[0].method, seen[0].headers["x-a"], seen[0].content, seen[0].url.path, seen[0].url.host, seen[0].url.raw_path,
+    )  # fmt: skip
+    assert call.trail is not None
+    assert "things" == call.trail.operation
+
+
+def test_an_international_host_is_known_by_its_name_in_dns() -> None:
+    """As a client sends it."""
+    simulation = simulated(lambda request, now: Answer(200), match={"hosts": ["xn--bcher-kva.test"]})
+    call = simulation.call("GET", "https://bücher.test")
+    simulation.run()
+
+    assert call.answer is not None
+
+
+def test_a_body_may_come_in_pieces() -> None:
+    """An answer that is still open is read as a real one is: a part is looked at, all of it is handed on."""
+    hidden = {"rule": "hidden", "when": {"status": 200, "body": {"ok": False}}, "category": "overloaded"}
+    answers: list[Answer] = []
+
+    def provider(request: Request, now: float) -> Answer:
+        content = b'{"ok": false}' if not answers else b'{"ok": true}'
+        answers.append(Answer(200, {"Content-Type": "application/json"}, content))
+        answers[-1].is_closed = False
+        return answers[-1]
+
+    call = run(provider, answers=[hidden], retry=PATIENT)
+
+    assert call.trail is not None
+    assert ["hidden", None] == [attempt.verdict.rule for attempt in call.trail.attempts]
+    assert call.answer is not None
+    assert [b'{"ok": true}'] == list(call.answer.stream)
+
+
+def test_options_of_a_call_count() -> None:
+    """As in a request's extensions; what cannot be honoured is refused at once."""
+    call = run(lambda request, now: Answer(503), retry=PATIENT, options={"max_attempts": 2})
+
+    assert call.trail is not None
+    assert 2 == len(call.trail.attempts)
+    with pytest.raises(errors.ConfigurationError, match="unknown option"):
+        run(lambda request, now: Answer(200), options={"tries": 2})
+
+
+@pytest.mark.parametrize(("url", "options"), [("https://other.test/", None), (URL, {"off": True})])
+def test_a_call_that_no_policy_speaks_of_is_refused(url: str, options: Any) -> None:
+    """It would not be simulated at all."""
+    simulation = simulated(lambda request, now: Answer(200))
+
+    with pytest.raises(errors.ConfigurationError, match=f"no policy of this simulation speaks of {url}"):
+        simulation.call("GET", url, options=options)
+
+
+def history(seed: int) -> list[float]:
+    """The waits and the idempotency keys of three calls."""
+    keys: list[str] = []
+
+    def provider(request: Request, now: float) -> Answer:
+        keys.append(request.headers["Idempotency-Key"])
+        return Answer(503)
+
+    simulation = simulated(provider, seed=seed, idempotency={"header": "Idempotency-Key"})
+    calls = [simulation.call("POST", URL) for _ in range(3)]
+    simulation.run()
+    waits = [wait.seconds for call in calls if call.trail for wait in call.trail.waits]
+    return [*waits, *(float(int(key.replace("-", ""), 16)) for key in dict.fromkeys(keys))]
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_same_seed_tells_the_same_history(seed: int) -> None:
+    """And another seed another one: six waits and three keys."""
+    assert history(seed) == history(seed)
+    assert history(seed) != history(seed + 1)
+    assert 9 == len(history(seed))
