@@ -58,6 +58,8 @@ def holds(condition: When, found: Answer) -> bool:
         ({"headers": {"X-Other": {"ne": "1"}}}, False),
         ({"body": {"error.code": 7}}, True),
         ({"body": {"error.code": "7"}}, False),
+        ({"body": {"error.tags": "a"}}, False),
+        ({"body": {"error.tags[*]": "a"}}, True),
         ({"body": {"items[*].id": 2}}, True),
         ({"body": {"items[*].id": {"gt": 2}}}, False),
         ({"body": {"nothing[*].id": {"present": False}}}, True),
