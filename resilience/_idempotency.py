@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import StrictBool
 
+from ._headers import HeaderName
 from ._matchers import Texts
 from ._model import Model
 from ._retry import IDEMPOTENT
@@ -21,7 +22,7 @@ __all__ = ["Idempotency", "check_key", "idempotency_layer", "restore_key"]
 class Idempotency(Model):
     """How the provider recognises that a request was sent before."""
 
-    header: str
+    header: HeaderName
     """The header that carries the key."""
     operations: Texts | None = None
     """The operations that take keys; all of them if left out."""

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Self, cast
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ._categories import Category
+from ._conditions import BodyPath
 from ._delays import DIALECTS, Dialect, http_date, read_delay
+from ._headers import HeaderName
 from ._model import Model
 
 __all__ = ["Hint", "WaitHint", "WaitHints", "check_precedence", "read_hints"]
 
-# RFC 9110 5.6.2: a field name is a token.
-_HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=100)]
 _PACE = frozenset({Category.RATE_LIMITED, Category.CONCURRENCY_LIMITED, Category.QUOTA_EXHAUSTED})
 # A body is bounded where it is read; this bounds the work on a list in it.
 _MOST_VALUES = 100
@@ -26,10 +26,10 @@ _MOST_VALUES = 100
 class WaitHint(Model):
     """One place where a provider says how long to wait, and how it is written there."""
 
-    header: _HeaderName | None = None
+    header: HeaderName | None = None
     """The header that holds it. Exactly one of `header` and `body`."""
 
-    body: Annotated[str, StringConstraints(min_length=1)] | None = None
+    body: BodyPath | None = None
     """The path in the body that holds it, as in `error.details[*].retryDelay`; of a list, the first usable value."""
 
     as_: Dialect | None = Field(default=None, alias="as")
@@ -39,7 +39,7 @@ class WaitHint(Model):
     by its size, or else one of the texts). Default: `retry_after` for Retry-After, `ratelimit` for RateLimit,
     `milliseconds` for a header whose name ends in `-ms`; everything else must say it."""
 
-    when_header: dict[_HeaderName, str] = Field(default_factory=dict[str, str])
+    when_header: dict[HeaderName, str] = Field(default_factory=dict[str, str])
     """The hint counts only if each of these headers has exactly this value, as in `X-RateLimit-Remaining: "0"`."""
 
     categories: Annotated[tuple[Category, ...], Field(min_length=1)] | None = None

@@ -608,3 +608,17 @@ def test_a_transport_around_no_transport_is_refused(library: str) -> None:
     """At once, and not as a network error of the first call."""
     with pytest.raises(TypeError, match="is no transport of"):
         ADAPTERS[library].Transport(LIBRARIES[library].Client(), policies=[watching()])
+
+
+@pytest.mark.parametrize("path", ["a b", "", "a[", "x" * 300])
+def test_a_wait_hint_names_a_path_that_can_be_read(library: str, path: str) -> None:
+    """One that cannot would be met by every error answer, far from the file."""
+    with pytest.raises(ValueError, match="body"):
+        watching(provider=library, retry={"wait": [{"body": path, "as": "seconds"}]})
+
+
+@pytest.mark.parametrize("header", ["Gr\u00f6\u00dfe", "a b\r\nX: y", "", "a:b"])
+def test_an_idempotency_key_has_a_header_that_can_be_sent(library: str, header: str) -> None:
+    """A name is a token (RFC 9110 section 5.6.2), so that a policy can add no header of its own making."""
+    with pytest.raises(ValueError, match=r"idempotency\.header"):
+        watching(provider=library, idempotency={"header": header})

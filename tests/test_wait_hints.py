@@ -219,7 +219,7 @@ def test_a_retry_after_from_a_cache_is_obeyed() -> None:
         ({"header": "Retry-After", "as_": "seconds"}, "Extra inputs are not permitted"),
         ({"header": "Retry After"}, "should match pattern"),
         ({"header": ""}, "should match pattern"),
-        ({"body": "", "as": "seconds"}, "at least 1 character"),
+        ({"body": "", "as": "seconds"}, "a name is missing"),
         ({"header": "Retry-After", "categories": ["rate_limit"]}, "Input should be 'success', 'invalid_request'"),
         ({"header": "Retry-After", "categories": []}, "at least 1 item"),
         ({"header": "Retry-After", "when_header": {"X-Left": 0}}, "should be a valid string"),
