@@ -129,7 +129,7 @@ def decide(
     if left is not None and left <= 0:
         return Decision(None, "the deadline has passed")
     if left is not None and wait >= left:
-        return Decision(None, f"a wait of {wait:.3g}s ({source}) would pass the deadline, {max(left, 0):.3g}s away")
+        return Decision(None, f"a wait of {wait:.3g}s ({source}) would pass the deadline, {left:.3g}s away")
     return Decision(wait, source)
 
 
@@ -181,6 +181,7 @@ def retry_layer(inner: Call, runtime: Runtime) -> Call:
             closing = exchange.closing
             if closing.is_set():
                 exchange.trail.stopped = "the client is closed"
+                _mark_final(outcome)
                 return outcome
             exchange.trail.events.append(Wait(decision.wait, decision.reason))
             outcome.forget_error()

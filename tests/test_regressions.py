@@ -622,3 +622,20 @@ def test_an_idempotency_key_has_a_header_that_can_be_sent(library: str, header: 
     """A name is a token (RFC 9110 section 5.6.2), so that a policy can add no header of its own making."""
     with pytest.raises(ValueError, match=r"idempotency\.header"):
         watching(provider=library, idempotency={"header": header})
+
+
+def test_an_answer_that_comes_while_the_client_is_closed_is_handed_on(library: str) -> None:
+    """It is the provider's last word: nothing is sent after it, and it is no error of ours."""
+    module = LIBRARIES[library]
+
+    class Closing(module.BaseTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
+            transport.chain.close()
+            return module.Response(503)
+
+    transport = ADAPTERS[library].Transport(Closing(), policies=[watching(retry=HOUR)])
+    with module.Client(transport=transport) as client:
+        response = client.get("http://127.0.0.1/")
+
+    assert (503, "false") == (response.status_code, response.headers["x-should-retry"])
+    assert "the client is closed" == response.extensions["resilience"].stopped
