@@ -8,16 +8,16 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._chain import Chain
+from ._clock import RealClock
 from ._config import policies_for
 from ._registry import Policies
-from ._runtime import RealClock
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ._clock import Clock
     from ._library import Library
     from ._policy import Policy
-    from ._runtime import Clock
 
 __all__ = ["TransportBase"]
 

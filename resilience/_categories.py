@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 __all__ = ["TREATMENTS", "Category", "Resend", "Treatment", "category_of_status"]
 
@@ -51,6 +52,10 @@ class Treatment:
 
     fault: str
     resend: Resend
+    breaker: Literal["success", "failure", "ignore"] = "ignore"
+    """What such an answer is to a breaker."""
+    limiter: Literal["", "pause", "lower"] = ""
+    """Whether such an answer pauses the rate that it speaks of, or lowers the number of calls at a time."""
 
     @property
     def retryable(self) -> bool:
@@ -61,7 +66,7 @@ class Treatment:
 _CALLER = Treatment("caller", Resend.NEVER)
 
 TREATMENTS: dict[Category, Treatment] = {
-    Category.SUCCESS: Treatment("nobody", Resend.NEVER),
+    Category.SUCCESS: Treatment("nobody", Resend.NEVER, "success"),
     Category.INVALID_REQUEST: _CALLER,
     Category.AUTH: _CALLER,
     Category.PERMISSION: _CALLER,
@@ -69,17 +74,17 @@ TREATMENTS: dict[Category, Treatment] = {
     Category.CONFLICT: _CALLER,
     Category.UNPROCESSABLE: _CALLER,
     Category.NOT_READY: Treatment("timing", Resend.REPEATABLE),
-    Category.RATE_LIMITED: Treatment("pace", Resend.ANY),
-    Category.CONCURRENCY_LIMITED: Treatment("pace", Resend.ANY),
+    Category.RATE_LIMITED: Treatment("pace", Resend.ANY, limiter="pause"),
+    Category.CONCURRENCY_LIMITED: Treatment("pace", Resend.ANY, limiter="lower"),
     Category.QUOTA_EXHAUSTED: Treatment("pace, long", Resend.NEVER),
     Category.CREDITS_EXHAUSTED: Treatment("money", Resend.NEVER),
     Category.TARGET_BLOCKED: Treatment("the site behind the provider", Resend.NEVER),
     Category.TARGET_ERROR: Treatment("the site behind the provider", Resend.NEVER),
-    Category.UPSTREAM_UNAVAILABLE: Treatment("provider", Resend.DOCUMENTED),
-    Category.OVERLOADED: Treatment("provider", Resend.DOCUMENTED),
-    Category.SERVER_ERROR: Treatment("provider", Resend.REPEATABLE),
-    Category.TIMEOUT: Treatment("provider", Resend.REPEATABLE),
-    Category.NETWORK_ERROR: Treatment("network", Resend.REPEATABLE),
+    Category.UPSTREAM_UNAVAILABLE: Treatment("provider", Resend.DOCUMENTED, "failure"),
+    Category.OVERLOADED: Treatment("provider", Resend.DOCUMENTED, "failure"),
+    Category.SERVER_ERROR: Treatment("provider", Resend.REPEATABLE, "failure"),
+    Category.TIMEOUT: Treatment("provider", Resend.REPEATABLE, "failure"),
+    Category.NETWORK_ERROR: Treatment("network", Resend.REPEATABLE, "failure"),
     Category.JOB_FAILED: Treatment("the job", Resend.NEVER),
 }
 

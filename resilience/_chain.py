@@ -16,19 +16,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._attempt import attempt_layer
+from ._clock import Clock, Closing
 from ._deadline import deadline_layer, restore_timeouts
 from ._idempotency import check_key, idempotency_layer, restore_key
 from ._options import CallOptions, read_options
 from ._outcome import Call, Exchange, Outcome
 from ._replay import replayable
 from ._retry import retry_layer
-from ._runtime import AsyncRuntime, Clock, Closing, Runtime, SyncRuntime, run_now
+from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
+from ._scopes import account_of
 from ._trail import Trail, observers
 
 if TYPE_CHECKING:
     from ._library import Library, Request, Response, Transport
     from ._policy import Policy
     from ._registry import Policies
+    from ._transactions import Store
 
 __all__ = ["Chain", "build", "prepare", "unwrap"]
 
@@ -58,6 +61,8 @@ class Chain:
         self._transport = transport
         self._policies = policies
         self._closing = Closing()
+        self._clock = clock
+        self._store: Store | None = None
         self._sync = build(SyncRuntime(library, transport, clock))
         self._async = build(AsyncRuntime(library, transport, clock))
 
@@ -66,9 +71,15 @@ class Chain:
         closing, self._closing = self._closing, Closing()
         closing.set()
 
+    def _open(self) -> Store:
+        from .stores import open_store
+
+        self._store = open_store(self._policies.store, namespace=self._policies.namespace, clock=self._clock)
+        return self._store
+
     def handle(self, request: Request) -> Response:
         """Send a request of a sync client."""
-        exchange = prepare(request, self._policies, self._library, self._closing)
+        exchange = prepare(request, self._policies, self._library, self._closing, self._store or self._open())
         if exchange is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
@@ -80,7 +91,7 @@ class Chain:
 
     async def handle_async(self, request: Request) -> Response:
         """Send a request of an async client."""
-        exchange = prepare(request, self._policies, self._library, self._closing)
+        exchange = prepare(request, self._policies, self._library, self._closing, self._store or self._open())
         if exchange is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
@@ -91,15 +102,16 @@ class Chain:
         return unwrap(exchange, outcome)
 
 
-def prepare(request: Request, policies: Policies, library: Library, closing: Closing) -> Exchange | None:
+def prepare(request: Request, policies: Policies, library: Library, closing: Closing, store: Store) -> Exchange | None:
     """The call as the layers see it, or `None` where no policy applies to it.
 
     Raises:
         ConfigurationError: the request's own options cannot be honoured.
     """
-    policy = policies.find(request.url)
-    if policy is None:
+    source = policies.source_of(request.url)
+    if source is None:
         return None
+    policy = source.policy()
     extensions = request.extensions
     options = read_options(extensions)
     if options.off:
@@ -108,7 +120,11 @@ def prepare(request: Request, policies: Policies, library: Library, closing: Clo
         # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
         options = options.elsewhere()
     operation = _operation(policy, request, options)
-    exchange = Exchange(request, policy, operation, options, Trail(policy.provider, operation), closing)
+    exchange = Exchange(
+        request, policy, operation, options, Trail(policy.provider, operation), closing, store, source.settings
+    )
+    if policy.account is not None:
+        exchange.account = account_of(policy.account, request)
     check_key(exchange)
     exchange.extensions = extensions
     exchange.replay = replayable(library, request, policy.replay)

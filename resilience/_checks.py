@@ -18,7 +18,8 @@ from ._yaml import shown
 
 if TYPE_CHECKING:
     from ._conditions import When
-    from ._policy import Policy, Rule
+    from ._policy import Policy
+    from ._rule import Rule
 
 __all__ = ["MOST_ENTRIES", "Finding", "problems"]
 

@@ -23,7 +23,8 @@ from ._until import seconds_until
 from ._wait_hints import read_hints
 
 if TYPE_CHECKING:
-    from ._policy import Policy, Rule
+    from ._policy import Policy
+    from ._rule import Rule
 
 __all__ = ["TIMEOUTS", "Classifier"]
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._registry import Policies, Source
+from ._registry import Policies, Settings, Source
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ._config_model import Config
+    from ._config_model import Config, Provider
     from ._policy import Policy
 
 __all__ = ["ConfigLike", "PolicyLike", "find_config", "own_policies", "policies_for"]
@@ -25,6 +26,7 @@ ConfigLike = "str | os.PathLike[str] | Mapping[str, Any]"
 
 _VARIABLE = "RESILIENCE_CONFIG"
 _FILE = "resilience.yaml"
+_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
 
 def policies_for(
@@ -54,9 +56,9 @@ def policies_for(
         names = {source.name for source in own}
         shipped = _shipped_names(settings)
         chosen = [*own, *(_shipped(name) for name in shipped if name not in names)]
-    if settings is not None:
-        chosen = _adjusted(chosen, settings)
-    return Policies(chosen)
+    if settings is None:
+        return Policies(chosen)
+    return Policies(_adjusted(chosen, settings), store=_store_url(settings.store), namespace=settings.namespace)
 
 
 def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> tuple[Path, ...]:
@@ -148,8 +150,44 @@ def _adjusted(sources: list[Source], settings: Config) -> list[Source]:
     adjusted: list[Source] = []
     for source in sources:
         provider = settings.providers.get(source.name)
-        if provider is None:
-            adjusted.append(source)
-        elif not provider.off:
-            adjusted.append(Source(source.name, provider.hosts or source.hosts, source.policy))
+        if provider is None or not provider.off:
+            hosts = (provider and provider.hosts) or source.hosts
+            adjusted.append(Source(source.name, hosts, _with_plan(source, provider), _settings(settings, provider)))
     return adjusted
+
+
+def _settings(config: Config, provider: Provider | None) -> Settings:
+    if provider is None:
+        return Settings(modes=config.mode, refusals=config.refusals)
+    modes = {**config.mode, **(provider.mode or {})}
+    return Settings(provider.plan, modes, provider.refusals or config.refusals)
+
+
+def _with_plan(source: Source, provider: Provider | None) -> Callable[[], Policy]:
+    """The policy, once it is clear that it knows the user's plan."""
+    plan = None if provider is None else provider.plan
+    if plan is None:
+        return source.policy
+
+    def load() -> Policy:
+        policy = source.policy()
+        if plan not in policy.plans:
+            known = ", ".join(policy.plans) or "none at all"
+            raise ConfigurationError(f"providers.{source.name}.plan: there is no plan {plan!r}; there are: {known}")
+        return policy
+
+    # Whoever names a plan has the policy loaded at once: a plan that does not exist is refused where it is named.
+    load()
+    return load
+
+
+def _store_url(text: str) -> str:
+    """The URL with its environment variables, so that no password need stand in a file."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            raise ConfigurationError(f"store: the environment has no variable {match[1]}; set it, or write the URL")
+        return found
+
+    return _ENVIRONMENT.sub(value, text)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ._categories import Category
 
 if TYPE_CHECKING:
+    from ._clock import Closing
     from ._library import Request, Response
     from ._options import CallOptions
     from ._policy import Policy
+    from ._refusal import Refusal
+    from ._registry import Settings
     from ._replay import Replay
     from ._retry import Repeatable
-    from ._runtime import Closing
     from ._trail import Trail
+    from ._transactions import Store
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
 
@@ -45,11 +48,13 @@ class Verdict:
 
 @dataclass(slots=True)
 class Outcome:
-    """A verdict with the response or the error that it is about: exactly one of the two."""
+    """A verdict with the response, the error or the refusal that it is about: exactly one of the three."""
 
     verdict: Verdict
     response: Response | None = None
     error: Exception | None = None
+    refusal: Refusal | None = None
+    """What one of our own layers refused: nothing was sent."""
 
     def forget_error(self) -> Exception | None:
         """The error, which is let go of here.
@@ -72,6 +77,12 @@ class Exchange:
     trail: Trail
     closing: Closing
     """Set when the client of this call is closed."""
+    store: Store
+    """Where limits, permits, breakers and budgets keep their state."""
+    settings: Settings
+    """What the user says of this provider: plan, modes, manner of refusals."""
+    account: str = "-"
+    """Whose key the request carries, as a digest."""
     replay: Replay | None = None
     repeatable: Repeatable | None = None
     """What the operation declares, or an idempotency key ensures; `None` leaves it to the method."""

@@ -7,26 +7,24 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StrictInt, StringConstraints, model_validator
 
-from ._categories import Category
-from ._conditions import BodyPath, When
+from ._breaker_policy import BreakerPolicy
+from ._clock import RealClock
 from ._envelope import Envelopes
 from ._examples import Example
-from ._headers import HeaderName
 from ._hosts import Match
 from ._idempotency import Idempotency
 from ._inspection import Inspection
+from ._limits import Limit, PlanNumbers, Resolved, resolve_limits
 from ._matchers import Texts
 from ._model import Model, Name
 from ._operations import Operation, Operations, check_times
 from ._remedies import Remedy
-from ._retry import PolicyRetry, Retry
-from ._runtime import RealClock
+from ._retry import PolicyRetry
+from ._rule import Rule, Statement
 from ._streams import CloseCode, ServerEvent
 from ._units import Size, TimeLimit
-from ._until import Until
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 _STATUSES = {None, *range(100, 1000)}
 
-__all__ = ["Account", "Doc", "Policy", "Rule", "Statement"]
+__all__ = ["Account", "Doc", "Policy"]
 
 
 class Doc(Model):
@@ -58,46 +56,6 @@ class Account(Model):
     """Query parameters that may carry it."""
 
 
-class Rule(Model):
-    """What one kind of answer means. The first rule that fits an answer decides."""
-
-    rule: Name
-    """The rule's name, unique in the file."""
-    when: When
-    """Which answers it speaks of."""
-    category: Category
-    """What they mean."""
-    retryable: StrictBool | None = None
-    """Whether the page says that such an answer is worth another attempt; left out, the category decides."""
-    retry: Retry | None = None
-    """What differs when these answers are retried."""
-    until: Until | None = None
-    """When the provider lets calls through again, where the answer itself does not say."""
-    code: str | None = None
-    """The code of the verdict, where the answer carries none or another spelling."""
-    target_status: BodyPath | None = None
-    """Where the answer carries the status of the site behind the provider."""
-    advice: str | None = None
-    """What the page tells a person to do."""
-    doc: str | None = None
-    """The page, by its name in `docs`."""
-
-
-class Statement(Model):
-    """A place where the answer itself says whether it may be retried; it is believed over the rules."""
-
-    body: BodyPath | None = None
-    """A field that is true or false."""
-    header: HeaderName | None = None
-    """A header that is `true` or `false`."""
-
-    @model_validator(mode="after")
-    def _is_one_place(self) -> Statement:
-        if (self.body is None) == (self.header is None):
-            raise PydanticCustomError("statement", "the answer states it either in a 'body' field or in a 'header'")
-        return self
-
-
 class Policy(Model):
     """One provider: what its answers mean, what may be sent again and when."""
 
@@ -115,6 +73,12 @@ class Policy(Model):
     """Which requests it speaks of."""
     account: Account | None = None
     """What "per account" means."""
+    plans: dict[Name, PlanNumbers] = {}
+    """The plans that the provider sells, with the numbers that limits take from them."""
+    limits: Annotated[tuple[Limit, ...], Field(max_length=100)] = ()
+    """What the provider allows: rates, and calls at a time."""
+    breaker: BreakerPolicy = BreakerPolicy()
+    """When calls to a provider that is down are held back."""
     operations: dict[Name, Operation] = {}
     """Groups of endpoints that the documentation treats alike."""
     envelopes: Envelopes = ()
@@ -225,6 +189,17 @@ class Policy(Model):
             )
             for name, operation in self.operations.items()
         }
+
+    def limits_for(self, plan: str | None) -> tuple[Resolved, ...]:
+        """The limits with the numbers of a plan, each named."""
+        found = self._limits_by_plan.get(plan)
+        if found is None:
+            found = self._limits_by_plan[plan] = resolve_limits(self, plan)
+        return found
+
+    @cached_property
+    def _limits_by_plan(self) -> dict[str | None, tuple[Resolved, ...]]:
+        return {}
 
     @cached_property
     def rules(self) -> dict[str, Rule]:

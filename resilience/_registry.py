@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ._modes import Layer, Mode
     from ._policy import Policy
 
-__all__ = ["Policies", "Source"]
+__all__ = ["DEFAULT_SETTINGS", "Policies", "Settings", "Source"]
 
 
 _PORTS = {"http": 80, "https": 443}
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user says of a provider.
+
+    Arguments:
+        plan: the plan of the policy's `plans` that the user has; `None` for one that nobody named.
+        modes: what each layer does with its decisions; a layer that is not there enforces them.
+        refusals: what a call gets that one of our layers refuses: a `reply` in the provider's shape, or an error (`raise`).
+    """
+
+    plan: str | None = None
+    modes: Mapping[Layer, Mode] = field(default_factory=dict["Layer", "Mode"])
+    refusals: Literal["reply", "raise"] = "reply"
+
+
+DEFAULT_SETTINGS = Settings()
+
+
 class Source:
     """A policy that is loaded when it is first needed, once."""
 
-    def __init__(self, name: str, hosts: Iterable[str], load: Callable[[], Policy]) -> None:
+    def __init__(
+        self, name: str, hosts: Iterable[str], load: Callable[[], Policy], settings: Settings = DEFAULT_SETTINGS
+    ) -> None:
         self.name = name
         self.hosts = tuple(hosts)
+        self.settings = settings
         self._load = load
         self._policy: Policy | None = None
         self._lock = threading.Lock()
@@ -40,13 +63,17 @@ class Policies:
 
     Arguments:
         sources: the policies; two for the same host are a mistake, since neither could be trusted to apply.
+        store: the URL of the store of their limits, permits, breakers and budgets.
+        namespace: what all keys in a shared store begin with.
 
     Raises:
         ConfigurationError: two policies claim one host.
     """
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[Source], *, store: str = "memory://", namespace: str = "resilience") -> None:
         self.sources = tuple(sources)
+        self.store = store
+        self.namespace = namespace
         self._hosts: dict[str, Source] = {}
         for source in self.sources:
             for host in source.hosts:
@@ -63,14 +90,15 @@ class Policies:
 
     def find(self, url: Any) -> Policy | None:
         """The policy that speaks of a URL's host, loaded if need be."""
-        source = self._source(url)
+        source = self.source_of(url)
         return None if source is None else source.policy()
 
     def speak_of(self, url: Any) -> bool:
         """Whether there is one, without loading it."""
-        return self._source(url) is not None
+        return self.source_of(url) is not None
 
-    def _source(self, url: Any) -> Source | None:
+    def source_of(self, url: Any) -> Source | None:
+        """The source whose policy speaks of a URL's host."""
         # As it is sent: in letters that DNS knows (`xn--…`), and without the dot that ends a whole name.
         host: str = url.raw_host.decode("ascii").rstrip(".")
         port = (url.port or _PORTS.get(url.scheme)) if self._ports else None

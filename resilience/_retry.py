@@ -19,6 +19,7 @@ from ._categories import TREATMENTS, Category, Resend
 from ._library import NEVER_SENT
 from ._model import Model
 from ._outcome import Outcome
+from ._retry_budget import RetryBudget
 from ._trail import Wait
 from ._units import Duration
 from ._wait_hints import WaitHint, WaitHints
@@ -74,6 +75,8 @@ class PolicyRetry(Retry):
 
     categories: dict[Category, Retry] = {}
     """What differs for answers of a category."""
+    budget: RetryBudget = RetryBudget()
+    """How many of all the provider's calls may be sent again."""
 
 
 def resolve(base: Retry, *overrides: Retry | None) -> Retry:

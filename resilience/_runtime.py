@@ -8,120 +8,20 @@ docs/design/0001-one-async-def-per-layer.md.
 
 from __future__ import annotations
 
-import random
-import threading
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from ._clock import Clock, Closing, Waker
     from ._library import Library, Request, Response, Transport
+    from ._transactions import Command, Reply, Store
 
-__all__ = ["AsyncRuntime", "Chunks", "Clock", "Closing", "RealClock", "Runtime", "SyncRuntime", "run_now"]
+__all__ = ["AsyncRuntime", "Chunks", "Runtime", "SyncRuntime", "run_now"]
 
 T = TypeVar("T")
 _CLOSE_SECONDS = 5.0
 Chunks = Iterator[bytes] | AsyncIterator[bytes]
 """A body being read: the runtime that opened it knows which of the two it is."""
-
-
-class Clock(Protocol):
-    """Time and chance, for everything below the adapters. `resilience.testing` has one that does not wait."""
-
-    def now(self) -> float:
-        """Seconds of a clock that never goes back; its zero means nothing."""
-        ...
-
-    def wall(self) -> float:
-        """Seconds since 1970, for dates that a provider wrote."""
-        ...
-
-    def random(self) -> float:
-        """A number from 0 up to, not including, 1."""
-        ...
-
-    def key(self) -> str:
-        """A fresh idempotency key."""
-        ...
-
-    def sleep(self, seconds: float, closing: Closing) -> None:
-        """Block for at least so long, or until `closing` is set."""
-        ...
-
-    async def sleep_async(self, seconds: float, closing: Closing) -> None:
-        """The same without blocking the loop."""
-        ...
-
-
-class Closing:
-    """Set once, when a client is closed: it ends every wait of that client's calls, in any thread and any event loop."""
-
-    def __init__(self) -> None:
-        self._set = threading.Event()
-        self._wakers: set[Callable[[], object]] = set()
-
-    def is_set(self) -> bool:
-        return self._set.is_set()
-
-    def set(self) -> None:
-        self._set.set()
-        for wake in tuple(self._wakers):
-            # A loop that is gone has nobody left to wake; closing a client must not fail for it.
-            with suppress(Exception):
-                wake()
-
-    def wait(self, seconds: float) -> None:
-        self._set.wait(seconds)
-
-    async def wait_async(self, seconds: float) -> None:
-        import anyio
-
-        event = anyio.Event()
-        wake = partial(_caller_of_this_loop(), event.set)
-        self._wakers.add(wake)
-        try:
-            if not self._set.is_set():
-                with anyio.move_on_after(seconds):
-                    await event.wait()
-        finally:
-            self._wakers.discard(wake)
-
-
-def _caller_of_this_loop() -> Callable[..., object]:
-    """How to call something in this event loop from any other thread or loop."""
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop().call_soon_threadsafe
-    except RuntimeError:
-        import trio
-
-        return trio.lowlevel.current_trio_token().run_sync_soon
-
-
-class RealClock:
-    """The machine's clock."""
-
-    now = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
-    random = staticmethod(random.random)
-
-    def key(self) -> str:
-        return str(uuid.uuid4())
-
-    def sleep(self, seconds: float, closing: Closing) -> None:
-        # Timers may fire some milliseconds early; a provider's wait is kept to the last one.
-        due = time.monotonic() + seconds
-        while (left := due - time.monotonic()) > 0 and not closing.is_set():
-            closing.wait(left)
-
-    async def sleep_async(self, seconds: float, closing: Closing) -> None:
-        due = time.monotonic() + seconds
-        while (left := due - time.monotonic()) > 0 and not closing.is_set():
-            await closing.wait_async(left)
 
 
 class Runtime(Protocol):
@@ -130,8 +30,16 @@ class Runtime(Protocol):
     library: Library
     clock: Clock
 
-    async def sleep(self, seconds: float, closing: Closing, /) -> bool:
-        """Wait at least so long; `False` if the client was closed meanwhile."""
+    async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
+        """Wait at least so long, or until the waker is called; `False` if the client was closed meanwhile."""
+        ...
+
+    async def decide(self, store: Store, command: Command, /) -> Reply:
+        """Have a store make a decision, without blocking an event loop for one that is far away."""
+        ...
+
+    def tell(self, store: Store, command: Command, /) -> None:
+        """The same for a decision whose reply nobody needs: for what is given back while a call is being cancelled."""
         ...
 
     async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
@@ -163,9 +71,15 @@ class SyncRuntime:
         self.clock = clock
         self._transport = transport
 
-    async def sleep(self, seconds: float, closing: Closing, /) -> bool:
-        self.clock.sleep(seconds, closing)
+    async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
+        self.clock.sleep(seconds, closing, waker)
         return not closing.is_set()
+
+    async def decide(self, store: Store, command: Command, /) -> Reply:
+        return store.run(command, self.clock.now())
+
+    def tell(self, store: Store, command: Command, /) -> None:
+        store.run(command, self.clock.now())
 
     async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         # A blocked thread cannot be interrupted: the request's own timeouts are cut instead.
@@ -193,9 +107,24 @@ class AsyncRuntime:
         self.clock = clock
         self._transport = transport
 
-    async def sleep(self, seconds: float, closing: Closing, /) -> bool:
-        await self.clock.sleep_async(seconds, closing)
+    async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
+        await self.clock.sleep_async(seconds, closing, waker)
         return not closing.is_set()
+
+    async def decide(self, store: Store, command: Command, /) -> Reply:
+        if store.instant:
+            return store.run(command, self.clock.now())
+        from .stores import ask
+
+        return await ask(store, command, self.clock.now())
+
+    def tell(self, store: Store, command: Command, /) -> None:
+        if store.instant:
+            store.run(command, self.clock.now())
+            return
+        from .stores import tell
+
+        tell(store, command, self.clock.now())
 
     async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         if seconds is None:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from ._modes import Layer
     from ._outcome import Verdict
 
-__all__ = ["Attempt", "Trail", "Wait", "trail_of"]
+__all__ = ["Attempt", "Refused", "Trail", "Wait", "trail_of"]
 
 
 class Attempt(NamedTuple):
@@ -24,10 +25,25 @@ class Attempt(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """A wait between two attempts, in seconds, and who asked for it (a header, a body field, the back-off)."""
+    """A wait before an attempt, in seconds, and who asked for it (a header, a body field, the back-off, a limit)."""
 
     seconds: float
     source: str
+    layer: Layer = "retry"
+    """The layer that waited."""
+    observed: bool = False
+    """Whether the layer only observes: then nobody waited."""
+
+
+class Refused(NamedTuple):
+    """What one of our own layers did not let through."""
+
+    layer: Layer
+    reason: str
+    retry_after: float | None
+    """Seconds until it would be let through, `None` where nobody can know."""
+    observed: bool = False
+    """Whether the layer only observes: then the call went on."""
 
 
 @dataclass(slots=True)
@@ -36,7 +52,7 @@ class Trail:
 
     provider: str
     operation: str | None = None
-    events: list[Attempt | Wait] = field(default_factory=list["Attempt | Wait"])
+    events: list[Attempt | Wait | Refused] = field(default_factory=list["Attempt | Wait | Refused"])
     stopped: str = ""
     """Why no further attempt followed."""
 
@@ -47,8 +63,13 @@ class Trail:
 
     @property
     def waits(self) -> tuple[Wait, ...]:
-        """The waits between the attempts, in order."""
-        return tuple(event for event in self.events if isinstance(event, Wait))
+        """The waits before the attempts, in order; those that were only observed are among the events."""
+        return tuple(event for event in self.events if isinstance(event, Wait) and not event.observed)
+
+    @property
+    def refusals(self) -> tuple[Refused, ...]:
+        """What our own layers refused, or would have refused, in order."""
+        return tuple(event for event in self.events if isinstance(event, Refused))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -59,7 +80,9 @@ class Trail:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""
         events = [
-            {"wait": event._asdict()} if isinstance(event, Wait) else {"attempt": _plain(event)}
+            {"attempt": _plain(event)}
+            if isinstance(event, Attempt)
+            else {type(event).__name__.lower(): event._asdict()}
             for event in self.events
         ]
         return {"provider": self.provider, "operation": self.operation, "events": events, "stopped": self.stopped}
@@ -69,7 +92,13 @@ class Trail:
         lines = [f"{self.provider}{operation}: {len(self.attempts)} attempt{'s'[: len(self.attempts) != 1]}"]
         for event in self.events:
             if isinstance(event, Wait):
-                lines.append(f"     waited {event.seconds:.3f}s, asked for by {event.source}")
+                waited = "would have waited" if event.observed else "waited"
+                lines.append(f"     {waited} {event.seconds:.3f}s, asked for by {event.source}")
+                continue
+            if isinstance(event, Refused):
+                refused = "would have been refused" if event.observed else "refused"
+                later = "" if event.retry_after is None else f"; again in {event.retry_after:.3f}s"
+                lines.append(f"     {refused} by the {event.layer.replace('_', ' ')}: {event.reason}{later}")
                 continue
             verdict = event.verdict
             answer = event.status if event.status is not None else event.error

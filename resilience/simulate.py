@@ -16,6 +16,7 @@ import itertools
 import random
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -24,16 +25,19 @@ from uuid import UUID
 from . import errors
 from ._body import Body
 from ._chain import build, prepare, unwrap
+from ._clock import Closing
 from ._config import policies_for
 from ._headers import FoldedHeaders
 from ._library import ErrorKind, Library
 from ._replay import Replay
-from ._runtime import Closing
+from .stores._memory import MemoryStore
 
 if TYPE_CHECKING:
+    from ._clock import Waker
     from ._outcome import Exchange
     from ._policy import Policy
     from ._trail import Trail
+    from ._transactions import Command, Reply, Store
 
 __all__ = ["Answer", "Call", "NoAnswer", "Request", "Simulation"]
 
@@ -164,11 +168,19 @@ class _Clock:
 class _Pause:
     """Awaited by a simulated call; the scheduler resumes it when the time has come."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, waker: Waker | None = None) -> None:
         self.until = until
+        self.waker = waker
 
     def __await__(self) -> Generator[_Pause, None, None]:
         yield self
+
+
+class _Event:
+    """A coroutine that goes on at a time; it goes on once."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.coroutine: Coroutine[Any, Any, None] | None = coroutine
 
 
 class _Runtime:
@@ -179,9 +191,16 @@ class _Runtime:
         self.clock: Any = clock
         self._provider = provider
 
-    async def sleep(self, seconds: float, _closing: Closing, /) -> bool:
-        await _Pause(self.clock.now() + seconds)
+    async def sleep(self, seconds: float, _closing: Closing, waker: Waker | None = None, /) -> bool:
+        if waker is None or not waker.called:
+            await _Pause(self.clock.now() + seconds, waker)
         return True
+
+    async def decide(self, store: Store, command: Command, /) -> Reply:
+        return store.run(command, self.clock.now())
+
+    def tell(self, store: Store, command: Command, /) -> None:
+        store.run(command, self.clock.now())
 
     async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, _T], /) -> _T:
         return await work
@@ -237,8 +256,10 @@ class Simulation:
         self._policies = policies_for(policies, {"version": 1})
         self._clock = _Clock(seed)
         self._closing = Closing()
+        self.store: Store = MemoryStore()
+        """Where the virtual process keeps its limits, permits, breakers and budgets."""
         self._chain = build(_Runtime(self._clock, provider))
-        self._events: list[tuple[float, int, Coroutine[Any, Any, None]]] = []
+        self._events: list[tuple[float, int, _Event]] = []
         self._order = itertools.count()
 
     @property
@@ -269,24 +290,37 @@ class Simulation:
         request = Request(method, url, headers or {}, content)
         if options is not None:
             request.extensions["resilience"] = options
-        exchange = prepare(request, self._policies, _LIBRARY, self._closing)
+        exchange = prepare(request, self._policies, _LIBRARY, self._closing, self.store)
         if exchange is None:
             raise errors.ConfigurationError(f"no policy of this simulation speaks of {url}")
         call = Call()
         call.trail = exchange.trail
-        heapq.heappush(self._events, (at, next(self._order), self._made(call, exchange)))
+        self._plan(at, _Event(self._made(call, exchange)))
         return call
 
     def run(self) -> None:
         """Let virtual time pass until every call is done."""
         while self._events:
-            due, _, coroutine = heapq.heappop(self._events)
+            due, _, event = heapq.heappop(self._events)
+            coroutine, event.coroutine = event.coroutine, None
+            if coroutine is None:
+                continue
             self._clock.time = max(due, self._clock.time)
             try:
                 pause: _Pause = coroutine.send(None)
             except StopIteration:
                 continue
-            heapq.heappush(self._events, (pause.until, next(self._order), coroutine))
+            event = _Event(coroutine)
+            self._plan(pause.until, event)
+            if pause.waker is not None:
+                pause.waker.set(partial(self._wake, event))
+
+    def _plan(self, at: float, event: _Event) -> None:
+        heapq.heappush(self._events, (at, next(self._order), event))
+
+    def _wake(self, event: _Event) -> None:
+        """Let a pause end now. It stands in the heap twice then, and the first of the two takes the coroutine."""
+        self._plan(self.now, event)
 
     async def _made(self, call: Call, exchange: Exchange) -> None:
         outcome = await self._chain(exchange)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ._clock import Closing, Waker
     from ._fake_server import Server
     from ._policy import Policy
-    from ._runtime import Closing
 
 __all__ = ["FakeProvider", "Received", "VirtualClock", "fake_provider", "serve"]
 
@@ -212,17 +212,17 @@ class VirtualClock:
         with self._lock:
             self._now += seconds
 
-    def sleep(self, seconds: float, closing: Closing) -> None:
-        """Pass the time at once, unless `closing` is set."""
-        if closing.is_set():
+    def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
+        """Pass the time at once, unless `closing` is set or the waker was called."""
+        if closing.is_set() or (waker is not None and waker.called):
             return
         with self._lock:
             self.slept.append(seconds)
             self._now += max(0.0, seconds)
 
-    async def sleep_async(self, seconds: float, closing: Closing) -> None:
+    async def sleep_async(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
         """The same; other tasks get their turn, and a cancelled one ends here."""
         from anyio.lowlevel import checkpoint
 
-        self.sleep(seconds, closing)
+        self.sleep(seconds, closing, waker)
         await checkpoint()

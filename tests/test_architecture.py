@@ -15,7 +15,7 @@ TREES = {name: ast.parse(module.read_text()) for name, module in zip(NAMES, MODU
 
 # Who may ask for the time, for chance, or for a thread of execution, and why.
 WORLDLY = {
-    "_runtime.py": "the one place where layers wait, send and ask for time and chance",
+    "_clock.py": "the one place that asks the machine for time and chance",
     "simulate.py": "chance of its own, seeded, so that the same history happens again",
     "_fake_provider.py": "a server: requests arrive when they arrive",
     "_fake_server.py": "the same",

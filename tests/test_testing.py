@@ -14,8 +14,8 @@ import anyio
 import httpx
 import pytest
 
+from resilience._clock import Clock, Closing
 from resilience._policy import Policy
-from resilience._runtime import Clock, Closing
 from resilience.errors import ConfigurationError
 from resilience.testing import VirtualClock, fake_provider, serve
 

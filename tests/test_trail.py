@@ -68,7 +68,7 @@ def test_a_trail_is_plain_data_for_json() -> None:
     assert {"provider": "p", "operation": None, "stopped": "success"} == {
         name: found[name] for name in ("provider", "operation", "stopped")
     }
-    assert {"wait": {"seconds": 1.0, "source": "back-off"}} == found["events"][1]
+    assert {"wait": {"seconds": 1.0, "source": "back-off", "layer": "retry", "observed": False}} == found["events"][1]
     assert (1, 503, "overloaded", "x") == (
         found["events"][0]["attempt"]["number"],
         found["events"][0]["attempt"]["status"],

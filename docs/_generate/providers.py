@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from resilience import load_policy
 from resilience._categories import TREATMENTS, Category, Resend
-from resilience._policy import Policy, Rule
+from resilience._policy import Policy
 from resilience._retry import Retry, resolve
+from resilience._rule import Rule
 from resilience._shipped import shipped_names
 from resilience._units import duration_text
 

@@ -23,8 +23,9 @@ from ._plan import Plan, plan
 
 if TYPE_CHECKING:
     from resilience._outcome import Verdict
-    from resilience._policy import Doc, Policy, Rule
+    from resilience._policy import Doc, Policy
     from resilience._remedies import Remedy
+    from resilience._rule import Rule
     from resilience.errors import Place
 
 __all__ = ["EXAMPLE", "explain"]

@@ -1,0 +1,150 @@
+"""Time, chance, and the ways in which a wait ends early: the only module that asks the machine for either."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Protocol
+
+__all__ = ["Clock", "Closing", "RealClock", "Waker"]
+
+
+class Clock(Protocol):
+    """Time and chance, for everything below the adapters. `resilience.testing` has one that does not wait."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back; its zero means nothing."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since 1970, for dates that a provider wrote."""
+        ...
+
+    def random(self) -> float:
+        """A number from 0 up to, not including, 1."""
+        ...
+
+    def key(self) -> str:
+        """A fresh idempotency key."""
+        ...
+
+    def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
+        """Block for at least so long, or until `closing` is set or the waker is called."""
+        ...
+
+    async def sleep_async(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
+        """The same without blocking the loop."""
+        ...
+
+
+class Waker:
+    """Ends one wait early, from any thread and any event loop; called before the wait begins, it does not begin."""
+
+    __slots__ = ("_wake", "called")
+
+    def __init__(self) -> None:
+        self.called = False
+        self._wake: Callable[[], object] | None = None
+
+    def call(self) -> None:
+        self.called = True
+        wake = self._wake
+        if wake is not None:
+            # A loop that is gone has nobody left to wake.
+            with suppress(Exception):
+                wake()
+
+    def set(self, wake: Callable[[], object] | None) -> None:
+        """What ends the wait; `None` once it is over."""
+        self._wake = wake
+
+    def reset(self) -> None:
+        """Be ready for the next wait."""
+        self.called = False
+
+
+class Closing:
+    """Set once, when a client is closed: it ends every wait of that client's calls, in any thread and any event loop."""
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._wakers: set[Callable[[], object]] = set()
+
+    def is_set(self) -> bool:
+        return self._set.is_set()
+
+    def set(self) -> None:
+        self._set.set()
+        for wake in tuple(self._wakers):
+            # A loop that is gone has nobody left to wake; closing a client must not fail for it.
+            with suppress(Exception):
+                wake()
+
+    def wait(self, seconds: float, waker: Waker | None = None) -> None:
+        if waker is None:
+            self._set.wait(seconds)
+            return
+        event = threading.Event()
+        with self._wakes(event.set, waker):
+            if not self._set.is_set() and not waker.called:
+                event.wait(seconds)
+
+    async def wait_async(self, seconds: float, waker: Waker | None = None) -> None:
+        import anyio
+
+        event = anyio.Event()
+        with self._wakes(partial(_caller_of_this_loop(), event.set), waker):
+            if not self._set.is_set() and not (waker is not None and waker.called):
+                with anyio.move_on_after(seconds):
+                    await event.wait()
+
+    @contextmanager
+    def _wakes(self, wake: Callable[[], object], waker: Waker | None) -> Generator[None]:
+        self._wakers.add(wake)
+        if waker is not None:
+            waker.set(wake)
+        try:
+            yield
+        finally:
+            self._wakers.discard(wake)
+            if waker is not None:
+                waker.set(None)
+
+
+def _caller_of_this_loop() -> Callable[..., object]:
+    """How to call something in this event loop from any other thread or loop."""
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_trio_token().run_sync_soon
+
+
+class RealClock:
+    """The machine's clock."""
+
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+    random = staticmethod(random.random)
+
+    def key(self) -> str:
+        return str(uuid.uuid4())
+
+    def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
+        # Timers may fire some milliseconds early; a provider's wait is kept to the last one.
+        due = time.monotonic() + seconds
+        while (left := due - time.monotonic()) > 0 and not closing.is_set() and not (waker and waker.called):
+            closing.wait(left, waker)
+
+    async def sleep_async(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
+        due = time.monotonic() + seconds
+        while (left := due - time.monotonic()) > 0 and not closing.is_set() and not (waker and waker.called):
+            await closing.wait_async(left, waker)

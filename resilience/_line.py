@@ -1,0 +1,84 @@
+"""Who waits for the same thing in this process, in the order in which they came.
+
+Only the first of a line acts (it sleeps until its slot, or asks for a permit); all others sleep until they are the
+first. So a thousand waiting calls cost one timer, whoever leaves early is followed at once by the next, and calls of
+threads and of several event loops stand in one line.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ._clock import Waker
+
+__all__ = ["Line", "Lines"]
+
+
+class Line:
+    """One line; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # A mapping keeps the order, and anybody can leave it at once from anywhere.
+        self._waiting: dict[Waker, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def join(self, most: int) -> Waker | None:
+        """Stand at the end; `None` if `most` wait already."""
+        with self._lock:
+            if len(self._waiting) >= most:
+                return None
+            waker = Waker()
+            self._waiting[waker] = None
+            return waker
+
+    def is_first(self, waker: Waker) -> bool:
+        """Whether it is this one's turn."""
+        with self._lock:
+            return next(iter(self._waiting), None) is waker
+
+    def leave(self, waker: Waker) -> None:
+        """Go, served or not; the next one is woken if it is the first now."""
+        with self._lock:
+            first = next(iter(self._waiting), None)
+            self._waiting.pop(waker, None)
+            following = next(iter(self._waiting), None) if first is waker else None
+        if following is not None:
+            following.call()
+
+    def wake_first(self) -> None:
+        """Have the first one look again: something has become free, or earlier."""
+        with self._lock:
+            first = next(iter(self._waiting), None)
+        if first is not None:
+            first.call()
+
+
+class Lines:
+    """The lines of a process by key; one that nobody stands in is forgotten."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[str, Line] = {}
+
+    def get(self, key: str) -> Line | None:
+        """The line of a key, if anybody has stood in it."""
+        return self._lines.get(key)
+
+    def enter(self, key: str, most: int) -> tuple[Line, Waker] | None:
+        """Stand at the end of a key's line; `None` if `most` wait there already."""
+        with self._lock:
+            line = self._lines.get(key)
+            if line is None:
+                line = self._lines[key] = Line()
+            waker = line.join(most)
+            return None if waker is None else (line, waker)
+
+    def leave(self, key: str, line: Line, waker: Waker) -> None:
+        """Go, served or not."""
+        with self._lock:
+            line.leave(waker)
+            if not len(line) and self._lines.get(key) is line:
+                del self._lines[key]
