@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._outcome import Exchange
     from ._runtime import Runtime
 
-__all__ = ["Body", "Peeked", "discard", "peek"]
+__all__ = ["Body", "Peeked", "discard", "peek", "set_aside"]
 
 _DRAIN_BYTES = 64 * 1024
 _DRAIN_SECONDS = 1.0
@@ -99,13 +99,22 @@ class Body:
             raise self.closed_error()
 
     async def drain(self, runtime: Runtime, limit: int) -> None:
-        """Read the rest and forget it: at most `limit` bytes, for at most a second."""
+        """Read the rest: at most `limit` bytes, for at most a second. It is kept as long as the whole is no longer."""
+        data = bytearray().join(self._head)
         self._head.clear()
         until = runtime.clock.now() + _DRAIN_SECONDS
         while not self._ended and limit > 0 and runtime.clock.now() < until:
             chunk = await runtime.read(self._chunks)
             self._ended = chunk is None
             limit -= len(chunk or b"")
+            data += chunk or b""
+        self._head.append(bytes(data))
+
+    def whole(self, limit: int) -> bytes | None:
+        """The raw body, if it was read to its end and is no longer than `limit`; `None` otherwise."""
+        if not self._ended or self._error is not None or sum(map(len, self._head)) > limit:
+            return None
+        return b"".join(self._head)
 
     async def fill(self, runtime: Runtime, limit: int, until: float | None) -> Peeked:
         """Read until the end, an error, the time `until`, or more than `limit` bytes."""
@@ -140,13 +149,19 @@ async def peek(runtime: Runtime, response: Response, limit: int, until: float | 
 
 
 async def discard(runtime: Runtime, exchange: Exchange, response: Response) -> None:
-    """Let go of an answer that the application will not see, keeping its connection where that is cheap.
+    """Let go of an answer that the application will not see, keeping its connection where that is cheap."""
+    await set_aside(runtime, exchange, response)
+
+
+async def set_aside(runtime: Runtime, exchange: Exchange, response: Response) -> bool:
+    """Give the connection of an answer back; `True` if the answer can still be handed on, since its body is kept.
 
     A connection can be used again only after its body was read to the end (RFC 9112 section 9.3), so a small rest is
     read; a large or slow one costs more than a new connection, and closing is the answer.
     """
     stream = response.stream
-    # Whatever goes wrong in an answer that nobody will read concerns nobody: closing is all that is left to do.
+    whole = None
+    # Whatever goes wrong in an answer that nobody may ever read concerns nobody: closing is all that is left to do.
     with suppress(Exception):
         try:
             if not response.is_closed and _is_worth_reading(exchange, response):
@@ -154,8 +169,12 @@ async def discard(runtime: Runtime, exchange: Exchange, response: Response) -> N
                     stream = runtime.library.body(stream, runtime.open(stream))
                 with shorter_reads(exchange.request, _DRAIN_SECONDS):
                     await runtime.attempt(_DRAIN_SECONDS, stream.drain(runtime, _DRAIN_BYTES))
+            whole = stream.whole(_DRAIN_BYTES) if isinstance(stream, Body) else None
         finally:
             await runtime.close(stream)
+    if whole is not None:
+        response.stream = runtime.library.bytes_stream(whole)
+    return response.is_closed or whole is not None
 
 
 def _is_worth_reading(exchange: Exchange, response: Response) -> bool:

@@ -4,8 +4,11 @@ match the host ─ no policy: the client's own transport, untouched
   ▼
 1 deadline        the call's clock starts
 2 idempotency     one key for all attempts
-3 retry           the only loop
-4 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
+3 retry           the only loop, within the budget of all the provider's calls
+4 breaker         nothing is sent to a provider that is down, except probes
+5 limiter         every attempt pays what the provider counts, and waits for its turn
+6 concurrency     a permit, held until the answer's body is closed
+7 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
   ▼
 the client's own transport
 """
@@ -16,11 +19,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._attempt import attempt_layer
+from ._breaker import breaker_layer
+from ._breaker import look_ahead as breaker_ahead
 from ._clock import Clock, Closing
+from ._concurrency import concurrency_layer
 from ._deadline import deadline_layer, restore_timeouts
 from ._idempotency import check_key, idempotency_layer, restore_key
+from ._limiter import limiter_layer
+from ._limiter import look_ahead as limiter_ahead
+from ._local_reply import in_place_of_answer
 from ._options import CallOptions, read_options
 from ._outcome import Call, Exchange, Outcome
+from ._pays import check_cost
 from ._replay import replayable
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
@@ -28,6 +38,8 @@ from ._scopes import account_of
 from ._trail import Trail, observers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._library import Library, Request, Response, Transport
     from ._policy import Policy
     from ._registry import Policies
@@ -41,7 +53,10 @@ _FIRST = "resilience.provider"
 def build(runtime: Runtime) -> Call:
     """All layers over one runtime, from the innermost outwards."""
     call = attempt_layer(runtime)
-    call = retry_layer(call, runtime)
+    call = concurrency_layer(call, runtime)
+    call = limiter_layer(call, runtime)
+    call = breaker_layer(call, runtime)
+    call = retry_layer(call, runtime, {"breaker": breaker_ahead, "limiter": limiter_ahead})
     call = idempotency_layer(call, runtime)
     return deadline_layer(call, runtime)
 
@@ -87,7 +102,7 @@ class Chain:
             outcome = run_now(self._sync(exchange))
         finally:
             _restore(exchange)
-        return unwrap(exchange, outcome)
+        return unwrap(exchange, outcome, self._library, self._clock.wall)
 
     async def handle_async(self, request: Request) -> Response:
         """Send a request of an async client."""
@@ -99,7 +114,7 @@ class Chain:
             outcome = await self._async(exchange)
         finally:
             _restore(exchange)
-        return unwrap(exchange, outcome)
+        return unwrap(exchange, outcome, self._library, self._clock.wall)
 
 
 def prepare(request: Request, policies: Policies, library: Library, closing: Closing, store: Store) -> Exchange | None:
@@ -126,6 +141,8 @@ def prepare(request: Request, policies: Policies, library: Library, closing: Clo
     if policy.account is not None:
         exchange.account = account_of(policy.account, request)
     check_key(exchange)
+    if options.cost is not None:
+        check_cost(exchange)
     exchange.extensions = extensions
     exchange.replay = replayable(library, request, policy.replay)
     return exchange
@@ -149,9 +166,18 @@ def _restore(exchange: Exchange) -> None:
         restore_key(exchange)
 
 
-def unwrap(exchange: Exchange, outcome: Outcome) -> Response:
-    """The response, or the error raised, with the trail on it."""
+def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callable[[], float]) -> Response:
+    """The response, or the error raised, with the trail on it.
+
+    Arguments:
+        exchange: the call.
+        outcome: what the outermost layer made of it.
+        library: of the caller's client; a call that we refused gets a response or an error of its classes.
+        wall: gives epoch seconds, for a reply that names a point in time.
+    """
     trail = exchange.trail
+    if outcome.refusal is not None:
+        outcome = in_place_of_answer(exchange, outcome, library, wall)
     for observe in observers:
         observe(trail)
     if outcome.response is not None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._categories import TREATMENTS, Category
+from ._checks_limits import limits
+from ._checks_times import times
 from ._conditions import covers
+from ._finding import Finding, Path, near
 from ._matchers import Operators
-from ._retry import Retry, resolve
-from ._units import duration_text
 from ._yaml import shown
 
 if TYPE_CHECKING:
@@ -26,29 +25,10 @@ __all__ = ["MOST_ENTRIES", "Finding", "problems"]
 MOST_ENTRIES = 500
 """How many rules and how many operations a policy may have."""
 _MOST_FINDINGS = 100
-# What a stranger's file may cost: so many comparisons of conditions, so many names that a misspelt one is compared with.
+# What a stranger's file may cost: so many comparisons of conditions.
 _MOST_COMPARISONS = 5_000_000
-_MOST_NAMES = 200
-_LONGEST_NAME = 64
 # RFC 9110: answers that have no body whatever their headers say (sections 15.2, 15.3.5, 15.3.6, 15.4.5).
 _BODILESS = frozenset({*range(100, 200), 204, 205, 304})
-
-_Keys: TypeAlias = "tuple[str | int, ...]"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that cannot be honoured.
-
-    Arguments:
-        path: the way to it from the root: keys of mappings, indexes of lists.
-        message: what is wrong.
-        remedy: what to do about it.
-    """
-
-    path: _Keys
-    message: str
-    remedy: str
 
 
 def problems(policy: Policy) -> list[Finding]:
@@ -62,8 +42,8 @@ def problems(policy: Policy) -> list[Finding]:
         _mute_rules,
         _unreachable_operations,
         _rule_meanings,
-        _retries,
-        _times,
+        limits,
+        times,
         _example_paths,
     )
     return list(islice(chain.from_iterable(check(policy) for check in checks), _MOST_FINDINGS))
@@ -78,7 +58,7 @@ def _sizes(policy: Policy) -> Iterator[Finding]:
 def _names(policy: Policy) -> Iterator[Finding]:
     """Names of pages, operations and rules that the policy does not have."""
     pages, operations, rules = policy.docs, policy.operations, policy.rules
-    used: list[tuple[_Keys, str | None, str, Collection[str]]] = []
+    used: list[tuple[Path, str | None, str, Collection[str]]] = []
     for index, answer in enumerate(policy.answers):
         used.append((("answers", index, "doc"), answer.doc, "page", pages))
         for item, operation in enumerate(answer.when.operation or ()):
@@ -90,6 +70,9 @@ def _names(policy: Policy) -> Iterator[Finding]:
     for index, remedy in enumerate(policy.remedies):
         used.append((("remedies", index, "doc"), remedy.doc, "page", pages))
         used += ((("remedies", index, "for", item), rule, "rule", rules) for item, rule in enumerate(remedy.rules))
+    if policy.breaker.health is not None:
+        used.append((("breaker", "health", "doc"), policy.breaker.health.doc, "page", pages))
+    used += ((("limits", index, "doc"), limit.doc, "page", pages) for index, limit in enumerate(policy.limits))
     used += ((("websocket", index, "doc"), close.doc, "page", pages) for index, close in enumerate(policy.websocket))
     used += ((("events", index, "doc"), event.doc, "page", pages) for index, event in enumerate(policy.events))
     for index, example in enumerate(policy.examples):
@@ -100,21 +83,12 @@ def _names(policy: Policy) -> Iterator[Finding]:
     for path, wanted, kind, known in used:
         if wanted is not None and wanted not in known:
             where = {"page": "docs", "operation": "operations", "rule": "answers"}[kind]
-            yield Finding(path, f"there is no {kind} {shown(wanted)} in '{where}'", _near(wanted, known))
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    names = list(islice(known, _MOST_NAMES))
-    near = difflib.get_close_matches(name, names, n=1) if len(name) <= _LONGEST_NAME else []
-    if near:
-        return f"did you mean {near[0]!r}?"
-    few = ", ".join(names[:5]) + (", ..." if len(known) > 5 else "")
-    return f"there are: {few}" if names else "there are none"
+            yield Finding(path, f"there is no {kind} {shown(wanted)} in '{where}'", near(wanted, known))
 
 
 def _methods(policy: Policy) -> Iterator[Finding]:
     # RFC 9110 section 9.1: methods are case-sensitive, and both HTTP libraries send them in capitals.
-    given: list[tuple[_Keys, tuple[str, ...] | None]] = [
+    given: list[tuple[Path, tuple[str, ...] | None]] = [
         (("operations", name, "method"), operation.method) for name, operation in policy.operations.items()
     ]
     given += [(("answers", index, "when", "method"), rule.when.method) for index, rule in enumerate(policy.answers)]
@@ -228,47 +202,6 @@ def _rule_meanings(policy: Policy) -> Iterator[Finding]:
 
 def _is_retryable(rule: Rule) -> bool:
     return TREATMENTS[rule.category].retryable if rule.retryable is None else rule.retryable
-
-
-def _retries(policy: Policy) -> Iterator[Finding]:
-    """Back-offs that outlast the longest wait that a call bears."""
-    base = policy.retry
-    given: list[tuple[_Keys, Retry | None, Retry]] = [(("retry",), base, base)]
-    for category, retry in base.categories.items():
-        given.append((("retry", "categories", category.value), retry, resolve(base, retry)))
-    for name, operation in policy.operations.items():
-        given.append((("operations", name, "retry"), operation.retry, resolve(base, operation.retry)))
-    for index, rule in enumerate(policy.answers):
-        resolved = resolve(base, base.categories.get(rule.category), rule.retry)
-        given.append((("answers", index, "retry"), rule.retry, resolved))
-    for path, own, retry in given:
-        cause = next(
-            (key for key in ("backoff", "longest_wait", "max_attempts") if own and key in own.model_fields_set), ""
-        )
-        longest = _longest_backoff(retry) if cause else 0
-        if longest > retry.longest_wait:
-            texts = duration_text(longest), duration_text(retry.longest_wait)
-            message = "the back-off waits up to {} here, longer than the 'longest_wait' of {}".format(*texts)
-            yield Finding((*path, cause), message, "make the back-off shorter or 'longest_wait' longer")
-
-
-def _longest_backoff(retry: Retry) -> float:
-    longest, previous = 0.0, None
-    for number in range(retry.max_attempts - 1):
-        previous = max(retry.backoff.wait(number, previous, 0.0), retry.backoff.wait(number, previous, 1.0))
-        longest = max(longest, previous)
-    return longest
-
-
-def _times(policy: Policy) -> Iterator[Finding]:
-    """Attempts that outlast their calls, where one number is the operation's and the other the policy's."""
-    for name, operation in policy.operations.items():
-        own = operation.model_fields_set & {"deadline", "attempt_timeout"}
-        deadline = policy.deadline if operation.deadline is None else operation.deadline
-        attempt = policy.attempt_timeout if operation.attempt_timeout is None else operation.attempt_timeout
-        if deadline is not None and attempt is not None and attempt >= deadline:
-            message = f"an attempt of {name!r} may take {duration_text(attempt)}, and the whole call {duration_text(deadline)}"
-            yield Finding(("operations", name, min(own)), message, "no second attempt would fit: change one of the two")
 
 
 def _example_paths(policy: Policy) -> Iterator[Finding]:

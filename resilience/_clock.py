@@ -8,10 +8,11 @@ import time
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import Protocol
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-__all__ = ["Clock", "Closing", "RealClock", "Waker"]
+__all__ = ["Clock", "Closing", "MachineTime", "RealClock", "Waker", "machine_time"]
 
 
 class Clock(Protocol):
@@ -148,3 +149,30 @@ class RealClock:
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0 and not closing.is_set() and not (waker and waker.called):
             await closing.wait_async(left, waker)
+
+
+class MachineTime(NamedTuple):
+    """What the processes of one machine agree on.
+
+    Arguments:
+        steady: seconds of a clock that never goes back while the machine runs, the same in all its processes.
+        wall: seconds since 1970; it can be set, forwards and back.
+        boot: which run of the machine this is; empty where it does not tell.
+    """
+
+    steady: float
+    wall: float
+    boot: str
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def machine_time() -> MachineTime:
+    """The time of this machine, for states that its processes share."""
+    return MachineTime(time.monotonic(), time.time(), _boot())

@@ -1,23 +1,24 @@
-"""The user's own file, `resilience.yaml`: which policies are active, for which hosts."""
+"""The user's own file, `resilience.yaml`: which policies are active, for which hosts, with which settings."""
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._finding import near
 from ._registry import Policies, Settings, Source
-from .errors import ConfigurationError
+from .errors import ConfigurationError, Place, PolicyError, Problem
 
 if TYPE_CHECKING:
-    from ._config_model import Config, Provider
+    from ._config_model import Config
+    from ._modes import Layer, Mode
     from ._policy import Policy
+    from ._yaml import Document, Keys
 
-__all__ = ["ConfigLike", "PolicyLike", "find_config", "own_policies", "policies_for"]
+__all__ = ["ConfigLike", "PolicyLike", "find_config", "named_plan", "own_policies", "policies_for"]
 
 PolicyLike = "str | os.PathLike[str] | Policy"
 """A shipped name, a path to a file, or a loaded policy."""
@@ -26,7 +27,6 @@ ConfigLike = "str | os.PathLike[str] | Mapping[str, Any]"
 
 _VARIABLE = "RESILIENCE_CONFIG"
 _FILE = "resilience.yaml"
-_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
 
 def policies_for(
@@ -48,17 +48,18 @@ def policies_for(
         raise ConfigurationError(f"policies is a list; write [{str(policies)!r}]")
     if policies is not None and config is None:
         return Policies([_given(policy, Path()) for policy in policies])
-    settings, directory = _read(config)
+    read = _read(config)
     if policies is not None:
         chosen = [_given(policy, Path()) for policy in policies]
     else:
-        own = [_given(path, directory) for path in settings.policies] if settings else []
+        own = [_given(path, read.directory) for path in read.config.policies] if read else []
         names = {source.name for source in own}
-        shipped = _shipped_names(settings)
-        chosen = [*own, *(_shipped(name) for name in shipped if name not in names)]
-    if settings is None:
+        chosen = [*own, *(_shipped(name) for name in _shipped_names(read) if name not in names)]
+    if read is None:
         return Policies(chosen)
-    return Policies(_adjusted(chosen, settings), store=_store_url(settings.store), namespace=settings.namespace)
+    adjusted, store = _adjusted(chosen, read), _store_url(read)
+    read.settle()
+    return Policies(adjusted, store=store, namespace=read.config.namespace)
 
 
 def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> tuple[Path, ...]:
@@ -69,8 +70,19 @@ def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = Non
     """
     from ._shipped import find_policy
 
-    settings, directory = _read(config)
-    return tuple(find_policy(policy, directory) for policy in settings.policies) if settings else ()
+    read = _read(config)
+    return tuple(find_policy(policy, read.directory) for policy in read.config.policies) if read else ()
+
+
+def named_plan(provider: str, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> str | None:
+    """The plan of a provider that the configuration names.
+
+    Raises:
+        ConfigurationError: the configuration cannot be read.
+    """
+    read = _read(config)
+    settings = read.config.providers.get(provider) if read else None
+    return settings.plan if settings else None
 
 
 def find_config() -> Path | None:
@@ -84,21 +96,51 @@ def find_config() -> Path | None:
     return here if here.is_file() else None
 
 
-def _read(config: str | os.PathLike[str] | Mapping[str, Any] | None) -> tuple[Config | None, Path]:
+class _Read:
+    """A configuration, and what cannot be honoured in it: all of it is told at once.
+
+    Arguments:
+        config: what it says.
+        directory: what its paths count from.
+        document: where its parts stand; `None` for one that stands in no file.
+    """
+
+    def __init__(self, config: Config, directory: Path, document: Document | None = None) -> None:
+        self.config = config
+        self.directory = directory
+        self._document = document
+        self._mistakes: list[tuple[Keys, Problem]] = []
+
+    def refuse(self, keys: Keys, message: str, remedy: str, *, key: bool = False) -> None:
+        """Note what cannot be honoured at `keys`; with `key` it is the key itself, and not its value."""
+        place = self._document.place(keys, key=key) if self._document else Place("", 1, 1)
+        self._mistakes.append((keys, Problem(place, message, remedy)))
+
+    def settle(self) -> None:
+        """Go on only if nothing was refused."""
+        if self._mistakes and self._document:
+            raise PolicyError([problem for _, problem in self._mistakes])
+        if self._mistakes:
+            found = (f"{'.'.join(map(str, keys))}: {each.message}; {each.remedy}" for keys, each in self._mistakes)
+            raise ConfigurationError("\n".join(found))
+
+
+def _read(config: str | os.PathLike[str] | Mapping[str, Any] | None) -> _Read | None:
     if config is None:
         config = find_config()
     if config is None:
-        return None, Path()
+        return None
     from ._config_model import Config, read_config
 
     if isinstance(config, Mapping):
-        return read_config(config), Path()
+        return _Read(read_config(config), Path())
     if not isinstance(config, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"a configuration is a path or a mapping, not {config!r:.60}")
-    path = Path(config)
-    from ._load import load
+    from ._load import load_document
+    from ._validate import validate
 
-    return load(path, Config), path.parent
+    document = load_document(config)
+    return _Read(validate(Config, document), Path(config).parent, document)
 
 
 def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
@@ -118,17 +160,17 @@ def _loaded(policy: str | os.PathLike[str], directory: Path) -> Policy:
     return load_policy(find_policy(policy, directory))
 
 
-def _shipped_names(settings: Config | None) -> tuple[str, ...]:
+def _shipped_names(read: _Read | None) -> tuple[str, ...]:
     from ._shipped import shipped_names
 
     names = shipped_names()
-    if settings is None or settings.shipped is True:
+    if read is None or read.config.shipped is True:
         return names
-    chosen = settings.shipped or ()
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise ConfigurationError(f"shipped: there is no policy {unknown[0]!r}; there are: {', '.join(names)}")
-    return tuple(chosen)
+    chosen = read.config.shipped or ()
+    for index, name in enumerate(chosen):
+        if name not in names:
+            read.refuse(("shipped", index), f"there is no policy {name!r}", near(name, names))
+    return tuple(name for name in chosen if name in names)
 
 
 @cache
@@ -139,55 +181,41 @@ def _shipped(name: str) -> Source:
     return Source(name, hosts_of(find_policy(name)), partial(_loaded, name, Path()))
 
 
-def _adjusted(sources: list[Source], settings: Config) -> list[Source]:
-    """The sources with the hosts that the configuration gives them, without those that it switches off."""
-    known = {source.name for source in sources}
-    unknown = [name for name in settings.providers if name not in known]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
-        raise ConfigurationError(f"providers: there is no policy for {unknown[0]!r}; {hint}")
+def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
+    """The sources with the hosts and settings that the configuration gives them, without those that it switches off."""
+    config = read.config
+    known = sorted({source.name for source in sources})
+    for name in config.providers:
+        if name not in known:
+            read.refuse(("providers", name), f"there is no policy for {name!r}", near(name, known), key=True)
     adjusted: list[Source] = []
     for source in sources:
-        provider = settings.providers.get(source.name)
-        if provider is None or not provider.off:
-            hosts = (provider and provider.hosts) or source.hosts
-            adjusted.append(Source(source.name, hosts, _with_plan(source, provider), _settings(settings, provider)))
+        provider = config.providers.get(source.name)
+        if provider is None:
+            settings = Settings(modes=config.mode, refusals=config.refusals)
+            adjusted.append(Source(source.name, source.hosts, source.policy, settings))
+        elif not provider.off:
+            _check_plan(source, provider.plan, read)
+            modes: dict[Layer, Mode] = {**config.mode, **(provider.mode or {})}
+            settings = Settings(provider.plan, modes, provider.refusals or config.refusals)
+            adjusted.append(Source(source.name, provider.hosts or source.hosts, source.policy, settings))
     return adjusted
 
 
-def _settings(config: Config, provider: Provider | None) -> Settings:
-    if provider is None:
-        return Settings(modes=config.mode, refusals=config.refusals)
-    modes = {**config.mode, **(provider.mode or {})}
-    return Settings(provider.plan, modes, provider.refusals or config.refusals)
-
-
-def _with_plan(source: Source, provider: Provider | None) -> Callable[[], Policy]:
-    """The policy, once it is clear that it knows the user's plan."""
-    plan = None if provider is None else provider.plan
-    if plan is None:
-        return source.policy
-
-    def load() -> Policy:
-        policy = source.policy()
-        if plan not in policy.plans:
-            known = ", ".join(policy.plans) or "none at all"
-            raise ConfigurationError(f"providers.{source.name}.plan: there is no plan {plan!r}; there are: {known}")
-        return policy
-
+def _check_plan(source: Source, plan: str | None, read: _Read) -> None:
     # Whoever names a plan has the policy loaded at once: a plan that does not exist is refused where it is named.
-    load()
-    return load
+    if plan is not None and plan not in (plans := source.policy().plans):
+        read.refuse(("providers", source.name, "plan"), f"{source.name} has no plan {plan!r}", near(plan, plans))
 
 
-def _store_url(text: str) -> str:
-    """The URL with its environment variables, so that no password need stand in a file."""
+def _store_url(read: _Read) -> str:
+    from ._store_url import check_store_url, completed
 
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            raise ConfigurationError(f"store: the environment has no variable {match[1]}; set it, or write the URL")
-        return found
-
-    return _ENVIRONMENT.sub(value, text)
+    try:
+        url = completed(read.config.store)
+        check_store_url(url)
+    except ConfigurationError as error:
+        message, _, remedy = str(error).partition("; ")
+        read.refuse(("store",), message, remedy)
+        return ""
+    return url

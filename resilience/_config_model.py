@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
+from ._finding import near
 from ._hosts import Hosts
 from ._model import Model, Name
 from ._modes import LAYERS, Layer, Mode
@@ -14,13 +16,29 @@ from .errors import ConfigurationError
 
 __all__ = ["Config", "Provider", "read_config"]
 
+_LONGEST_STORE = 2000
+
 
 def _for_all(value: object) -> object:
-    return dict.fromkeys(LAYERS, value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if value not in set(Mode):
+        # Said once, and not again for each layer.
+        context = {"value": repr(value)[:40], "remedy": near(value, [mode.value for mode in Mode])}
+        raise PydanticCustomError("mode", "{value} is no mode", context)
+    return dict.fromkeys(LAYERS, value)
 
 
 Modes = Annotated[dict[Layer, Mode], BeforeValidator(_for_all)]
 """One mode for all layers, or modes by the names of layers."""
+
+
+def _is_store(value: object) -> object:
+    # Nothing of what is given is shown: it may hold a password, also where it is no URL at all.
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_STORE:
+        example = "memory://, sqlite:///path or redis://host:6379"
+        raise PydanticCustomError("store", "a store is a URL: {example}, as one text", {"example": example})
+    return value
 
 
 class Provider(Model):
@@ -49,7 +67,7 @@ class Config(Model):
     """Whether the shipped policies are active, or the names of those that are."""
     providers: dict[Name, Provider] = {}
     """Settings for single providers."""
-    store: Annotated[str, StringConstraints(min_length=1, max_length=2000)] = "memory://"
+    store: Annotated[str, BeforeValidator(_is_store), Field(repr=False)] = "memory://"
     """Where limits, permits, breakers and budgets keep their state: `memory://` (this process), `sqlite:///path` (this
     machine) or `redis://host:6379` (many machines). `${NAME}` stands for the environment variable."""
     namespace: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "resilience"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,9 @@ from . import errors
 
 if TYPE_CHECKING:
     from ._body import Body
+    from ._held import Held
+    from ._local_reply import LocalReply
+    from ._modes import Layer
     from ._replay import Replay
 
 __all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds"]
@@ -109,21 +112,29 @@ class Library:
         name: of the module.
         bytes_stream: the class of request streams that can always be read again.
         body: `Body` with the library's stream types.
+        held: `Held` with the library's stream types.
         replay: `Replay` with the library's stream types.
         kind_of: what sort of transport error an exception is.
         attempt_timeout: our error as one of the library's.
         deadline_exceeded: our error as one of the library's.
         client_closed: our error as one of the library's.
+        refusals: what is raised for a call that a layer refuses, as errors of the library's.
+        respond: makes a response of the library, for a request that it answers.
+        request: makes another request to the host of a call: from the call, the method, the path as it is sent, and headers.
     """
 
     name: str
     bytes_stream: type
     body: type[Body]
+    held: type[Held]
     replay: type[Replay]
     kind_of: Callable[[Exception], ErrorKind]
     attempt_timeout: type[errors.AttemptTimeout]
     deadline_exceeded: type[errors.DeadlineExceeded]
     client_closed: type[errors.ClientClosed]
+    refusals: Mapping[Layer, type[errors.Refused]]
+    respond: Callable[[Any, LocalReply], Any]
+    request: Callable[[Any, str, bytes, Mapping[str, str]], Any]
 
 
 def kinds(module: Any) -> Callable[[Exception], ErrorKind]:

@@ -8,6 +8,7 @@ threads and of several event loops stand in one line.
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 
 from ._clock import Waker
 
@@ -19,8 +20,8 @@ class Line:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # A mapping keeps the order, and anybody can leave it at once from anywhere.
-        self._waiting: dict[Waker, None] = {}
+        # Anybody can leave it from anywhere; a plain mapping would look for its first behind all that have left.
+        self._waiting: OrderedDict[Waker, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -24,6 +24,7 @@ class CallOptions:
         repeatable: whether this request may be sent twice, whatever its method.
         idempotency_key: the key that goes with every attempt; the provider must document keys.
         operation: the name of the policy's operation that this call belongs to.
+        cost: what this call takes of the provider's rate limits: a number for all that it pays, or one for each by name.
     """
 
     off: bool = False
@@ -33,15 +34,16 @@ class CallOptions:
     repeatable: bool | None = None
     idempotency_key: str | None = None
     operation: str | None = None
+    cost: int | Mapping[str, int] | None = None
 
     @property
     def names_provider(self) -> bool:
         """Whether something is named that only one provider knows."""
-        return self.operation is not None or self.idempotency_key is not None
+        return self.operation is not None or self.idempotency_key is not None or self.cost is not None
 
     def elsewhere(self) -> CallOptions:
         """The same for another provider."""
-        return replace(self, operation=None, idempotency_key=None)
+        return replace(self, operation=None, idempotency_key=None, cost=None)
 
 
 _NONE = CallOptions()
@@ -54,8 +56,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "repeatable": (bool,),
     "idempotency_key": (str,),
     "operation": (str,),
+    "cost": (int, Mapping),
 }
 _LONGEST_KEY = 255
+_HIGHEST_COST = 1_000_000_000
 
 
 def read_options(extensions: Mapping[str, Any]) -> CallOptions:
@@ -89,6 +93,9 @@ def _check(name: object, value: object) -> None:
     wanted = _TYPES[name]
     if value is None:
         return
+    if name == "cost":
+        _check_cost(value)
+        return
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it takes {_in_words(wanted)}")
     if isinstance(value, float | int) and not isinstance(value, bool):
@@ -100,6 +107,21 @@ def _check(name: object, value: object) -> None:
             )
     if name == "idempotency_key" and not _is_header_value(value):
         raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")
+
+
+def _check_cost(value: object) -> None:
+    costs = list(cast("Mapping[object, object]", value).items()) if isinstance(value, Mapping) else [("", value)]
+    for limit, cost in costs:
+        if not isinstance(limit, str) or not isinstance(cost, int) or isinstance(cost, bool):
+            raise ConfigurationError(
+                f"cost in extensions['resilience'] is {value!r:.60}; it takes a whole number, or one for each limit by "
+                "its name"
+            )
+        if not 1 <= cost <= _HIGHEST_COST:
+            of = f" of {limit!r:.60}" if limit else ""
+            raise ConfigurationError(
+                f"cost{of} in extensions['resilience'] is {cost!r:.60}; it is from 1 to {_HIGHEST_COST}"
+            )
 
 
 def _is_header_value(value: object) -> bool:

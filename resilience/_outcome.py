@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._categories import Category
 
 if TYPE_CHECKING:
+    from ._breaker import Admission
     from ._clock import Closing
     from ._library import Request, Response
     from ._options import CallOptions
@@ -96,6 +97,8 @@ class Exchange:
     deadline: float | None = None
     sent: int = 0
     """How often the request has been sent."""
+    admission: Admission | None = None
+    """What the breaker let this attempt through with."""
 
 
 Call = Callable[[Exchange], Coroutine[Any, Any, Outcome]]

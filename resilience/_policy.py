@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
@@ -29,6 +29,7 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._classifier import Classifier
+    from ._local_reply import LocalReplies
     from ._outcome import Verdict
 
 _STATUSES = {None, *range(100, 1000)}
@@ -116,6 +117,13 @@ class Policy(Model):
     def __repr__(self) -> str:
         return f"<Policy {self.provider}: {len(self.answers)} rules for {', '.join(self.match.hosts)[:80]}>"
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other parts where they are given; what was compiled from the old ones stays behind."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in vars(copied).keys() - type(self).model_fields.keys():
+            del vars(copied)[name]
+        return copied
+
     def classify(
         self,
         *,
@@ -157,6 +165,13 @@ class Policy(Model):
         from ._classifier import Classifier
 
         return Classifier(self)
+
+    @cached_property
+    def local_replies(self) -> LocalReplies:
+        """What our own layers answer in the provider's place, compiled."""
+        from ._local_reply import LocalReplies
+
+        return LocalReplies(self)
 
     @cached_property
     def operation_finder(self) -> Operations:

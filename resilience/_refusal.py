@@ -1,14 +1,27 @@
-"""What our own layers refuse: why, and when it would be let through."""
+"""What our own layers refuse: why, when it would be let through, and the outcome that says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ._categories import Category
+from ._outcome import Outcome, Verdict
+from ._trail import Refused
+
 if TYPE_CHECKING:
     from ._modes import Layer
+    from ._outcome import Exchange
 
-__all__ = ["Refusal"]
+__all__ = ["MEANINGS", "Refusal", "refused"]
+
+MEANINGS: dict[Layer, tuple[tuple[Category, ...], ...]] = {
+    "limiter": ((Category.RATE_LIMITED,), (Category.CONCURRENCY_LIMITED,)),
+    "concurrency": ((Category.CONCURRENCY_LIMITED,), (Category.RATE_LIMITED,)),
+    "breaker": ((Category.UPSTREAM_UNAVAILABLE, Category.OVERLOADED),),
+}
+"""What a refusal of each layer means in the categories of answers, the best first: not every provider has words for all.
+The retry layer and its budget are not here: they refuse nothing, they hand the provider's own answer back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +39,25 @@ class Refusal:
     reason: str
     retry_after: float | None
     key: str = ""
+
+
+def refused(exchange: Exchange, *, layer: Layer, reason: str, retry_after: float | None, key: str = "") -> Outcome:
+    """The outcome of a call that a layer does not let through; the trail is told.
+
+    Arguments:
+        exchange: the call.
+        layer: the layer that refuses it.
+        reason: why, in words: it becomes the message of the reply or the error, so it names no credential.
+        retry_after: seconds until it would be let through; `None` where nobody can know.
+        key: the state that decided.
+    """
+    exchange.trail.events.append(Refused(layer, reason, retry_after))
+    verdict = Verdict(
+        MEANINGS[layer][0][0],
+        retryable=False,
+        message=reason,
+        retry_after=retry_after,
+        retry_after_source=f"the {layer.replace('_', ' ')}",
+        operation=exchange.operation,
+    )
+    return Outcome(verdict, refusal=Refusal(layer, reason, retry_after, key))

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ._line import Lines
 
 __all__ = ["Command", "Reply", "Script", "State", "Store", "Transaction", "script_named"]
 
@@ -51,6 +54,8 @@ class Store(Protocol):
 
     url: str
     """Where it is, without credentials, for people."""
+    lines: Lines
+    """Who of this process waits for something that it keeps."""
     instant: bool
     """Whether a decision takes no more than some microseconds, so that an event loop may make it."""
 
@@ -61,6 +66,10 @@ class Store(Protocol):
             command: what to decide.
             now: the caller's own time, for stores without a clock of theirs.
         """
+        ...
+
+    def holds(self, key: str, /) -> bool:
+        """Whether there may be a state; true where finding out would be a decision of its own."""
         ...
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:

@@ -41,9 +41,17 @@ _BOUNDS = {
     "multiple_of": "must be a multiple of {multiple_of}, not {value}",
     "string_too_short": "must have at least {min_length} characters, not be {value}",
     "string_too_long": "must have at most {max_length} characters, not be {value}",
-    "string_pattern_mismatch": "must have the form {pattern}, not {value}",
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",
+}
+# Forms in words, by the patterns of the models; a pattern that is not here is shown itself.
+_FORMS = {
+    r"^[a-z0-9][a-z0-9_.-]{0,63}$": "a name in small letters, digits, '-', '_' and '.'",
+    r"^[a-z][a-z0-9_]{0,31}$": "a name in small letters, digits and '_'",
+    r"^[A-Za-z0-9_.-]{1,64}$": "1 to 64 letters, digits, '-', '_' and '.'",
+    r"^\{plan\.[a-z][a-z0-9_]{0,31}\}$": "a number of the plan such as '{plan.calls}'",
+    r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$": "the name of a header",
+    r"^https?://[^\s]+$": "a URL such as https://example.com/page",
 }
 # Errors that speak of what is in a value: the value itself is of the right kind.
 _INSIDE = {"missing", "extra_forbidden", "union_tag_invalid", "union_tag_not_found", *_BOUNDS}
@@ -115,15 +123,18 @@ def _locate(model: type[BaseModel], document: Document, details: ErrorDetails) -
     on_key = chosen = False
     for segment in loc:
         members = [member for option in options for member in _members(option)]
-        if len(members) > len(options) and (not chosen or len(options) == 1):
+        if segment == "[key]" and keys and not _holds(value, segment):
+            value, on_key = keys[-1], True
+            options = [argument for parent in parents for argument in get_args(parent)[:1]]
+        elif len(members) > len(options) and (not chosen or len(options) == 1):
             unions.append((keys, str(segment)))
             options, chosen = _called(members, segment), True
         elif _holds(value, segment):
             keys, value, parents = (*keys, segment), cast("dict[str | int, object]", value)[segment], members
             options, chosen = [below for member in members for below in _below(member, segment)], False
-        elif segment == "[key]" and keys:
-            value, on_key = keys[-1], True
-            options = [argument for parent in parents for argument in get_args(parent)[:1]]
+        elif segment == 0 and isinstance(value, str):
+            # One value that stands for a list of one.
+            options = [below for member in members for below in _below(member, segment)]
     for segment in cast("Keys", details.get("ctx", {}).get("at", ())):
         if _holds(value, segment):
             keys, value, options = (*keys, segment), cast("dict[str | int, object]", value)[segment], []
@@ -263,12 +274,17 @@ def _problem(group: list[_Finding], document: Document) -> Problem:
             found = _choices(finding.options)
             choices += found
             wanted += [shown(choice) for choice in found] or [finding.context["expected"]]
+        elif finding.kind == "string_pattern_mismatch":
+            pattern: str = finding.context["pattern"]
+            wanted.append(_FORMS.get(pattern, f"text of the form {pattern}"))
         else:
             wanted += [words for start, words in _WANTED.items() if finding.kind.startswith(start)][:1]
     distinct = [words for words in dict.fromkeys(wanted) if words != "a whole number" or "a number" not in wanted]
     expected = " or ".join(filter(None, (", ".join(distinct[:-1]), *distinct[-1:])))
     if own:
-        message = "; or ".join([*dict.fromkeys(own), *([f"it must be {expected}"] if wanted else [])])
+        # What says of itself what it is no text of needs no other "text" beside it.
+        also = [f"it must be {expected}"] if expected not in {"", "text"} else []
+        message = "; or ".join([*dict.fromkeys(own), *also])
     elif wanted:
         message = f"{name} must be {expected}, not {shown(first.value)}"
     else:

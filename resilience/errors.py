@@ -6,7 +6,11 @@
     └── CallError                a call that ended here; also an error of the HTTP library in use
         ├── AttemptTimeout       one attempt took longer than `attempt_timeout`
         ├── DeadlineExceeded     the call's deadline passed
-        └── ClientClosed         the client was closed while the call waited
+        ├── ClientClosed         the client was closed while the call waited
+        └── Refused              one of our own layers did not let the call through (with `refusals: raise`)
+            ├── RateLimitExceeded         its turn would come too late
+            ├── ConcurrencyLimitExceeded  too many calls are under way
+            └── BreakerOpen               the provider is down
 
 The classes below `CallError` are raised as subclasses bound to the library of the caller's client
 (`resilience.httpx.DeadlineExceeded` is also an `httpx.TimeoutException`), so that `except httpx.HTTPError`
@@ -19,13 +23,17 @@ from dataclasses import dataclass
 
 __all__ = [
     "AttemptTimeout",
+    "BreakerOpen",
     "CallError",
     "ClientClosed",
+    "ConcurrencyLimitExceeded",
     "ConfigurationError",
     "DeadlineExceeded",
     "Place",
     "PolicyError",
     "Problem",
+    "RateLimitExceeded",
+    "Refused",
     "ResilienceError",
 ]
 
@@ -89,3 +97,36 @@ class DeadlineExceeded(CallError):
 
 class ClientClosed(CallError):
     """The client was closed while the call waited to be sent again."""
+
+
+class Refused(CallError):
+    """A call that one of our own layers did not let through: nothing was sent.
+
+    Arguments:
+        message: the whole of it in words.
+        layer: the layer that refused it: `limiter`, `concurrency` or `breaker`.
+        policy: the name of the provider.
+        retry_after: seconds until it would be let through; `None` where nobody can know.
+        reason: why, in words.
+    """
+
+    def __init__(
+        self, message: str, *, layer: str = "", policy: str = "", retry_after: float | None = None, reason: str = ""
+    ) -> None:
+        self.layer = layer
+        self.policy = policy
+        self.retry_after = retry_after
+        self.reason = reason
+        super().__init__(message)
+
+
+class RateLimitExceeded(Refused):
+    """A rate that the provider documents or asked for leaves no turn within the time that the call may wait."""
+
+
+class ConcurrencyLimitExceeded(Refused):
+    """As many calls as the provider allows are under way, and none ended within the time that the call may wait."""
+
+
+class BreakerOpen(Refused):
+    """The provider is down, and calls to it are held back until it is found to be up again."""

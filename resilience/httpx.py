@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import httpx
@@ -9,10 +10,20 @@ import httpx
 from . import errors
 from ._adapter import TransportBase
 from ._body import Body as _Body
+from ._held import Held as _Held
 from ._library import Library, kinds
+from ._local_reply import LocalReply as _LocalReply
 from ._replay import Replay as _Replay
 
-__all__ = ["AttemptTimeout", "ClientClosed", "DeadlineExceeded", "Transport"]
+__all__ = [
+    "AttemptTimeout",
+    "BreakerOpen",
+    "ClientClosed",
+    "ConcurrencyLimitExceeded",
+    "DeadlineExceeded",
+    "RateLimitExceeded",
+    "Transport",
+]
 
 
 class AttemptTimeout(errors.AttemptTimeout, httpx.ReadTimeout):
@@ -27,23 +38,57 @@ class ClientClosed(errors.ClientClosed, httpx.TransportError):
     """The client was closed while the call waited to be sent again."""
 
 
+class RateLimitExceeded(errors.RateLimitExceeded, httpx.TransportError):
+    """Our own limiter did not let the call through."""
+
+
+class ConcurrencyLimitExceeded(errors.ConcurrencyLimitExceeded, httpx.TransportError):
+    """As many calls as the provider allows are under way."""
+
+
+class BreakerOpen(errors.BreakerOpen, httpx.TransportError):
+    """The provider is down, and our own breaker holds calls to it back."""
+
+
 class _AnswerBody(_Body, httpx.SyncByteStream, httpx.AsyncByteStream):
     closed_error: ClassVar[type[Exception]] = httpx.StreamClosed
+
+
+class _HeldBody(_Held, httpx.SyncByteStream, httpx.AsyncByteStream):
+    pass
 
 
 class _RequestBody(_Replay, httpx.SyncByteStream, httpx.AsyncByteStream):
     pass
 
 
+def _respond(request: Any, reply: _LocalReply) -> Any:
+    # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
+    stream = httpx.ByteStream(reply.content)
+    return httpx.Response(reply.status, headers=reply.headers, stream=stream, request=request)
+
+
+def _request(call: Any, method: str, path: bytes, headers: Mapping[str, str]) -> Any:
+    return httpx.Request(method, call.url.copy_with(raw_path=path), headers=headers)
+
+
 LIBRARY = Library(
     name="httpx",
     bytes_stream=httpx.ByteStream,
     body=_AnswerBody,
+    held=_HeldBody,
     replay=_RequestBody,
     kind_of=kinds(httpx),
     attempt_timeout=AttemptTimeout,
     deadline_exceeded=DeadlineExceeded,
     client_closed=ClientClosed,
+    refusals={
+        "limiter": RateLimitExceeded,
+        "concurrency": ConcurrencyLimitExceeded,
+        "breaker": BreakerOpen,
+    },
+    respond=_respond,
+    request=_request,
 )
 
 

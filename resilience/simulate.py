@@ -15,7 +15,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,7 @@ from ._chain import build, prepare, unwrap
 from ._clock import Closing
 from ._config import policies_for
 from ._headers import FoldedHeaders
+from ._held import Held
 from ._library import ErrorKind, Library
 from ._replay import Replay
 from .stores._memory import MemoryStore
@@ -131,15 +132,29 @@ def _kind_of(error: Exception) -> ErrorKind:
     return ErrorKind.ATTEMPT_TIMEOUT if isinstance(error, errors.AttemptTimeout) else ErrorKind.OTHER
 
 
+def _request(call: Request, method: str, path: bytes, headers: Mapping[str, str]) -> Request:
+    request = Request(method, "", headers, b"")
+    request.url = replace(call.url, path=path.decode())
+    return request
+
+
 _LIBRARY = Library(
     name="simulate",
     bytes_stream=_Bytes,
     body=Body,
+    held=Held,
     replay=Replay,
     kind_of=_kind_of,
     attempt_timeout=errors.AttemptTimeout,
     deadline_exceeded=errors.DeadlineExceeded,
     client_closed=errors.ClientClosed,
+    refusals={
+        "limiter": errors.RateLimitExceeded,
+        "concurrency": errors.ConcurrencyLimitExceeded,
+        "breaker": errors.BreakerOpen,
+    },
+    respond=lambda _request, reply: Answer(reply.status, dict(reply.headers), reply.content),
+    request=_request,
 )
 Provider = Callable[[Request, float], Answer]
 """Answers a request at a virtual time, in seconds; raises `NoAnswer` for a transport error."""
@@ -325,7 +340,7 @@ class Simulation:
     async def _made(self, call: Call, exchange: Exchange) -> None:
         outcome = await self._chain(exchange)
         try:
-            answer: Any = unwrap(exchange, outcome)
+            answer: Any = unwrap(exchange, outcome, _LIBRARY, self._clock.wall)
             call.answer = answer
         except Exception as error:  # noqa: BLE001  an error is a result here
             call.error = error

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from resilience.stores import forget_all
+from tests.servers import redis_server  # noqa: F401  a fixture
 from tests.worlds import WORLDS, World
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state() -> None:
+    """No test finds open what another has tripped: servers come and go on the same ports."""
+    forget_all()
 
 
 @pytest.fixture(params=WORLDS)

@@ -16,6 +16,7 @@ TREES = {name: ast.parse(module.read_text()) for name, module in zip(NAMES, MODU
 # Who may ask for the time, for chance, or for a thread of execution, and why.
 WORLDLY = {
     "_clock.py": "the one place that asks the machine for time and chance",
+    "_promise.py": "how a thread wakes a call in the event loop that it belongs to",
     "simulate.py": "chance of its own, seeded, so that the same history happens again",
     "_fake_provider.py": "a server: requests arrive when they arrive",
     "_fake_server.py": "the same",
@@ -25,7 +26,6 @@ WORLDLY = {
 WORLDLY_NAMES = {"time", "random", "asyncio", "trio", "uuid", "secrets", "sched"}
 LONGEST = 250
 LONGER = {
-    "_checks.py": "one check after the other, each of a few lines",
     "_decode.py": "one bounded decoder for each coding",
     "_script.py": "a language with its parser and its errors",
     "_validate.py": "pydantic's errors in words, one kind after the other",

@@ -397,3 +397,289 @@ def test_loading_refuses_what_the_checks_find(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert f"{path}:6:5" == str(problem.place)
     assert "rule 'b' is never reached" in problem.message
+
+
+# Limits, plans and the breaker
+
+ACCOUNT = {"headers": ["X-Api-Key"]}
+
+
+def limited(*limits: dict[str, Any], **parts: Any) -> Policy:
+    """A policy with accounts and these limits."""
+    return policy(account=ACCOUNT, limits=limits, **parts)
+
+
+def found(made: Policy) -> list[tuple[tuple[str | int, ...], str, str]]:
+    """The findings as plain values."""
+    return [(each.path, each.message, each.remedy) for each in problems(made)]
+
+
+def test_limits_that_are_in_order() -> None:
+    """Numbers of plans, also where a plan has no such limit; costs and rules that fit; any of the scopes."""
+    made = limited(
+        {"name": "submits", "rate": "{plan.submits}", "operations": ["submit"], "cost": {"submit": 2}, "doc": "errors"},
+        {"rate": "60/minute", "per": ["account", "operation"], "max_wait": "30s"},
+        {"concurrency": "{plan.at_once}"},
+        docs=PAGES,
+        deadline="30s",
+        plans={"free": {"submits": "2/second", "at_once": 1}, "paid": {"submits": None, "at_once": 5}},
+        operations={"submit": {"path": "/submit"}},
+        answers=[
+            rule("a", {"status": 429}, "rate_limited", limit="submits"),
+            rule("b", {"status": 430}, "rate_limited", limit="rate-2"),
+            rule("c", {"status": 431}, "concurrency_limited", limit="concurrency-3"),
+        ],
+        breaker={"per": ["account", "operation"]},
+    )
+
+    assert [] == problems(made)
+
+
+def test_the_pages_of_limits_and_health_endpoints_have_to_exist() -> None:
+    """As any page that is cited."""
+    health = {"health": {"path": "/health", "doc": "errrs"}}
+
+    both = problems(limited({"rate": "1/second", "doc": "erors"}, docs=PAGES, breaker=health))
+
+    assert [
+        (("breaker", "health", "doc"), "did you mean 'errors'?"),
+        (("limits", 0, "doc"), "did you mean 'errors'?"),
+    ] == [(finding.path, finding.remedy) for finding in both]
+    assert [] == problems(limited(docs=PAGES, breaker={"health": {"path": "/health", "doc": "errors"}}))
+
+
+def test_limits_have_names_of_their_own() -> None:
+    """Given or not: what a limit is called by default is a name too."""
+    made = limited(
+        {"name": "a", "rate": "1/second"},
+        {"rate": "1/minute"},
+        {"name": "a", "concurrency": 1},
+        {"name": "rate-2", "rate": "1/day"},
+    )
+
+    remedy = "give each limit a name of its own"
+    assert [
+        (("limits", 2, "name"), "the limit 'a' stands twice, first as number 1 of 'limits'", remedy),
+        (("limits", 3, "name"), "the limit 'rate-2' stands twice, first as number 2 of 'limits'", remedy),
+    ] == found(made)
+
+
+def test_a_limit_is_not_named_as_what_needs_no_limit() -> None:
+    """Its state would be shared with calls that it does not count."""
+    message = "'answers' is what calls are counted under that no limit of the policy counts"
+
+    assert [(("limits", 0, "name"), message, "give the limit another name")] == found(
+        limited({"name": "answers", "rate": "1/second"})
+    )
+
+
+def test_the_operations_of_a_limit_have_to_exist() -> None:
+    """Those that count, those that have a cost; and what has a cost must count."""
+    made = limited(
+        {"name": "a", "rate": "9/second", "operations": ["search", "serch"], "cost": {"serch": 2, "job": 3}},
+        operations={"search": {"path": "/search"}, "job": {"path": "/job"}},
+    )
+
+    missing = "there is no operation 'serch' in 'operations'"
+    uncounted = "the limit 'a' does not count 'job', which has a cost here"
+    assert [
+        (("limits", 0, "operations", 1), missing, "did you mean 'search'?"),
+        (("limits", 0, "cost", "serch"), missing, "did you mean 'search'?"),
+        (("limits", 0, "cost", "job"), uncounted, "add it to the limit's 'operations', or take the cost out"),
+    ] == found(made)
+
+
+def test_a_scope_that_the_policy_cannot_tell_apart() -> None:
+    """All calls would share one number, whether the scope is written down or the default; a breaker that is off has none."""
+    by_default = policy(limits=[{"rate": "1/second"}])
+    written = policy(limits=[{"concurrency": 1, "per": ["operation"]}], breaker={"per": ["account", "operation"]})
+    plain = policy(limits=[{"rate": "1/second", "per": "provider"}], breaker={"per": "host"})
+    off = policy(breaker={"off": True, "per": "account"})
+
+    unknown = "{} is per account, and the policy does not say whose key a request carries: all share one"
+    unnamed = "{} is per operation, and the policy names none: all calls share one"
+    account = "name the header in `account: {headers: [...]}`, or write `per: provider`"
+    operation = "name the 'operations', or leave the scope out"
+    assert [(("limits", 0, "per"), unknown.format("the limit 'rate-1'"), account)] == found(by_default)
+    assert [
+        (("limits", 0, "per"), unnamed.format("the limit 'concurrency-1'"), operation),
+        (("breaker", "per"), unknown.format("the breaker"), account),
+        (("breaker", "per"), unnamed.format("the breaker"), operation),
+    ] == found(written)
+    assert [[], []] == [found(plain), found(off)]
+
+
+def test_a_number_of_a_plan_has_to_exist() -> None:
+    """In each plan: where a plan has no such limit, it says so. One that nobody has is named by its nearest."""
+    lacking = limited({"rate": "{plan.rate}"}, plans={"free": {"rate": "1/second"}, "paid": {}})
+    misspelt = limited({"concurrency": "{plan.cals}"}, {"rate": "{plan.rate}"}, plans={"a": {"calls": 5, "rate": None}})
+    without = limited({"rate": "{plan.rate}"})
+    empty = limited({"rate": "{plan.rate}"}, plans={"free": {}})
+
+    assert [
+        (
+            ("plans", "paid"),
+            "the plan 'paid' says nothing of 'rate', which the limit 'rate-1' takes",
+            "write `rate: null` if it has no such limit",
+        )
+    ] == found(lacking)
+    assert [
+        (("limits", 0, "concurrency"), "no plan has a number 'cals'", "did you mean 'calls'?"),
+        (("plans", "a", "calls"), "no limit takes the number 'calls'", "did you mean 'cals'?"),
+    ] == found(misspelt)
+    remedy = "write it in `plans: {NAME: {rate: ...}}`"
+    assert [(("limits", 0, "rate"), "the policy has no 'plans'", remedy)] == found(without)
+    assert [(("limits", 0, "rate"), "no plan has a number 'rate'", remedy)] == found(empty)
+
+
+def test_a_number_of_a_plan_has_the_form_that_its_limit_takes() -> None:
+    """A rate for a rate, a number for a concurrency, in every plan."""
+    made = limited(
+        {"rate": "{plan.rate}"},
+        {"concurrency": "{plan.calls}"},
+        plans={"free": {"rate": 60, "calls": 1}, "paid": {"rate": "9/second", "calls": "5/second"}},
+    )
+
+    assert [
+        (
+            ("plans", "free", "rate"),
+            "'rate' is a number here, and the limit 'rate-1' takes it as a rate",
+            "write a rate such as 60/minute",
+        ),
+        (
+            ("plans", "paid", "calls"),
+            "'calls' is a rate here, and the limit 'concurrency-2' takes it as a number",
+            "write a number such as 5",
+        ),
+    ] == found(made)
+
+
+def test_a_number_of_a_plan_that_no_limit_takes() -> None:
+    """Is told once, however many plans have it."""
+    made = policy(plans={"free": {"calls": 1}, "paid": {"calls": 5}})
+
+    remedy = "write it as `{plan.calls}` in a limit, or take it out"
+    assert [(("plans", "free", "calls"), "no limit takes the number 'calls'", remedy)] == found(made)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [
+        ({"cost": 3}, "2 of the smallest plan"),
+        ({"cost": {"job": 3, "other": 1}}, "2 of the smallest plan"),
+        ({"cost": 2}, None),
+        ({"cost": {}}, None),
+        ({"cost": 3, "burst": 3}, None),
+        ({"cost": 4, "burst": 3}, "3 of its burst"),
+    ],
+)
+def test_a_cost_fits_into_the_rate_of_every_plan(limit: dict[str, Any], most: str | None) -> None:
+    """Or into the burst; else such a call would wait for ever on that plan."""
+    made = limited(
+        {"rate": "{plan.rate}", **limit},
+        plans={"big": {"rate": "9/second"}, "small": {"rate": "2/second"}, "free": {"rate": None}},
+        operations={"job": {"path": "/job"}, "other": {"path": "/other"}},
+    )
+
+    cost = max(limit["cost"].values(), default=1) if isinstance(limit["cost"], dict) else limit["cost"]
+    message = f"a cost of {cost} never fits into the {most}: the call would wait for ever"
+    expected = [(("limits", 0, "cost"), message, "lower the cost, or raise 'burst'")]
+    assert ([] if most is None else expected) == found(made)
+
+
+@pytest.mark.parametrize(
+    ("category", "limit", "message", "remedy"),
+    [
+        ("rate_limited", "submit", "there is no limit 'submit' in 'limits'", "did you mean 'submits'?"),
+        ("rate_limited", "jobs", "rate_limited answers pause a rate, and 'jobs' is a concurrency",
+         "name a rate, or choose concurrency_limited"),
+        ("concurrency_limited", "submits", "concurrency_limited answers lower a concurrency, and 'submits' is a rate",
+         "name a concurrency, or choose rate_limited"),
+        ("auth", "jobs", "auth answers do nothing to a limit",
+         "choose rate_limited or concurrency_limited, or take 'limit' out"),
+    ],
+)  # fmt: skip
+def test_the_limit_of_a_rule(category: str, limit: str, message: str, remedy: str) -> None:
+    """Exists, and is one that answers of its category do something to."""
+    made = limited(
+        {"name": "submits", "rate": "1/second"},
+        {"name": "jobs", "concurrency": 1},
+        answers=[rule("a", {"status": 429}, category, limit=limit)],
+    )
+
+    assert [(("answers", 0, "limit"), message, remedy)] == found(made)
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        ({"limits": [{"rate": "1/second", "max_wait": "31s"}]}, ("limits", 0, "max_wait")),
+        ({"limits": [{"rate": "1/second", "max_wait": "21s", "operations": ["short"]}]}, ("limits", 0, "max_wait")),
+        ({"limits": [{"rate": "1/second", "max_wait": "31s", "operations": ["short", "long"]}]}, None),
+        ({"limits": [{"rate": "1/second"}]}, None),
+        ({"breaker": {"max_wait": "41s"}}, ("breaker", "max_wait")),
+        ({"breaker": {"max_wait": "40s"}}, None),
+        ({"breaker": {"max_wait": "41s", "off": True}}, None),
+    ],
+)
+def test_nobody_waits_longer_than_the_deadline(parts: dict[str, Any], path: tuple[str | int, ...] | None) -> None:
+    """Of the longest call that a limit counts; the default of `max_wait` is cut off by the deadline in silence."""
+    operations = {"short": {"path": "/s", "deadline": "20s"}, "long": {"path": "/l", "deadline": "40s"}}
+    made = policy(account=ACCOUNT, deadline="30s", operations=operations, **parts)
+    if path == ("limits", 0, "max_wait") and "operations" not in parts["limits"][0]:
+        made = policy(account=ACCOUNT, deadline="30s", **parts)
+
+    assert ([] if path is None else [path]) == [finding.path for finding in problems(made)]
+    assert [] == problems(policy(account=ACCOUNT, operations={"short": {"path": "/s"}}, **{**parts, "limits": []}))
+
+
+def test_a_wait_over_the_deadline_in_words() -> None:
+    """Both times, and what to do."""
+    made = limited({"rate": "1/second", "max_wait": "1m30s"}, deadline="30s")
+
+    message = "a call may wait 1m30s for its turn, and its deadline is 30s"
+    assert [(("limits", 0, "max_wait"), message, "make 'max_wait' shorter or the deadline longer")] == found(made)
+
+
+def test_a_breaker_sees_two_attempts() -> None:
+    """In a window that is written down; without a failure rate there is none. The longest attempt counts."""
+    operations = {"slow": {"path": "/slow", "attempt_timeout": "2m"}, "fast": {"path": "/fast"}}
+
+    def made(**breaker: Any) -> Policy:
+        return policy(attempt_timeout="10s", operations=operations, breaker=breaker)
+
+    message = "a 'window' of 3m cannot hold two attempts, of which one may take 2m"
+    assert [(("breaker", "window"), message, "make it at least 4m")] == found(made(window="3m"))
+    assert [] == problems(made(window="4m"))
+    assert [] == problems(made(window="3m", failure_rate=None))
+    assert [] == problems(made(window="3m", off=True))
+    assert [] == problems(made())
+    assert [] == problems(policy(breaker={"window": "1ms", "probe_lease": "1ms"}))
+
+
+def test_a_probe_may_take_as_long_as_an_attempt() -> None:
+    """Else another takes its place while it runs."""
+    short = policy(attempt_timeout="10s", breaker={"probe_lease": "9s"})
+
+    message = "a probe is given up after 9s, and an attempt may take 10s: more probes than allowed would run"
+    assert [(("breaker", "probe_lease"), message, "make it at least 10s")] == found(short)
+    assert [] == problems(policy(attempt_timeout="10s", breaker={"probe_lease": "10s"}))
+    assert [] == problems(policy(attempt_timeout="2m"))
+
+
+def test_a_finding_of_a_limit_has_its_place_in_the_file(tmp_path: Path) -> None:
+    """File, line, column and remedy, as for every other mistake."""
+    path = tmp_path / "some.yaml"
+    path.write_text(
+        "version: 1\nprovider: some\nmatch: {hosts: [some.test]}\naccount: {headers: [X-Api-Key]}\n"
+        "plans:\n  free: {calls: 5}\n  paid: {}\nlimits:\n  - concurrency: '{plan.calls}'\n    operations: serch\n"
+        "operations: {search: {path: /search}}\n"
+    )
+
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+
+    assert [
+        (f"{path}:7:9", "the plan 'paid' says nothing of 'calls', which the limit 'concurrency-1' takes"),
+        (f"{path}:10:17", "there is no operation 'serch' in 'operations'"),
+    ] == [(str(problem.place), problem.message) for problem in caught.value.problems]

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from resilience._config import find_config, own_policies, policies_for
-from resilience._registry import Policies
+from resilience._modes import LAYERS, Mode
+from resilience._registry import Policies, Settings
 from resilience._shipped import hosts_of, shipped_directory, shipped_names
 from resilience.errors import ConfigurationError, PolicyError
 from tests.worlds import policy
@@ -122,7 +123,9 @@ def test_shipped_policies_may_be_chosen() -> None:
 
     assert [first, second] == names(policies_for(config={"version": 1, "shipped": [second, first]}))
     assert [] == names(policies_for(config={"version": 1, "shipped": False}))
-    with pytest.raises(ConfigurationError, match=f"shipped: there is no policy 'nobody'; there are: {first}, {second}"):
+    with pytest.raises(
+        ConfigurationError, match=f"shipped.1: there is no policy 'nobody'; there are: {first}, {second}"
+    ):
         policies_for(config={"version": 1, "shipped": [first, "nobody"]})
 
 
@@ -166,7 +169,7 @@ def test_settings_for_nobody_are_a_mistake(provider: str, hint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         policies_for(config={"version": 1, "providers": {provider: {"off": True}}})
 
-    assert f"providers: there is no policy for '{provider}'; {hint}" in str(caught.value)
+    assert f"providers.{provider}: there is no policy for '{provider}'; {hint}" in str(caught.value)
 
 
 @pytest.mark.parametrize("policies", ["anakin", Path("own.yaml")])
@@ -196,6 +199,90 @@ def test_a_wrong_file_is_shown_with_its_place(alone: Path) -> None:
         policies_for()
 
     assert f"{wrong.name}:2:1" in str(caught.value)
+
+
+PLANS = (
+    OWN
+    + """\
+account: {headers: [X-Api-Key]}
+plans: {free: {calls: 1}, paid: {calls: 5}}
+limits: [{concurrency: "{plan.calls}"}]
+"""
+)
+
+
+def test_settings_reach_their_provider(alone: Path) -> None:
+    """Plan, modes and refusals: the provider's own before those of the whole file, layer by layer."""
+    write(alone / "own.yaml", PLANS)
+    config = {
+        "version": 1,
+        "policies": ["own.yaml"],
+        "store": "sqlite:///state.db",
+        "namespace": "shop",
+        "mode": {"limiter": "observe", "breaker": "observe"},
+        "refusals": "raise",
+        "providers": {"own": {"plan": "paid", "mode": {"breaker": "off"}}},
+    }
+
+    policies = policies_for(config=config)
+
+    settings = {source.name: source.settings for source in policies.sources}
+    assert Settings("paid", {"limiter": Mode.OBSERVE, "breaker": Mode.OFF}, "raise") == settings["own"]
+    both = {"limiter": Mode.OBSERVE, "breaker": Mode.OBSERVE}
+    assert Settings(None, both, "raise") == settings[shipped_names()[0]]
+    assert ("sqlite:///state.db", "shop") == (policies.store, policies.namespace)
+    config["providers"] = {"own": {"refusals": "reply", "mode": "off"}}
+    (own,) = (source for source in policies_for(config=config).sources if source.name == "own")
+    assert Settings(None, dict.fromkeys(LAYERS, Mode.OFF), "reply") == own.settings
+
+
+def test_a_store_may_take_its_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that none stands in a file; a variable that is empty is there."""
+    monkeypatch.setenv("CACHE", "user:pa$$word@cache.test")
+    monkeypatch.setenv("NOTHING", "")
+    config = {"version": 1, "shipped": False, "store": "redis://${CACHE}:6379/${NOTHING}"}
+
+    assert "redis://user:pa$$word@cache.test:6379/" == policies_for(config=config).store
+
+
+def test_all_that_cannot_be_honoured_is_told_at_once(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its place and what to do; of a mapping, with the way to it."""
+    write(alone / "own.yaml", PLANS)
+    monkeypatch.delenv("CACHE", raising=False)
+    text = (
+        "version: 1\npolicies: [own.yaml]\nshipped: [anakin, nobody]\nstore: redis://${CACHE}:6379\n"
+        "providers:\n  own:\n    plan: fre\n  owm: {off: true}\n"
+    )
+    path = write(alone / "resilience.yaml", text)
+
+    with pytest.raises(PolicyError) as of_file:
+        policies_for()
+    with pytest.raises(ConfigurationError) as of_data:
+        policies_for(
+            config={"version": 1, "store": "redis://${CACHE}", "providers": {"owm": {}}, "shipped": ["anakin"]}
+        )
+
+    assert [
+        f"{path.name}:3:19: there is no policy 'nobody' (there are: {', '.join(shipped_names())})",
+        f"{path.name}:4:8: the environment has no variable CACHE (set it, or write the URL)",
+        f"{path.name}:7:11: own has no plan 'fre' (did you mean 'free'?)",
+        f"{path.name}:8:3: there is no policy for 'owm' (did you mean 'own'?)",
+    ] == str(of_file.value).splitlines()
+    assert [
+        "providers.owm: there is no policy for 'owm'; there are: anakin",
+        "store: the environment has no variable CACHE; set it, or write the URL",
+    ] == str(of_data.value).splitlines()
+
+
+def test_a_store_that_does_not_exist_is_refused_without_its_password(alone: Path) -> None:
+    """With its place; nothing connects to find out."""
+    write(alone / "resilience.yaml", "version: 1\nstore: redi://user:secret@cache.test\n")
+
+    with pytest.raises(PolicyError) as caught:
+        policies_for()
+
+    expected = "resilience.yaml:2:8: this is not the URL of a store (did you mean redis://?)"
+    assert expected == str(caught.value)
 
 
 def test_a_policy_that_is_named_is_loaded_at_once_and_a_shipped_one_when_it_is_called(alone: Path) -> None:

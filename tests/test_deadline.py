@@ -63,7 +63,7 @@ class TrioClock:
     def now(self) -> float:
         return trio.current_time()
 
-    async def sleep_async(self, seconds: float, closing: Any) -> None:
+    async def sleep_async(self, seconds: float, closing: Any, waker: Any = None) -> None:
         await trio.sleep(seconds)
 
 

@@ -37,7 +37,7 @@ def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
         for name, value in vars(errors).items()
         if inspect.isclass(value) and issubclass(value, Exception)
     }
-    assert 7 == len(drawn)
+    assert 11 == len(drawn)
 
 
 def test_a_configuration_that_cannot_be_honoured_is_a_value_error() -> None:
@@ -52,6 +52,9 @@ def test_a_configuration_that_cannot_be_honoured_is_a_value_error() -> None:
         ("AttemptTimeout", "TimeoutException"),
         ("DeadlineExceeded", "TimeoutException"),
         ("ClientClosed", "TransportError"),
+        ("RateLimitExceeded", "TransportError"),
+        ("ConcurrencyLimitExceeded", "TransportError"),
+        ("BreakerOpen", "TransportError"),
     ],
 )
 def test_an_error_of_a_call_is_one_of_the_librarys_own(library: str, name: str, theirs: str) -> None:

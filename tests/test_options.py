@@ -50,7 +50,10 @@ def test_options_are_a_mapping(given: object) -> None:
     ("name", "hint"),
     [
         ("deadlne", "did you mean 'deadline'?"),
-        ("retries", "there are: attempt_timeout, deadline, idempotency_key, max_attempts, off, operation, repeatable"),
+        (
+            "retries",
+            "there are: attempt_timeout, cost, deadline, idempotency_key, max_attempts, off, operation, repeatable",
+        ),
         (7, "there are: attempt_timeout"),
     ],
 )

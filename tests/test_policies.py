@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from resilience import Policy, load_policy
 from resilience._coverage import coverage
 from resilience._examples import differences
+from resilience._limits import Resolved
 from resilience._shipped import shipped_names
 
 NAMES = shipped_names()
@@ -18,15 +20,42 @@ READINGS = Path(__file__).parent / "documented"
 KINDS = {"ConnectError": "connect_error"}
 
 
-def cases(name: str) -> list[Any]:
+# How the pages speak of windows and of what is counted apart.
+WINDOWS = {"token_bucket": "none", "moving_window": "sliding", "fixed_window": "fixed"}
+APART = {"key": ["account"], "account": ["account"], "address": [], "instance": ["host"]}
+
+
+def cases(name: str, *kinds: str | None) -> list[Any]:
+    """The entries of these kinds of a second reading."""
+    return [case for case in yaml.safe_load((READINGS / f"{name}.yaml").read_text()) if case.get("kind") in kinds]
+
+
+def params(*kinds: str | None) -> list[Any]:
+    """The same of all readings."""
+    return [pytest.param(name, case, id=f"{name}: {case['row']}") for name in NAMES for case in cases(name, *kinds)]
+
+
+def limits_of(name: str, case: Any, plan: str | None) -> list[tuple[Resolved, tuple[str | None, ...]]]:
+    """What a request of that kind pays by the policy, each with the bucket that it shares with others."""
+    policy = load_policy(name)
+    operation = policy.operation_finder.find(case["request"]["method"], urlsplit(case["request"]["url"]).path)
     return [
-        case
-        for case in yaml.safe_load((READINGS / f"{name}.yaml").read_text())
-        if case.get("kind") in {None, "transport"}
+        (found, (found.name, operation if "operation" in found.limit.per else None))
+        for found in policy.limits_for(plan)
+        if found.limit.operations is None or operation in found.limit.operations
     ]
 
 
-CASES = [pytest.param(name, case, id=f"{name}: {case['row']}") for name in NAMES for case in cases(name)]
+def described(found: Resolved) -> dict[str, Any]:
+    """A limit in the words of the readings."""
+    if found.rate is None:
+        return {} if found.concurrency is None else {"calls": found.concurrency}
+    burst = {"burst": found.limit.burst or found.rate.amount} if found.limit.algorithm == "token_bucket" else {}
+    window = WINDOWS[found.limit.algorithm]
+    return {"requests": found.rate.amount, "seconds": found.rate.seconds, "window": window, **burst}
+
+
+CASES = params(None, "transport")
 RULES = [(name, rule) for name in NAMES for rule in load_policy(name).rules]
 
 
@@ -79,3 +108,76 @@ def test_every_documented_row_is_covered(name: str) -> None:
     found = coverage(load_policy(name))
 
     assert found.passed
+
+
+@pytest.mark.parametrize(("name", "case"), params("limit"))
+def test_a_request_pays_the_limits_that_its_row_names(name: str, case: Any) -> None:
+    """Number, time, window and what is counted apart, by plan where there are plans; and nothing else."""
+    for plan, limit in case.get("plans", {None: case.get("limit", {})}).items():
+        paid = [
+            (described(found), [scope for scope in found.limit.per if scope in {"account", "host"}])
+            for found, _ in limits_of(name, case, plan)
+        ]
+
+        assert ([(limit, APART[case["per"]])] if limit else []) == paid, plan
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plan_that_nobody_named_has_no_numbers(name: str) -> None:
+    """The answers teach what a plan would say; what holds for every plan holds."""
+    for case in cases(name, "limit"):
+        unnamed = [described(found) for found, _ in limits_of(name, case, None)]
+
+        assert [case.get("limit", {})] * len(unnamed) == unnamed, case["row"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_requests_share_a_bucket_where_the_page_says_so(name: str) -> None:
+    """Rows with one bucket have one state, rows with different ones have different states."""
+    states: dict[str, set[tuple[str | None, ...]]] = {}
+    for case in cases(name, "limit"):
+        if "bucket" in case:
+            plan = next(iter(case.get("plans", {None: None})))
+            states.setdefault(case["bucket"], set()).update(state for _, state in limits_of(name, case, plan))
+
+    assert all(len(shared) == 1 for shared in states.values()), states
+    assert len(states) == len({state for shared in states.values() for state in shared})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_limit_and_every_plan_was_read_twice(name: str) -> None:
+    """A limit that is added brings a row of its own, and a plan too; a policy without limits says so in a row."""
+    policy, rows = load_policy(name), cases(name, "limit")
+    read = {found.name for case in rows for found, _ in limits_of(name, case, None)}
+
+    assert rows
+    assert {found.name for found in policy.limits_for(None)} == read
+    assert {plan for case in rows for plan in case.get("plans", {})} == set(policy.plans)
+    assert all(limit.doc in policy.docs for limit in policy.limits)
+    assert policy.account is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_that_names_a_limit_is_given_to_calls_that_pay_it(name: str) -> None:
+    """Otherwise a refusal would pause, or lower, what has nothing to do with the call."""
+    policy = load_policy(name)
+    limits = {found.name: found.limit for found in policy.limits_for(None)}
+    for rule in policy.answers:
+        if rule.limit is not None:
+            counted, spoken_of = limits[rule.limit].operations, rule.when.operation
+            examples = [each for each in policy.examples if each.verdict.rule == rule.rule]
+
+            paying = {policy.operation_finder.find(each.request.method, each.request.path) for each in examples}
+
+            assert counted is None or paying <= set(counted), rule.rule
+            assert counted is None or set(spoken_of or ()) <= set(counted), rule.rule
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_breaker_fits_the_attempts_of_its_provider(name: str) -> None:
+    """Its window holds two of the slowest, and its probe may take as long as one."""
+    policy = load_policy(name)
+    slowest = max((policy.times_for(each)[1] or 0.0 for each in (None, *policy.operations)), default=0.0)
+
+    assert policy.breaker.window >= 2 * slowest
+    assert policy.breaker.probe_lease >= slowest

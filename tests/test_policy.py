@@ -136,3 +136,17 @@ def test_a_policy_that_is_written_reads_back_the_same(name: str) -> None:
         shipped.model_dump(mode="python", by_alias=True, exclude_unset=True),
     ):
         assert shipped == Policy.model_validate(written)
+
+
+def test_a_copy_with_other_parts_is_compiled_anew() -> None:
+    """What was compiled from the old parts does not go along."""
+    whole = policy(limits=[{"name": "pace", "rate": "1/second", "per": "provider"}])
+    before = [resolved.name for resolved in whole.limits_for(None)]
+    vars(whole)["_compiled"] = {}
+
+    copied = whole.model_copy(update={"limits": ()})
+
+    assert ["pace"] == before
+    assert () == copied.limits_for(None)
+    assert "_compiled" not in vars(copied)
+    assert ["pace"] == [resolved.name for resolved in whole.limits_for(None)]

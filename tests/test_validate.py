@@ -166,7 +166,7 @@ def test_data_that_fits_becomes_the_model() -> None:
         ("text: 5", "f:1:7: 'text' must be text, not 5"),
         ("text: a", "f:1:7: 'text' must have at least 2 characters, not be 'a'"),
         ("text: abcde", "f:1:7: 'text' must have at most 4 characters, not be 'abcde'"),
-        ("text: AB", "f:1:7: 'text' must have the form ^[a-z]+$, not 'AB'"),
+        ("text: AB", "f:1:7: 'text' must be text of the form ^[a-z]+$, not 'AB'"),
         ("day: soon", "f:1:6: 'day' must be a date such as 2026-11-21, not 'soon'"),
         ("url: here", "f:1:6: 'url' must be a URL such as https://example.com/page, not 'here'"),
         ("url: 'ftp://a/'", "f:1:6: 'url' must be a URL such as https://example.com/page, not 'ftp://a/'"),
@@ -200,7 +200,7 @@ def test_says_what_a_value_must_be(text: str, expected: str) -> None:
         ("by_colour: {rde: {name: x}}", "f:1:13: the key must be 'red' or 'green', not 'rde' (did you mean 'red'?)"),
         ("second: [1, on]", "f:1:13: item 2 of 'second' must be 'one' or 'two', not 'on' (did you mean 'one'?)"),
         ("codes: [alpa]", "f:1:9: item 1 of 'codes' must be 'alpha' or 'beta', not 'alpa' (did you mean 'alpha'?)"),
-        ("matching: {bc: 1}", "f:1:12: the key must have the form ^a, not 'bc'"),
+        ("matching: {bc: 1}", "f:1:12: the key must be text of the form ^a, not 'bc'"),
         (
             "mixed: al",
             "f:1:8: 'mixed' must be a whole number, a list, 'all' or 'any', not 'al' (did you mean 'all'?)",

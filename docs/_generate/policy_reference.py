@@ -32,6 +32,7 @@ WORDS = {
     "Any": "any value",
     "JsonValue": "any value",
     "Scalar": "plain value (text, number, true, false or null)",
+    "Rate": "text",
     "StrictBool": "true or false",
     "StrictFloat": "number",
     "StrictInt": "whole number",

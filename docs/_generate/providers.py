@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from resilience import load_policy
 from resilience._categories import TREATMENTS, Category, Resend
+from resilience._limits import Limit
 from resilience._policy import Policy
 from resilience._retry import Retry, resolve
 from resilience._rule import Rule
@@ -154,6 +155,53 @@ def _operations(policy: Policy) -> Iterator[tuple[str, ...]]:
         )
 
 
+def _limits(policy: Policy) -> Iterator[tuple[str, ...]]:
+    counted = {"token_bucket": "refills evenly", "sliding_window_counter": "sliding window, estimated"}
+    for found in policy.limits_for(None):
+        limit = found.limit
+        if limit.rate is None:
+            how = "in flight"
+        else:
+            how = counted.get(limit.algorithm, limit.algorithm.replace("_", " "))
+            how += f", {limit.burst} at once after a rest" if limit.burst else ""
+        yield (
+            f"`{found.name}`",
+            _of_plans(policy, limit),
+            how,
+            " and ".join(limit.per),
+            _code(limit.operations or ()) or "all calls",
+            duration_text(limit.max_wait),
+            _page_link(policy, limit.doc),
+        )
+
+
+def _of_plans(policy: Policy, limit: Limit) -> str:
+    """The number of a limit, or that of each plan."""
+    number = limit.concurrency if limit.rate is None else limit.rate
+    if not isinstance(number, str):
+        return str(number)
+    of_plans = {plan: numbers[number[6:-1]] for plan, numbers in policy.plans.items()}
+    return ", ".join(f"`{plan}` {'none' if given is None else given}" for plan, given in of_plans.items())
+
+
+def _breaker(policy: Policy) -> Iterator[tuple[str, str]]:
+    breaker = policy.breaker
+    yield "One for each", " and ".join(breaker.per)
+    if breaker.consecutive_failures is not None:
+        yield "Opens after", f"{breaker.consecutive_failures} failures in a row"
+    if breaker.failure_rate is not None:
+        calls = f"{breaker.min_calls} calls or more within {duration_text(breaker.window)}"
+        yield "Opens at", f"{breaker.failure_rate:.0%} failures of {calls}"
+    times = f"each {breaker.multiplier} times the last, at most {duration_text(breaker.max_open)}"
+    yield "Stays open", f"{duration_text(breaker.open_for)}, {times}; longer if the provider asks for it"
+    yield "Probes", f"{breaker.probes} at a time, each for {duration_text(breaker.probe_lease)} at most"
+    if breaker.health is not None:
+        yield "Asked before a probe", f"`{breaker.health.method} {breaker.health.path}`"
+    counts = ", ".join(f"`{category}` {counted}" for category, counted in breaker.counts.items())
+    if counts:
+        yield "Counts otherwise", counts
+
+
 def _remedies(policy: Policy) -> Iterator[tuple[str, ...]]:
     for remedy in policy.remedies:
         wait = " to ".join(duration_text(seconds) for seconds in remedy.wait or ())
@@ -225,6 +273,8 @@ def page(policy: Policy) -> str:
             ("Rule", "Status", "Code", "Also", "Category", "Retried", "Advice", "Page"),
             _rules(policy),
         ),
+        "Limits": table(("Limit", "Allowed", "Counted", "Per", "Operations", "Longest wait", "Page"), _limits(policy)),
+        "Circuit breaker": table(("What", "How"), () if policy.breaker.off else _breaker(policy)),
         "Operations": table(
             ("Operation", "Methods", "Paths", "May be repeated", "Times", "Retry", "Page"),
             _operations(policy),
@@ -249,6 +299,8 @@ def page(policy: Policy) -> str:
     notes = {
         "Answers": "The first rule that fits decides; after these, the status alone speaks. A request may be repeated when its "
         "method is idempotent, or its operation is declared so, or an idempotency key goes with it.",
+        "Limits": "A number that depends on the plan applies once you [name your plan](../how-to/stay-within-a-plan.md); until "
+        "then the answers teach it.",
         "Remedies": "What the provider's page says to change. `resilience explain` names it; nothing applies it yet.",
         "WebSocket close codes": "What the provider documents; nothing acts on it yet.",
         "Server-sent events": "What the provider documents; nothing acts on it yet.",

@@ -1,6 +1,6 @@
 """How would a thousand calls get through ten minutes of maintenance? All the waiting, in a moment.
 
-An argument is the deadline of each call, in seconds.
+An argument is the policy file, if not ./parcels.yaml.
 """
 
 import sys
@@ -18,10 +18,10 @@ def provider(_request: Request, now: float) -> Answer:
 
 def main() -> None:
     """One call a second, for 1000 seconds."""
-    options = {"deadline": float(sys.argv[1])} if len(sys.argv) > 1 else None
-    simulation = Simulation(["./parcels.yaml"], provider, seed=1)
+    policy = sys.argv[1] if len(sys.argv) > 1 else "./parcels.yaml"
+    simulation = Simulation([policy], provider, seed=1)
     url = "https://api.parcels.example/v1/parcels/42"
-    calls = [simulation.call("GET", url, at=second, options=options) for second in range(1000)]
+    calls = [simulation.call("GET", url, at=second) for second in range(1000)]
     simulation.run()
 
     statuses = Counter(call.answer.status_code for call in calls if call.answer)

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from . import _check, _explain, _fake_provider, _run, _schema, _test
+from . import _breaker, _check, _explain, _fake_provider, _run, _schema, _status, _test
 from ._output import say
 
 __all__ = ["app"]
+
+_BREAKER = "Hold a provider's calls back by hand, let them through again, or see how its breakers are."
 
 
 def app() -> typer.Typer:
@@ -32,6 +34,11 @@ def app() -> typer.Typer:
     add(epilog=_epilog(_check.EXAMPLE))(_check.check)
     add(epilog=_epilog(_test.EXAMPLE))(_test.test)
     add(epilog=_epilog(_schema.EXAMPLE))(_schema.schema)
+    add(epilog=_epilog(_status.EXAMPLE))(_status.status)
+    breaker = typer.Typer(help=_BREAKER, no_args_is_help=True)
+    for name, command in (("isolate", _breaker.isolate), ("close", _breaker.close), ("list", _breaker.listed)):
+        breaker.command(name, epilog=_epilog(_breaker.EXAMPLES[name]))(command)
+    application.add_typer(breaker, name="breaker", epilog=_epilog(_breaker.EXAMPLES["isolate"]))
     add("fake-provider", epilog=_epilog(_fake_provider.EXAMPLE))(_fake_provider.fake_provider)
     return application
 

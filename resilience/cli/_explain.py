@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json as json_module
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resilience._categories import TREATMENTS, Category
+from resilience._config import named_plan
 from resilience._library import ErrorKind
 from resilience._load import read_policy
 from resilience._units import duration_text
@@ -20,6 +21,7 @@ from resilience._units import duration_text
 from ._files import policy_file, shown_path
 from ._output import fail, say, say_json, say_table, table, visible
 from ._plan import Plan, plan
+from ._protection import Protection, protection
 
 if TYPE_CHECKING:
     from resilience._outcome import Verdict
@@ -44,6 +46,7 @@ class _Explanation:
     place: Place | None
     page: Doc | None
     remedies: tuple[Remedy, ...]
+    protection: Protection
     plan: Plan
 
 
@@ -69,6 +72,9 @@ def explain(
     method: Annotated[str, typer.Option(help="The request's method.")] = "GET",
     path: Annotated[str, typer.Option(help="The request's path; it chooses the operation.")] = "/",
     attempt: Annotated[int, typer.Option(min=1, help="How often the request has been sent.")] = 1,
+    plan_name: Annotated[
+        str | None, typer.Option("--plan", metavar="NAME", help="Your plan, if not that of the configuration.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="The configuration, if not ./resilience.yaml.")
     ] = None,
@@ -90,6 +96,7 @@ def explain(
     method = method.upper()
     found = _explanation(
         policy_file(provider, config),
+        lambda name: plan_name or named_plan(name, config),
         status=status,
         headers=headers,
         content=content,
@@ -106,6 +113,7 @@ def explain(
 
 def _explanation(
     file: Path,
+    plan_of: Callable[[str], str | None],
     *,
     status: int | None,
     headers: dict[str, str],
@@ -130,6 +138,7 @@ def _explanation(
             if rule and rule.rule in remedy.rules
             if remedy.operations is None or verdict.operation in remedy.operations
         ),
+        protection(policy, verdict, plan_of(policy.provider)),
         plan(policy, verdict, method=method, attempt=attempt),
     )
 
@@ -196,6 +205,7 @@ def _rows(found: _Explanation) -> Iterator[tuple[str, str]]:
         yield "advice", rule.advice
     for remedy in found.remedies:
         yield "remedy", f"{remedy.remedy}: {remedy.advice}{_changes(remedy)}"
+    yield from found.protection.rows()
     yield "then", _worded(found.plan)
 
 
@@ -227,6 +237,7 @@ def _data(found: _Explanation) -> dict[str, Any]:
         "page": {"url": page.url, "checked": page.checked} if page else None,
         "advice": found.rule.advice if found.rule else None,
         "remedies": _remedies(found.remedies),
+        "protection": found.protection.data(),
         "plan": asdict(found.plan),
     }
 

@@ -17,6 +17,8 @@ from ._output import fail
 __all__ = ["CONFIG", "found_files", "is_config", "policy_file", "problems_of", "shown_path"]
 
 CONFIG = "resilience.yaml"
+# No policy has one of these.
+_CONFIG_KEYS = {"policies", "shipped", "providers", "store", "namespace", "mode", "refusals"}
 _ENDINGS = {".yaml", ".yml"}
 
 
@@ -70,7 +72,7 @@ def is_config(path: Path) -> bool:
         keys = {key for key, _ in children(load_document(path).data)}
     except ConfigurationError:
         return False
-    return "provider" not in keys and bool(keys & {"policies", "shipped", "providers"})
+    return "provider" not in keys and bool(keys & _CONFIG_KEYS)
 
 
 def problems_of(path: Path) -> Iterator[Problem]:

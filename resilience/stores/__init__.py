@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._errors import StoreError
+from ._fallback import ask, tell
 from ._open import forget_all, open_store
 
-__all__ = ["forget_all", "open_store"]
+__all__ = ["StoreError", "ask", "forget_all", "open_store", "tell"]

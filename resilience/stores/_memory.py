@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from copy import deepcopy
 
+from .._line import Lines
 from .._transactions import Command, Reply, State, script_named
 
 __all__ = ["MemoryStore"]
@@ -25,6 +26,7 @@ class MemoryStore:
     instant = True
 
     def __init__(self, most_keys: int = _MOST_KEYS) -> None:
+        self.lines = Lines()
         self._lock = threading.Lock()
         # In the order of saving: the first is the one that nobody has needed for longest.
         self._states: dict[str, tuple[float, State]] = {}
@@ -39,6 +41,9 @@ class MemoryStore:
             return script_named(command.name)(
                 _Transaction(self._states, self._now, self), command.keys, command.arguments
             )
+
+    def holds(self, key: str, /) -> bool:
+        return key in self._states
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
         with self._lock:
@@ -60,6 +65,12 @@ class MemoryStore:
         with self._lock:
             self._states.clear()
             self._now = 0.0
+        self.lines = Lines()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child process: the lock may be held by a thread that is not there."""
+        self._lock = threading.Lock()
+        self.clear()
 
     def saved(self) -> None:
         """Count a save, and now and then sweep: once in a thousand, so that it costs each a microsecond or less."""

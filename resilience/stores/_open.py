@@ -2,50 +2,114 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .._clock import RealClock
+from .._store_url import check_store_url
 from ..errors import ConfigurationError
+from ._errors import StoreError
 from ._memory import MemoryStore
 
 if TYPE_CHECKING:
     from .._clock import Clock
     from .._transactions import Store
+    from ._fallback import FallbackStore
 
 __all__ = ["forget_all", "open_store"]
 
+# Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _lock = threading.Lock()
 _process = MemoryStore()
 _by_clock: WeakKeyDictionary[Any, MemoryStore] = WeakKeyDictionary()
-_opened: dict[tuple[str, str], Store] = {}
+_opened: dict[tuple[str, str], FallbackStore] = {}
 
 
 def open_store(url: str = "memory://", *, namespace: str = "resilience", clock: Clock | None = None) -> Store:
     """The store that a URL names.
 
     Arguments:
-        url: `memory://`, `sqlite:///path`, or `redis://`, `rediss://`, `valkey://` and their `+cluster`, `+sentinel` and
-            `+unix` forms, as limits names them.
+        url: `memory://`; `sqlite:///path`, where a relative path begins at the working directory of the first use and
+            an absolute one makes it four slashes; or `redis://`, `rediss://`, `valkey://` and their `+cluster`,
+            `+sentinel` and `+unix` forms, as limits names them.
         namespace: what all keys in a shared store begin with.
         clock: the clock of a client's own; a virtual one has a memory of its own, since its times mean nothing to others.
 
     Raises:
-        ConfigurationError: no store has such a URL, or the packages that it needs are missing.
+        ConfigurationError: no store has such a URL, the packages that it needs are missing, or the file is not ours.
     """
     if url == "memory://":
         if clock is None or isinstance(clock, RealClock):
             return _process
         with _lock:
             return _by_clock.setdefault(clock, MemoryStore())
-    raise ConfigurationError(f"there is no store {url!r}; write memory://, sqlite:///path or redis://host:6379")
+    found = _opened.get((url, namespace))
+    if found is not None:
+        return found
+    check_store_url(url)
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError(f"the namespace {namespace!r} may have letters, digits and -_. alone, 64 at most")
+    with _lock:
+        found = _opened.get((url, namespace))
+        if found is None:
+            found = _opened[url, namespace] = _open_shared(url, namespace)
+        return found
+
+
+def _open_shared(url: str, namespace: str) -> FallbackStore:
+    from ._fallback import FallbackStore
+
+    if url.startswith("sqlite:"):
+        from ._sqlite import SqliteStore
+        from ._sqlite_file import path_of
+
+        file = SqliteStore(path_of(url), namespace)
+        # One that cannot be used now may be usable soon; one of another program never is.
+        with suppress(StoreError):
+            file.check()
+        return FallbackStore(file)
+    from ._redis import RedisStore
+
+    return FallbackStore(RedisStore(url, namespace))
 
 
 def forget_all() -> None:
-    """Forget what this process remembers: for tests, and for a child process after a fork."""
+    """Forget what this process remembers, and let go of shared stores: for tests."""
     with _lock:
         _process.clear()
         _by_clock.clear()
-        for store in _opened.values():
-            store.close()
+        opened = list(_opened.values())
+        _opened.clear()
+    for store in opened:
+        store.close()
+
+
+def _before_fork() -> None:
+    for store in tuple(_opened.values()):
+        store.before_fork()
+
+
+def _after_fork(*, is_child: bool) -> None:
+    """A child process begins with nothing: what its parent holds is the parent's, and locks may be held by nobody."""
+    global _lock  # noqa: PLW0603  a lock cannot be renewed in place
+    for store in _opened.values():
+        store.after_fork(is_child=is_child)
+    if is_child:
+        _lock = threading.Lock()
+        _process.after_fork()
+        for memory in _by_clock.values():
+            memory.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=partial(_after_fork, is_child=False),
+        after_in_child=partial(_after_fork, is_child=True),
+    )

@@ -1,0 +1,244 @@
+"""Calls to a provider that is down are held back: the layer that asks a breaker before each attempt and tells it after.
+
+What answers are to it (success, failure, nothing) is the policy's table; `_breaker_state.py` decides on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING
+
+from ._breaker_hearing import Admission, Heard
+from ._breaker_policy import DOCUMENTED, IGNORED
+from ._breaker_state import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, NAMES, PROBE, REFUSED
+from ._breaker_waits import wait_for_turn, wake
+from ._health import ask_health, health_values
+from ._library import ErrorKind
+from ._modes import Mode
+from ._outcome import Outcome
+from ._refusal import refused
+from ._scopes import key_of
+from ._trail import Refused, Wait
+from ._transactions import Command
+
+if TYPE_CHECKING:
+    from ._breaker_policy import BreakerPolicy
+    from ._health import HealthEndpoint
+    from ._outcome import Call, Exchange, Verdict
+    from ._runtime import Runtime
+    from ._transactions import Reply
+
+__all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead"]
+
+# The client's own connections are all in use, or its program failed: neither says anything of the provider.
+_OWN = frozenset({ErrorKind.POOL_TIMEOUT, ErrorKind.OTHER})
+_LONGEST_LEASE = 3600.0
+_LONGEST_VALUE = 64
+
+
+def breaker_layer(inner: Call, runtime: Runtime) -> Call:
+    """Let an attempt through where the breaker does, and tell it what came of it."""
+
+    async def breaker_call(exchange: Exchange) -> Outcome:
+        policy = exchange.policy.breaker
+        if policy.off:
+            return await inner(exchange)
+        mode = _mode(exchange)
+        if mode is Mode.OFF:
+            return await inner(exchange)
+        stopped = await _enter(exchange, runtime, policy, mode)
+        if stopped is not None:
+            return stopped
+        try:
+            outcome = await inner(exchange)
+        except BaseException:
+            _give_back(exchange, runtime)
+            raise
+        if exchange.admission is not None:
+            await _leave(exchange, runtime, exchange.admission, outcome)
+        return outcome
+
+    return breaker_call
+
+
+async def ask_again(exchange: Exchange, runtime: Runtime) -> Outcome | None:
+    """Whether an attempt that was let through may still go, after a long wait in an inner layer.
+
+    What it holds is renewed, or replaced by what the breaker gives now.
+
+    Returns:
+        `None` to go on; otherwise the refused outcome.
+    """
+    held = exchange.admission
+    if held is None:
+        return None
+    reply = await _admit(exchange, runtime, held)
+    if reply[0] == REFUSED:
+        exchange.admission = None
+        return _refuse(exchange, held.key, reply)
+    if reply[0] == PROBE and (reply[2], reply[3]) == (held.generation, held.probe):
+        return None
+    return await _let_in(exchange, runtime, held.key, reply)
+
+
+async def look_ahead(exchange: Exchange, runtime: Runtime) -> float:
+    """Seconds until the breaker would let the next attempt through: 0 for now, infinity where only a hand opens it."""
+    policy = exchange.policy.breaker
+    if policy.off or _mode(exchange) is not Mode.ENFORCE:
+        return 0.0
+    command = Command("breaker.look", (_key(exchange, runtime, policy),), (policy.plan.settings,))
+    retry_after = (await runtime.decide(exchange.store, command))[1]
+    return math.inf if retry_after < 0 else retry_after
+
+
+def _mode(exchange: Exchange) -> Mode:
+    return exchange.settings.modes.get("breaker", Mode.ENFORCE)
+
+
+async def _enter(exchange: Exchange, runtime: Runtime, policy: BreakerPolicy, mode: Mode) -> Outcome | None:
+    held = Admission(_key(exchange, runtime, policy), policy.plan)
+    reply = await _admit(exchange, runtime, held)
+    if reply[0] == ADMITTED and Heard.by is None:
+        exchange.admission = Admission(held.key, held.plan, int(reply[2]))
+        return None
+    if reply[0] == REFUSED and policy.max_wait > 0 and mode is Mode.ENFORCE:
+        waited = await wait_for_turn(exchange, runtime, held.key, reply, lambda: _admit(exchange, runtime, held))
+        if isinstance(waited, Outcome):
+            return waited
+        reply = waited
+    if reply[0] == REFUSED:
+        return _refuse(exchange, held.key, reply)
+    return await _let_in(exchange, runtime, held.key, reply)
+
+
+async def _admit(exchange: Exchange, runtime: Runtime, held: Admission) -> Reply:
+    lease = _lease(exchange, exchange.policy.breaker.probe_lease)
+    command = Command("breaker.admit", (held.key,), (held.plan.settings, lease, held.generation, held.probe))
+    reply = await runtime.decide(exchange.store, command)
+    if reply[4] != reply[5] and Heard.by is not None:
+        Heard.by.changed(exchange, runtime, held, (reply[4], reply[5]))
+    return reply
+
+
+async def _let_in(exchange: Exchange, runtime: Runtime, key: str, reply: Reply) -> Outcome | None:
+    """Remember what the attempt holds; a probe asks the health endpoint first."""
+    policy = exchange.policy.breaker
+    exchange.admission = admission = Admission(key, policy.plan, int(reply[2]), int(reply[3]))
+    if admission.probe and policy.health is not None and _mode(exchange) is Mode.ENFORCE:
+        try:
+            stopped = await _check_health(exchange, runtime, policy.health, admission)
+        except BaseException:
+            _give_back(exchange, runtime)
+            raise
+        if stopped is not None:
+            return stopped
+    if Heard.by is not None:
+        Heard.by.before(exchange, runtime, admission)
+    return None
+
+
+async def _check_health(
+    exchange: Exchange, runtime: Runtime, health: HealthEndpoint, admission: Admission
+) -> Outcome | None:
+    values = health_values(health, exchange, runtime.library)
+    if values is None:
+        # The call does not say what to ask about: it is the probe itself.
+        return None
+    began = runtime.clock.now()
+    asked, verdict = await ask_health(exchange, runtime, health, values)
+    said = f"the health endpoint {asked} answered {verdict.category}"
+    exchange.trail.events.append(Wait(runtime.clock.now() - began, said, layer="breaker"))
+    # What calls ignore because it speaks of their targets, the health endpoint says of the provider.
+    if FAILURE not in {admission.plan.results[verdict.category], DOCUMENTED[verdict.category]}:
+        return None
+    reply = await _record(exchange, runtime, admission, FAILURE, verdict)
+    exchange.admission = None
+    return refused(exchange, layer="breaker", reason=said, retry_after=reply[1], key=admission.key)
+
+
+def _refuse(exchange: Exchange, key: str, reply: Reply) -> Outcome | None:
+    state, retry_after = int(reply[5]), None if reply[1] < 0 else reply[1]
+    reason = f"the breaker has been {NAMES[state].replace('_', ' ')} for {reply[6]:.3g}s"
+    if state == HALF_OPEN:
+        reason += ", and its probes are under way"
+    elif state == ISOLATED:
+        reason += ", by hand"
+    if _mode(exchange) is Mode.OBSERVE:
+        exchange.trail.events.append(Refused("breaker", reason, retry_after, observed=True))
+        return None
+    return refused(exchange, layer="breaker", reason=reason, retry_after=retry_after, key=key)
+
+
+async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, outcome: Outcome) -> None:
+    """Tell the breaker what came of an attempt."""
+    verdict = outcome.verdict
+    result = admission.plan.results[verdict.category]
+    if outcome.refusal is not None or result == IGNORED or (verdict.error in _OWN and verdict.rule is None):
+        _give_back(exchange, runtime)
+        return
+    exchange.admission = None
+    failed = result == FAILURE
+    if not failed and not admission.probe and Heard.by is None:
+        # The way that most answers go; no answer waits for a store that is far away.
+        runtime.tell(exchange.store, _command(admission, result, 0.0, 0.0))
+        return
+    if Heard.by is not None:
+        Heard.by.after(exchange, runtime, admission, outcome)
+    try:
+        await _record(exchange, runtime, admission, result, verdict)
+    except BaseException:
+        # Cancelled with an answer in hand: nobody else will close it.
+        if outcome.response is not None:
+            await runtime.close(outcome.response.stream)
+        if admission.probe:
+            # If the store has heard the result after all, there is nothing left to give back.
+            exchange.admission = admission
+            _give_back(exchange, runtime)
+        raise
+
+
+async def _record(exchange: Exchange, runtime: Runtime, admission: Admission, result: int, verdict: Verdict) -> Reply:
+    chance = runtime.clock.random() if result == FAILURE else 0.0
+    reply = await runtime.decide(exchange.store, _command(admission, result, verdict.retry_after or 0.0, chance))
+    if reply[3] != reply[4] and Heard.by is not None:
+        Heard.by.changed(exchange, runtime, admission, (reply[3], reply[4]))
+    if admission.probe:
+        wake(exchange.store, admission.key)
+    return reply
+
+
+def _command(admission: Admission, result: int, retry_after: float, chance: float) -> Command:
+    arguments = (admission.plan.settings, admission.generation, admission.probe, result, retry_after, chance)
+    return Command("breaker.record", (admission.key,), arguments)
+
+
+def _give_back(exchange: Exchange, runtime: Runtime) -> None:
+    """Nothing was learnt: a probe's place is free again."""
+    held, exchange.admission = exchange.admission, None
+    if held is not None and held.probe:
+        runtime.tell(exchange.store, Command("breaker.release", (held.key,), (held.generation, held.probe)))
+        wake(exchange.store, held.key)
+
+
+def _key(exchange: Exchange, runtime: Runtime, policy: BreakerPolicy) -> str:
+    key = key_of(exchange, "breaker", policy.plan.name, policy.per)
+    if policy.health is not None and policy.health.apart:
+        for value in health_values(policy.health, exchange, runtime.library) or ("-",):
+            key += f":{value if _is_plain(value) else hashlib.blake2b(value.encode(), digest_size=8).hexdigest()}"
+    return key
+
+
+def _is_plain(value: str) -> bool:
+    return value == "-" or (
+        len(value) <= _LONGEST_VALUE and value.isascii() and value.replace(".", "").replace("-", "").isalnum()
+    )
+
+
+def _lease(exchange: Exchange, lease: float) -> float:
+    """How long a probe may take: as long as the call's own timeouts let it, with room for the way to the provider."""
+    timeout = exchange.options.attempt_timeout or exchange.policy.times_for(exchange.operation)[1]
+    if timeout is None:
+        own: dict[str, float | None] = exchange.extensions.get("timeout") or {}
+        timeout = own.get("read")
+    return lease if timeout is None or 2 * timeout <= lease else min(2 * timeout, _LONGEST_LEASE)

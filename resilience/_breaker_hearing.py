@@ -1,0 +1,52 @@
+"""Who hears of breakers: the listeners of `resilience.breaker`, once there are any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ._breaker_policy import BreakerPlan
+    from ._outcome import Exchange, Outcome
+    from ._runtime import Runtime
+
+__all__ = ["Admission", "Heard", "Hearing"]
+
+
+class Admission(NamedTuple):
+    """What an attempt was let through with.
+
+    Arguments:
+        key: of the breaker.
+        plan: its settings.
+        generation: which its result belongs to.
+        probe: the number of its lease; 0 for none.
+    """
+
+    key: str
+    plan: BreakerPlan
+    generation: int = 0
+    probe: int = 0
+
+
+class Hearing(Protocol):
+    """Hears of attempts, their results and changes of state, in this whole process."""
+
+    def before(self, exchange: Exchange, runtime: Runtime, admission: Admission, /) -> None:
+        """An attempt was let through."""
+        ...
+
+    def after(self, exchange: Exchange, runtime: Runtime, admission: Admission, outcome: Outcome, /) -> None:
+        """It was a success or a failure."""
+        ...
+
+    def changed(
+        self, exchange: Exchange, runtime: Runtime, admission: Admission, change: tuple[float, float], /
+    ) -> None:
+        """The breaker went from a state to another, both by their numbers."""
+        ...
+
+
+class Heard:
+    """Nobody, until somebody listens."""
+
+    by: Hearing | None = None

@@ -1,0 +1,223 @@
+"""A permit, and the response stream that holds it until it is over: closed, read to its end, failed, or forgotten.
+
+The chunks pass through untouched. While they are read the permit's lease is renewed, so that it ends only for a
+process that died or a body that nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from _thread import start_new_thread
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ._clock import RealClock
+from ._transactions import Command
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from ._transactions import Reply, Store
+
+__all__ = ["Held", "Permit"]
+
+# Unique among all processes that share a store: this one's token, its number (a fork has the token too), a counter.
+_token = RealClock().key()[-12:]
+_numbers = itertools.count(1)
+
+
+class Permit:
+    """The places of one attempt; safe for threads, since a body may be read in one and closed in another.
+
+    Arguments:
+        store: where the places are kept.
+        runtime: how the store is asked.
+        keys: of the limits.
+        documented: the number of each, 0 where it is unknown.
+        lease: seconds after which the places are free again if nobody renews them.
+        now: the runtime's time.
+    """
+
+    __slots__ = (
+        "_documented",
+        "_holder",
+        "_lease",
+        "_lock",
+        "_out",
+        "_process",
+        "_renew_at",
+        "_runtime",
+        "_store",
+        "began",
+        "keys",
+        "lowerings",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        *,
+        keys: tuple[str, ...],
+        documented: tuple[int, ...],
+        lease: float,
+        now: float,
+    ) -> None:
+        self.keys = keys
+        self.began = now
+        """When the call came here."""
+        self.lowerings: list[tuple[float, float]] = []
+        """How often each limit had been lowered when the places were taken, and whether it was low then."""
+        self._process = os.getpid()
+        self._holder = f"{_token}.{self._process:x}.{next(_numbers):x}"
+        self._store = store
+        self._runtime = runtime
+        self._documented = documented
+        self._lease = lease
+        self._renew_at = now + lease / 2
+        self._lock = threading.Lock()
+        self._out = True
+
+    async def ask(self) -> Reply:
+        """Ask for all places: `permits.acquire`."""
+        command = Command("permits.acquire", self.keys, (self._holder, self._lease, *self._documented))
+        reply = await self._runtime.decide(self._store, command)
+        if reply[0]:
+            self.lowerings = list(zip(reply[3::2], reply[4::2], strict=True))
+            self._renew_at = self._runtime.clock.now() + self._lease / 2
+        return reply
+
+    def take(self) -> None:
+        """Be counted whatever the number says."""
+        self._runtime.tell(self._store, Command("permits.renew", self.keys, (self._holder, self._lease)))
+
+    def renew(self) -> None:
+        """Keep the places: cheap, and called for each chunk of a body."""
+        now = self._runtime.clock.now()
+        if now >= self._renew_at:
+            # Not after the release: that would take the places again for a whole lease.
+            with self._lock:
+                if self._out:
+                    self._renew_at = now + self._lease / 2
+                    self.take()
+
+    def release(self) -> None:
+        """Give the places back, once."""
+        with self._lock:
+            if not self._out:
+                return
+            self._out = False
+            self._runtime.tell(self._store, Command("permits.release", self.keys, (self._holder,)))
+        self._wake()
+
+    def abandon(self) -> None:
+        """The same from the garbage collector."""
+        # A process that was forked off has a copy of what it did not take.
+        if self._out and self._process == os.getpid():
+            # The collector may have come while this very thread held the store's lock, or a line's; in a thread of its
+            # own nothing can be in the way. At the end of the interpreter there is none to be had, and no need of it.
+            with suppress(RuntimeError):
+                start_new_thread(self._give_back, ())
+
+    def _give_back(self) -> None:
+        self._out = False
+        self._store.run(Command("permits.release", self.keys, (self._holder,)), self._runtime.clock.now())
+        self._wake()
+
+    def _wake(self) -> None:
+        for key in self.keys:
+            line = self._store.lines.get(key)
+            if line is not None:
+                line.wake_first()
+
+
+class Held:
+    """A response stream with a permit. An adapter adds the stream types of its library.
+
+    Arguments:
+        source: the stream, of whichever library the adapter serves.
+        permit: what is held until the stream is over.
+    """
+
+    def __init__(self, source: Any, permit: Permit) -> None:
+        self._source = source
+        self._permit = permit
+        self._opened: list[Any] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        return _Chunks(self, self._open(iter(self._source)), self._permit)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _AsyncChunks(self, self._open(aiter(self._source)), self._permit)
+
+    def _open(self, chunks: Any) -> Any:
+        self._opened.append(chunks)
+        return chunks
+
+    def close(self) -> None:
+        try:
+            self._source.close()
+        finally:
+            self._permit.release()
+            for chunks in self._opened:
+                # Another thread may be reading at this moment; it meets the end of the source by itself.
+                with suppress(ValueError, AttributeError):
+                    chunks.close()
+
+    async def aclose(self) -> None:
+        try:
+            await self._source.aclose()
+        finally:
+            self._permit.release()
+            for chunks in self._opened:
+                # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
+                with suppress(RuntimeError, AttributeError):
+                    await chunks.aclose()
+
+    def __del__(self) -> None:
+        # A response that was never closed: its connection ends with it, and so does what the provider counts.
+        self._permit.abandon()
+
+
+class _Chunks:
+    """Not a generator: one that is left half read would have to be ended, and there is nothing here to end."""
+
+    def __init__(self, held: Held, chunks: Iterator[bytes], permit: Permit) -> None:
+        # Whoever reads keeps the stream, and so the permit.
+        self._held = held
+        self._chunks = chunks
+        self._permit = permit
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            chunk = next(self._chunks)
+        except BaseException:
+            # Its end, or an error after which nothing more comes.
+            self._permit.release()
+            raise
+        self._permit.renew()
+        return chunk
+
+
+class _AsyncChunks:
+    def __init__(self, held: Held, chunks: AsyncIterator[bytes], permit: Permit) -> None:
+        self._held = held
+        self._chunks = chunks
+        self._permit = permit
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._chunks)
+        except BaseException:
+            self._permit.release()
+            raise
+        self._permit.renew()
+        return chunk

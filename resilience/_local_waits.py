@@ -1,0 +1,51 @@
+"""How long to wait, written as a provider would write it: the reverse of reading its wait hints."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._delays import Dialect
+
+__all__ = ["whole_seconds", "write_wait"]
+
+# Nobody waits for a year, and a date must stay one that can be written.
+_LONGEST = 366 * 86_400
+
+
+def whole_seconds(seconds: float) -> int:
+    """Seconds rounded up, since a wait that is rounded down is too short; never negative, at most a year.
+
+    Arguments:
+        seconds: any number, also one that is none.
+    """
+    return math.ceil(min(max(seconds, 0.0), _LONGEST)) if seconds == seconds else 0  # noqa: PLR0124  not a number
+
+
+def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
+    """A wait in one of the dialects of `retry.wait`.
+
+    Arguments:
+        seconds: how long.
+        dialect: how the provider writes it.
+        wall: epoch seconds now, for points in time.
+    """
+    whole = whole_seconds(seconds)
+    moment = math.ceil(wall + min(max(seconds, 0.0), _LONGEST)) if whole else math.ceil(wall)
+    if dialect in {"retry_after", "seconds", "integer", "auto"}:
+        return str(whole)
+    if dialect == "milliseconds":
+        return str(whole * 1000)
+    if dialect in {"epoch", "epoch_integer"}:
+        return str(moment)
+    if dialect == "epoch_milliseconds":
+        return str(moment * 1000)
+    if dialect == "rfc3339":
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if dialect == "http_date":
+        return format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True)
+    # draft-ietf-httpapi-ratelimit-headers: nothing remains, for so many seconds.
+    return f"{whole}s" if dialect == "duration" else f'"default";r=0;t={whole}'

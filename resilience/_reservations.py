@@ -1,0 +1,220 @@
+"""Waiting in line for a rate: slots that are reserved in a bucket, and the calls of this process that take them in turn.
+
+reserve ──▶ at the end of the line, the slot among the line's ──▶ first ──▶ the earliest slot is due ──▶ confirm ──▶ go
+                    │                                               ▲                                      │
+                    │                                               └─────── a pause has moved it ◀────────┘
+                    └─ cancelled, closed, too late: gives back the last slot of the line; those behind move up
+
+Slots of one bucket and one cost are all alike, so they belong to the line, not to the calls: the first takes the
+earliest, and nobody overtakes.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import insort
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from ._transactions import Command
+
+if TYPE_CHECKING:
+    from ._clock import Closing, Waker
+    from ._line import Line
+    from ._pays import Payment
+    from ._runtime import Runtime
+    from ._transactions import Store
+
+__all__ = ["CHARGED", "Place", "Slot", "Slots", "Turn", "give_back", "overtaken"]
+
+CHARGED = -1.0
+"""The shift of a slot that was paid when it was reserved: no pause can move it."""
+# A call whose time is up while the calls before it are being let through looks again after so many seconds.
+_MOMENT = 0.02
+# A store that is far away is asked for pauses no more often than this, in seconds, for all of a line: if each call asked
+# before the next may go, the way there and back would be the rate.
+_FRESH = 0.05
+
+
+class Slot(NamedTuple):
+    """When a call may go."""
+
+    due: float
+    """By the runtime's clock."""
+    at: float
+    """By the store's clock."""
+    shift: float
+    """How far pauses had moved the bucket when it was reserved, as the store counts it."""
+
+    def moved(self, seconds: float, shift: float) -> Slot:
+        """The same after pauses."""
+        return Slot(self.due + seconds, self.at + seconds, shift)
+
+
+class Turn(Enum):
+    """How standing in line ended."""
+
+    SERVED = "served"
+    LATE = "late"
+    CLOSED = "closed"
+
+
+class Slots:
+    """The slots of one line, the earliest first; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slots: list[Slot] = []
+        self.asked = (-_FRESH, CHARGED)
+        """When the store said last whether a pause had moved slots, and the shift that it told."""
+
+    def add(self, slot: Slot) -> bool:
+        """Add one; whether it is the earliest now."""
+        with self._lock:
+            insort(self._slots, slot)
+            return self._slots[0] is slot
+
+    def earliest(self) -> float:
+        """When the first one is due."""
+        with self._lock:
+            return self._slots[0].due
+
+    def latest(self) -> float:
+        """When the last one is due."""
+        with self._lock:
+            return self._slots[-1].due
+
+    def take_first(self) -> Slot:
+        """The first one. Only the first of the line takes it, so what it found to be due still is."""
+        with self._lock:
+            return self._slots.pop(0)
+
+    def take_last(self) -> Slot:
+        """The last one."""
+        with self._lock:
+            return self._slots.pop()
+
+    def move(self, slot: Slot, seconds: float, shift: float) -> None:
+        """Put back a slot that has moved by so much; what was reserved at the same shift moves by as much as that grew."""
+        grown = shift - slot.shift
+        with self._lock:
+            mates = [each.moved(grown, shift) if each.shift == slot.shift else each for each in self._slots]
+            self._slots = sorted([*mates, slot.moved(seconds, shift)])
+
+
+_lock = threading.Lock()
+_slots_of: WeakKeyDictionary[Line, Slots] = WeakKeyDictionary()
+
+
+def overtaken(store: Store, keys: tuple[str, ...], payments: tuple[Payment, ...]) -> int | None:
+    """Which of the buckets others of this process wait for: a call that is let through at once would overtake them."""
+    for index, (key, pay) in enumerate(zip(keys, payments, strict=True)):
+        if store.lines.get(_line_key(key, pay.spec)) is not None:
+            return index
+    return None
+
+
+def give_back(store: Store, runtime: Runtime, key: str, spec: list[Any], slot: Slot) -> None:
+    """Give back what was reserved or charged, without waiting for it."""
+    runtime.tell(store, Command("bucket.give_back", (key,), (spec, slot.at, slot.shift)))
+
+
+class Place:
+    """A call's place in the line of one bucket.
+
+    Arguments:
+        store: where the bucket is.
+        runtime: the call's.
+        key: of the bucket.
+        spec: of the bucket, with the cost; other costs stand in other lines.
+        entered: the line, and the call's place in it.
+    """
+
+    def __init__(self, store: Store, runtime: Runtime, key: str, spec: list[Any], entered: tuple[Line, Waker]) -> None:
+        self._store, self._runtime = store, runtime
+        self.key, self.spec = key, spec
+        self._line, self._waker = entered
+        with _lock:
+            self._slots = _slots_of.setdefault(self._line, Slots())
+        self.slot: Slot | None = None
+        """The slot in hand."""
+        self._served = False
+
+    @classmethod
+    def enter(cls, store: Store, runtime: Runtime, key: str, spec: list[Any], slot: Slot, *, most: int) -> Place | None:
+        """Bring a slot and stand at the end of its line; `None` if `most` stand there already."""
+        entered = store.lines.enter(_line_key(key, spec), most)
+        if entered is None:
+            return None
+        place = cls(store, runtime, key, spec, entered)
+        if place._slots.add(slot):
+            # The first may sleep until another slot, which is later.
+            place._line.wake_first()
+        return place
+
+    @property
+    def latest(self) -> float:
+        """When the last slot of the line is due: a call that left and came again would wait until then."""
+        return self._slots.latest()
+
+    async def stand(self, closing: Closing, until: float) -> Turn:
+        """Wait for a slot.
+
+        Arguments:
+            closing: of the call's client.
+            until: the longest that the call waits, by the runtime's clock.
+        """
+        clock, waker = self._runtime.clock, self._waker
+        while True:
+            # Before the look, not after it: whoever leaves from here on wakes this call.
+            waker.reset()
+            now, due = clock.now(), self._slots.earliest()
+            if self._line.is_first(waker):
+                if due <= now:
+                    if await self._take(now):
+                        return Turn.SERVED
+                    continue
+                if due > until:
+                    # A pause has moved it.
+                    return Turn.LATE
+                pause = due - now
+            elif now < until:
+                pause = until - now
+            elif due <= now:
+                pause = _MOMENT
+            else:
+                return Turn.LATE
+            if not await self._runtime.sleep(pause, closing, waker):
+                return Turn.CLOSED
+
+    def leave(self) -> None:
+        """Go, and let the next one come first. Whoever goes unserved gives back the last slot of the line."""
+        try:
+            if not self._served:
+                if self.slot is not None:
+                    self._slots.add(self.slot)
+                give_back(self._store, self._runtime, self.key, self.spec, self._slots.take_last())
+        finally:
+            self._store.lines.leave(_line_key(self.key, self.spec), self._line, self._waker)
+
+    async def _take(self, now: float) -> bool:
+        slot = self.slot = self._slots.take_first()
+        if slot.shift != CHARGED and not self._is_fresh(slot, now):
+            command = Command("bucket.confirm", (self.key,), (slot.shift,))
+            moved, shift = await self._runtime.decide(self._store, command)
+            self._slots.asked = self._runtime.clock.now(), shift
+            if moved > 0:
+                self.slot = None
+                self._slots.move(slot, moved, shift)
+                return False
+        self._served = True
+        return True
+
+    def _is_fresh(self, slot: Slot, now: float) -> bool:
+        asked, shift = self._slots.asked
+        return not self._store.instant and now < asked + _FRESH and slot.shift == shift
+
+
+def _line_key(key: str, spec: list[Any]) -> str:
+    return f"{key}#{spec[4]}"

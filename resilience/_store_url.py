@@ -1,0 +1,85 @@
+"""The URL of a store: completed from the environment, checked without connecting, never shown with its password."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import ConfigurationError
+
+__all__ = ["check_store_url", "completed", "without_credentials"]
+
+_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+_KINDS = ("", "+unix", "+cluster", "+sentinel")
+_SERVERS = tuple(name + kind for name in ("redis", "rediss", "valkey", "valkeys") for kind in _KINDS)
+_SCHEMES = ("memory", "sqlite", *_SERVERS)
+_EXAMPLES = "write memory://, sqlite:///path or redis://host:6379"
+
+
+def completed(text: str) -> str:
+    """The URL with its environment variables, so that no password need stand in a file.
+
+    Raises:
+        ConfigurationError: a variable is not set.
+    """
+    missing = [name for name in _ENVIRONMENT.findall(text) if name not in os.environ]
+    if missing:
+        raise ConfigurationError(f"the environment has no variable {missing[0]}; set it, or write the URL")
+    return _ENVIRONMENT.sub(lambda match: os.environ[match[1]], text)
+
+
+def check_store_url(url: str) -> None:
+    """Refuse what cannot be the URL of a store, without connecting to it.
+
+    Arguments:
+        url: with its environment variables filled in.
+
+    Raises:
+        ConfigurationError: it is none; the message shows nothing that may be a password.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in _SCHEMES:
+        near = difflib.get_close_matches(scheme, _SCHEMES, n=1) if found and len(scheme) <= 20 else []
+        hint = f"did you mean {near[0]}://?" if near else _EXAMPLES
+        raise ConfigurationError(f"this is not the URL of a store; {hint}")
+    try:
+        parts = urlsplit(url)
+        fault = _fault(scheme, parts, rest)
+    except ValueError:
+        fault = "its host or port cannot be read"
+    if fault:
+        raise ConfigurationError(f"{fault}; {_EXAMPLES}")
+
+
+def _fault(scheme: str, parts: SplitResult, rest: str) -> str:
+    """What is wrong with a URL of a known scheme; nothing if all is well."""
+    if scheme == "memory":
+        return "memory:// takes nothing behind it" if rest else ""
+    if scheme == "sqlite" or scheme.endswith("+unix"):
+        if scheme == "sqlite" and parts.netloc:
+            return "sqlite:// takes no host: a path follows a third slash"
+        if scheme == "sqlite" and set("?#") & set(rest):
+            return "sqlite:// takes the path of a file and nothing behind it"
+        return f"{scheme}:// needs the path of a file" if parts.path.strip("/") in {"", ":memory:"} else ""
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if not all(urlsplit(f"//{host}").hostname for host in hosts):
+        return f"{scheme}:// needs a host"
+    if any(urlsplit(f"//{host}").port == 0 for host in hosts):
+        return "its host or port cannot be read"
+    if scheme.endswith("+sentinel") and not parts.path.strip("/"):
+        return f"{scheme}:// needs the name of the service as its path"
+    return ""
+
+
+def without_credentials(url: str) -> str:
+    """The URL as people may see it: without user and password, and without what its query may hold of them."""
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return "a URL"
+    authority, slash, path = rest.partition("/")
+    # A password may hold a slash or a question mark that nobody has escaped: it ends at the last at-sign.
+    if "@" in rest:
+        authority, slash, path = rest.rpartition("@")[2].partition("/")
+    return f"{scheme}://{authority.partition('?')[0]}{slash}{path.partition('?')[0]}"

@@ -1,0 +1,152 @@
+"""`resilience breaker`: hold a provider's calls back by hand, let them through again, or see how its breakers are."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resilience._breaker_state import CLOSED, ISOLATED, NAMES
+from resilience._clock import RealClock
+from resilience._finding import near
+from resilience._modes import Mode
+from resilience._status import key_parts
+from resilience._transactions import Command
+
+from ._output import fail, say, say_json, visible
+from ._shared import ALONE, Shared, shared_store
+from ._status import show_states
+
+if TYPE_CHECKING:
+    from resilience._registry import Source
+
+__all__ = ["EXAMPLES", "close", "isolate", "listed"]
+
+EXAMPLES = {
+    "isolate": "resilience breaker isolate anakin",
+    "close": "resilience breaker close anakin --key api.anakin.io",
+    "list": "resilience breaker list anakin --json",
+}
+
+_Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")]
+_Key = Annotated[
+    str | None, typer.Option("--key", metavar="KEY", help="One breaker, as `list` shows it; by default all of them.")
+]
+_Config = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
+]
+_Store = Annotated[
+    str | None, typer.Option("--store", metavar="URL", help="The store, if not that of the configuration.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Say it in JSON.")]
+
+
+def isolate(
+    provider: _Provider, *, key: _Key = None, config: _Config = None, store: _Store = None, json: _Json = False
+) -> None:
+    """Let no call of a provider through, in any process that shares the store, until it is closed by hand.
+
+    Exit code: 0 if it was done, 1 if the store could not be reached, 2 if there is no such provider, breaker or store.
+    """
+    _force(ISOLATED, provider, key=key, shared=shared_store(config, store), json=json)
+
+
+def close(
+    provider: _Provider, *, key: _Key = None, config: _Config = None, store: _Store = None, json: _Json = False
+) -> None:
+    """Let the calls of a provider through again: its failures are forgotten.
+
+    Exit code: 0 if it was done, 1 if the store could not be reached, 2 if there is no such provider, breaker or store.
+    """
+    _force(CLOSED, provider, key=key, shared=shared_store(config, store), json=json)
+
+
+def listed(
+    provider: _Provider, *, key: _Key = None, config: _Config = None, store: _Store = None, json: _Json = False
+) -> None:
+    """Show the breakers of a provider that have let calls through or held them back.
+
+    Exit code: 0 if the store could be read, 1 if not, 2 if there is no such provider or store.
+    """
+    shared = shared_store(config, store)
+    _source(shared, provider)
+    show_states(
+        shared, provider, json=json, chosen=lambda row: row.parts.kind == "breaker" and _is_called(key, row.key)
+    )
+
+
+def _force(state: int, provider: str, *, key: str | None, shared: Shared, json: bool) -> None:
+    if shared.is_alone:
+        fail(ALONE)
+    source = _source(shared, provider)
+    policy = source.policy()
+    if policy.breaker.off or source.settings.modes.get("breaker") is Mode.OFF:
+        fail(f"the breaker of {provider} is off, and nothing asks it: switch it on in the policy or in resilience.yaml")
+    opened = shared.open()
+    try:
+        known = [found for found, _ in opened.scan(_prefix(provider)) if key_parts(found) is not None]
+        if state == ISOLATED or key is not None:
+            known = list(dict.fromkeys((*known, *_possible(source))))
+        # A key that no call has used yet can be written whole: of an account, only calls tell the digest.
+        whole = key is not None and key.startswith(_prefix(provider))
+        chosen = [key] if key and whole else sorted(found for found in known if _is_called(key, found))
+        changes: list[dict[str, str]] = []
+        for found in chosen:
+            old, new = opened.run(Command("breaker.force", (found,), (state, 0.0)), RealClock.now())
+            changes.append({"key": found, "from": NAMES[int(old)], "to": NAMES[int(new)]})
+    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be used
+        fail(shared.fault(error), code=1)
+    # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
+    if getattr(opened, "is_away", False):
+        fail(f"the store {shared.shown} cannot be written, and no other process knows of the change", code=1)
+    if key is not None and not chosen:
+        fail(f"{provider} has no breaker {key!r}; {near(key, [_short(found) for found in known])}")
+    if state == ISOLATED and not chosen:
+        fail(
+            f"{provider} has a breaker for each {' and '.join(policy.breaker.per)}, and none was asked yet; "
+            f"name one with --key '{_prefix(provider)}{policy.breaker.plan.name}:...'"
+        )
+    if json:
+        say_json({"store": shared.shown, "breakers": changes})
+        return
+    for each in changes:
+        say(visible(f"{_short(each['key'])}: {each['from']} -> {each['to']}"))
+    if not changes:
+        say(f"no breaker of {provider} is in {shared.shown}: all of its calls are let through")
+
+
+def _source(shared: Shared, provider: str) -> Source:
+    sources = {source.name: source for source in shared.policies.sources}
+    if provider not in sources:
+        fail(f"there is no active policy {provider!r}; {near(provider, sources)}")
+    return sources[provider]
+
+
+def _prefix(provider: str) -> str:
+    return f"{{{provider}}}:breaker:"
+
+
+def _short(key: str) -> str:
+    """What tells a provider's breakers apart."""
+    parts = key_parts(key)
+    return key if parts is None else parts.scope or parts.provider
+
+
+def _is_called(wanted: str | None, key: str) -> bool:
+    return wanted is None or wanted in {key, _short(key)}
+
+
+def _possible(source: Source) -> list[str]:
+    """The keys of the breakers that calls may ask, as far as the policy alone tells: accounts only calls can tell."""
+    policy = source.policy()
+    if policy.breaker.health is not None and policy.breaker.health.apart:
+        return []
+    values = {
+        "host": [host for host in source.hosts if "*" not in host],
+        "operation": [*policy.operations, "-"],
+        "account": list[str](),
+    }
+    scopes = [values[scope] for scope in policy.breaker.per if scope != "provider"]
+    return [":".join((_prefix(source.name) + policy.breaker.plan.name, *each)) for each in product(*scopes)]

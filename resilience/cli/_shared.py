@@ -1,0 +1,85 @@
+"""The store that the processes of a configuration share, as the commands that look into it open it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from resilience._config import policies_for
+from resilience._store_url import check_store_url, completed, without_credentials
+from resilience.errors import ConfigurationError
+from resilience.stores import open_store
+
+from ._output import fail, visible
+
+if TYPE_CHECKING:
+    from resilience._registry import Policies
+    from resilience._transactions import Store
+
+__all__ = ["ALONE", "Shared", "shared_store"]
+
+ALONE = (
+    "memory:// is each process's own memory: nothing of it can be seen or changed from another process; "
+    "write `store: sqlite:///resilience.db` (one machine) or `store: redis://localhost:6379` in resilience.yaml to share it"
+)
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A store and the policies that keep their states in it.
+
+    Arguments:
+        url: of the store, with its password.
+        policies: those that the configuration makes active.
+    """
+
+    url: str
+    policies: Policies
+
+    @property
+    def shown(self) -> str:
+        """The URL for people."""
+        return without_credentials(self.url)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is the memory of a process, which no other one shares."""
+        return self.url == "memory://"
+
+    def open(self) -> Store:
+        """The store itself; one whose packages are missing ends the command."""
+        try:
+            return open_store(self.url, namespace=self.policies.namespace)
+        except ConfigurationError as error:
+            fail(self._cleared(error))
+
+    def fault(self, error: Exception) -> str:
+        """Why it cannot be read or written."""
+        remedy = "see that it runs, or name another with --store"
+        return f"the store {self.shown} cannot be reached: {self._cleared(error)}; {remedy}"
+
+    def _cleared(self, error: Exception) -> str:
+        """What an error says, without the password, whatever a library puts into its errors."""
+        words = str(error) or type(error).__name__
+        rest = self.url.partition("://")[2]
+        credentials = rest.rpartition("@")[0]
+        for secret in (credentials, credentials.partition(":")[2], rest.partition("?")[2]):
+            for form in filter(None, (secret, unquote(secret))):
+                words = words.replace(form, "***")
+        return visible(words)[:_LONGEST].rstrip(".")
+
+
+def shared_store(config: Path | None, url: str | None) -> Shared:
+    """The store of the configuration, or the one that is named instead; one that does not exist ends the command."""
+    policies = policies_for(None, config)
+    if url is None:
+        return Shared(policies.store, policies)
+    try:
+        named = completed(url)
+        check_store_url(named)
+    except ConfigurationError as error:
+        fail(f"--store: {error}")
+    return Shared(named, policies)

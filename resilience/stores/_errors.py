@@ -1,0 +1,14 @@
+"""What a shared store raises when it cannot decide."""
+
+from __future__ import annotations
+
+from ..errors import ResilienceError
+
+__all__ = ["StoreError"]
+
+
+class StoreError(ResilienceError):
+    """A store that cannot be reached, is too slow, or cannot write; whoever asked decides without it.
+
+    The message never holds a credential.
+    """

@@ -1,0 +1,201 @@
+"""A shared store that may fail: this process then decides alone, says so once, and returns by itself.
+
+While the store is away nobody waits for it: decisions are made in memory, and now and then one thread looks whether it
+is back. Only the calls that find it gone are delayed, by the time after which the store gives up. When it is back,
+what was decided alone is forgotten; what was reserved there and is given back to the shared store is unknown to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+from .._line import Lines
+from .._transactions import Command, Reply, State, Store
+from ._errors import StoreError
+from ._memory import MemoryStore
+from ._worker import SharedStore, Worker
+
+__all__ = ["FallbackStore", "ask", "tell"]
+
+_log = logging.getLogger("resilience.stores")
+_SHORTEST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+
+
+class FallbackStore:
+    """A shared store, and this process's own memory for when it is away.
+
+    Arguments:
+        shared: the store.
+    """
+
+    instant = False
+
+    def __init__(self, shared: SharedStore) -> None:
+        self.url = shared.url
+        self.fallbacks = 0
+        """How often the store was lost."""
+        self._shared = shared
+        self._local = MemoryStore()
+        self._worker = Worker(shared)
+        self._begin()
+
+    def __repr__(self) -> str:
+        return f"<FallbackStore {self.url}{' (away)' if self.is_away else ''}>"
+
+    @property
+    def is_away(self) -> bool:
+        """Whether this process decides alone."""
+        return self._retry_at is not None
+
+    def run(self, command: Command, now: float, /) -> Reply:
+        if self._alone(now):
+            return self._local.run(command, now)
+        losses = self.fallbacks
+        try:
+            return self._shared.run(command, now)
+        except StoreError as error:
+            self._lose(error, losses, now)
+            return self._local.run(command, now)
+
+    async def ask(self, command: Command, now: float) -> Reply:
+        """`run` for an event loop."""
+        if self._alone(now):
+            return self._local.run(command, now)
+        losses = self.fallbacks
+        try:
+            return await self._worker.ask(command, now)
+        except StoreError as error:
+            self._lose(error, losses, now)
+            return self._local.run(command, now)
+
+    def tell(self, command: Command, now: float) -> None:
+        """`run` for what needs no reply, without waiting."""
+        if self._alone(now):
+            self._local.run(command, now)
+        else:
+            # What does not arrive is not lost for ever: leases end, and states expire.
+            self._worker.tell(command, now)
+
+    def holds(self, _key: str, /) -> bool:
+        return True
+
+    def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
+        """What the shared store holds.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._shared.scan(prefix)
+
+    def now(self, now: float, /) -> float:
+        if not self.is_away:
+            try:
+                return self._shared.now(now)
+            except StoreError as error:
+                self._lose(error, self.fallbacks, now)
+        return self._local.now(now)
+
+    def close(self) -> None:
+        self._worker.flush(_SHORTEST_PAUSE)
+        self._shared.close()
+        self._local.clear()
+        self._begin()
+
+    def before_fork(self) -> None:
+        """Let go of what a child process must not inherit."""
+        self._shared.before_fork()
+
+    def after_fork(self, *, is_child: bool) -> None:
+        """Go on in the parent; begin anew in the child, where no lock, thread or connection of the parent is touched."""
+        self._shared.after_fork(is_child=is_child)
+        if is_child:
+            self._worker.begin()
+            self._local.after_fork()
+            self._begin()
+
+    def _begin(self) -> None:
+        self.lines = Lines()
+        self._lock = threading.Lock()
+        self._retry_at: float | None = None
+        self._is_probing = False
+        self._pause = 0.0
+        self._returned_at = 0.0
+
+    def _alone(self, now: float) -> bool:
+        """Whether to decide here; begins to look for the store when it is time to."""
+        if self._retry_at is None:
+            return False
+        if now >= self._retry_at and self._may_probe():
+            try:
+                threading.Thread(target=self._probe, args=(now,), name="resilience-probe", daemon=True).start()
+            except RuntimeError:
+                # No thread can be had, as when the interpreter is shutting down.
+                self._is_probing = False
+        return True
+
+    def _may_probe(self) -> bool:
+        """Whether to be the one who looks for the store."""
+        with self._lock:
+            if self._is_probing or not self.is_away:
+                return False
+            self._is_probing = True
+            return True
+
+    def _probe(self, now: float) -> None:
+        try:
+            self._shared.probe()
+        except Exception:  # noqa: BLE001  why it is still away does not matter; a thread must not end in a traceback
+            with self._lock:
+                self._wait(now)
+                self._is_probing = False
+            return
+        with self._lock:
+            self._local.clear()
+            self._retry_at = None
+            self._returned_at = now
+        _log.warning("%s is back; limits and breakers are shared again", self.url)
+        self._is_probing = False
+
+    def _lose(self, error: StoreError, losses: int, now: float) -> None:
+        with self._lock:
+            if self.fallbacks != losses:
+                # Somebody else has found it first.
+                return
+            self.fallbacks += 1
+            if now - self._returned_at > _LONGEST_PAUSE:
+                # It was well for long. One that comes and goes is looked for, and spoken of, ever more rarely.
+                self._pause = 0.0
+            self._wait(now)
+        _log.warning("%s cannot be used: %s; until it is back, this process decides alone", self.url, error)
+
+    def _wait(self, now: float) -> None:
+        self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+        self._retry_at = now + self._pause
+
+
+async def ask(store: Store, command: Command, now: float) -> Reply:
+    """Have a store decide, without blocking the event loop; never fails because the store is away.
+
+    Arguments:
+        store: of `open_store`.
+        command: what to decide.
+        now: the caller's own time, in seconds.
+    """
+    return await store.ask(command, now) if isinstance(store, FallbackStore) else store.run(command, now)
+
+
+def tell(store: Store, command: Command, now: float) -> None:
+    """The same for a decision whose reply nobody needs: it never waits, and is never cancelled.
+
+    Arguments:
+        store: of `open_store`.
+        command: what to decide.
+        now: the caller's own time, in seconds.
+    """
+    if isinstance(store, FallbackStore):
+        store.tell(command, now)
+    else:
+        store.run(command, now)

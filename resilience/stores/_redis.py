@@ -1,0 +1,169 @@
+"""State in Redis or Valkey: one call of a Lua script for each decision, by the server's clock, on keys that expire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import cast
+
+from .._line import Lines
+from .._store_url import without_credentials
+from .._transactions import Command, Reply, State
+from ._errors import StoreError
+from ._lua import Lua, lua_named
+from ._redis_client import Client, cleared
+
+__all__ = ["RedisStore"]
+
+# One more than anybody looks at, so that they see that there are more.
+_MOST_SCANNED = 10_001
+_AT_ONCE = 500
+_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_Words = tuple[str | int, ...]
+"""What follows the script: how many keys, the keys, the arguments."""
+
+
+class RedisStore:
+    """States of all machines that use one server or cluster.
+
+    Arguments:
+        url: as `limits` names it.
+        namespace: what all keys begin with.
+        gives_time: the caller's time is used instead of the server's; for tests.
+
+    Raises:
+        ConfigurationError: the packages are missing, or the URL cannot be honoured.
+    """
+
+    instant = False
+
+    def __init__(self, url: str, namespace: str = "resilience", *, gives_time: bool = False) -> None:
+        self.url = without_credentials(url)
+        self.lines = Lines()
+        self._secret_url = url
+        self._prefix = f"{namespace}:"
+        self._gives_time = gives_time
+        self._client = Client(url)
+        self._ahead: float | None = None
+
+    def run(self, command: Command, now: float, /) -> Reply:
+        return self._reply(self._call(lua_named(command.name), self._words(command, now)), now)
+
+    def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
+        """Make decisions one after the other in one round trip; what goes wrong with one is its own result.
+
+        Raises:
+            StoreError: the server cannot be reached.
+        """
+        if len(batch) == 1:
+            return [self.run(*batch[0])]
+        calls = [(lua_named(command.name), self._words(command, now)) for command, now in batch]
+        answers = self._call_all(calls)
+        return [
+            answer if isinstance(answer, StoreError) else self._reply(answer, now)
+            for answer, (_, now) in zip(answers, batch, strict=True)
+        ]
+
+    def holds(self, _key: str, /) -> bool:
+        return True
+
+    def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
+        pattern = (self._prefix + prefix).translate(_GLOB) + "*"
+        try:
+            # SCAN may tell a key twice (redis.io/commands/scan).
+            found = self._client.get().scan_iter(match=pattern, count=_AT_ONCE)
+            names = list(dict.fromkeys(islice((_text(each) for each in found), 2 * _MOST_SCANNED)))
+        except self._client.errors as error:
+            raise self._failure(error) from error
+        return self._peek(names[:_MOST_SCANNED])
+
+    def now(self, now: float, /) -> float:
+        if self._ahead is None:
+            try:
+                seconds, microseconds = self._client.get().time()
+            except self._client.errors as error:
+                raise self._failure(error) from error
+            self._ahead = seconds + microseconds / 1_000_000 - now
+        return now + self._ahead
+
+    def probe(self) -> None:
+        """Make sure that decisions can be made.
+
+        Raises:
+            StoreError: they cannot.
+        """
+        self._call(lua_named("probe"), (1, f"{self._prefix}probe"))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def before_fork(self) -> None:
+        """Nothing: a child makes connections of its own."""
+
+    def after_fork(self, *, is_child: bool) -> None:
+        """Begin anew in a child process."""
+        if is_child:
+            self._client.after_fork()
+            self.lines = Lines()
+
+    def _words(self, command: Command, now: float) -> _Words:
+        keys = [self._prefix + key for key in command.keys]
+        words: _Words = (len(keys), *keys, _encode(command.arguments))
+        return (*words, repr(now)) if self._gives_time else words
+
+    def _call(self, lua: Lua, words: _Words) -> object:
+        try:
+            client = self._client.get()
+            try:
+                return client.execute_command("EVALSHA", lua.digest, *words)
+            except self._client.no_script:
+                # The first time, and after every restart of the server.
+                return client.execute_command("EVAL", lua.text, *words)
+        except self._client.errors as error:
+            raise self._failure(error) from error
+
+    def _call_all(self, calls: Sequence[tuple[Lua, _Words]]) -> list[object]:
+        """The answers in one round trip; an error where one has failed."""
+        try:
+            answers = self._pipeline([("EVALSHA", lua.digest, words) for lua, words in calls])
+            # What the server does not know has done nothing: after a restart all of it is sent again in whole.
+            unknown = [index for index, answer in enumerate(answers) if isinstance(answer, self._client.no_script)]
+            if unknown:
+                again = self._pipeline([("EVAL", calls[index][0].text, calls[index][1]) for index in unknown])
+                for index, answer in zip(unknown, again, strict=True):
+                    answers[index] = answer
+        except self._client.errors as error:
+            raise self._failure(error) from error
+        return [self._failure(answer) if isinstance(answer, Exception) else answer for answer in answers]
+
+    def _pipeline(self, calls: Sequence[tuple[str, str, _Words]]) -> list[object]:
+        pipeline = self._client.get().pipeline(transaction=False)
+        for verb, script, words in calls:
+            pipeline.execute_command(verb, script, *words)
+        return pipeline.execute(raise_on_error=False)
+
+    def _peek(self, names: list[str]) -> Iterator[tuple[str, State]]:
+        # Keys of several providers stand on several nodes of a cluster; a script must keep to one.
+        at_once = 1 if self._client.is_cluster else _AT_ONCE
+        groups = [names[start : start + at_once] for start in range(0, len(names), at_once)]
+        peek = lua_named("peek")
+        for group in groups:
+            texts = cast("list[object]", self._call(peek, (len(group), *group)))
+            for name, text in zip(group, texts, strict=True):
+                state = json.loads(_text(text) or "null")
+                if isinstance(state, dict):
+                    yield name[len(self._prefix) :], state
+
+    def _reply(self, answer: object, now: float) -> Reply:
+        first, *numbers = map(float, _text(answer).split())
+        self._ahead = first - now
+        return numbers
+
+    def _failure(self, error: BaseException) -> StoreError:
+        return StoreError(cleared(error, self._secret_url))
+
+
+def _text(answer: object) -> str:
+    return answer.decode() if isinstance(answer, bytes) else str(answer)

@@ -1,0 +1,71 @@
+-- What stands before every script: its time, its arguments, and the states of its keys, as the Python functions see them.
+--
+-- The script that follows uses `now` (seconds), `KEYS`, `arguments` (decoded from JSON; a null is `cjson.null`),
+-- load(key) -> table or nil, save(key, state or nil, seconds), and ends with `return reply({numbers})`.
+
+local arguments = cjson.decode(ARGV[1])
+-- The server's clock, so that the clocks of the clients do not matter; a test may give another one.
+local wall = tonumber(ARGV[2])
+if not wall then
+  local time = redis.call('TIME')
+  wall = time[1] + time[2] / 1000000
+end
+
+-- A record is four values of MessagePack, which keeps every number exactly: when it was saved, by how much the clock of
+-- its states is ahead of the server's, until when it counts, and the state.
+local records, ahead, latest, is_set_back = {}, 0, wall, false
+for _, key in ipairs(KEYS) do
+  local found = redis.call('GET', key)
+  if found then
+    local saved, before, expires, state = cmsgpack.unpack(found)
+    if type(state) ~= 'table' then
+      error('the value of ' .. key .. ' is not of this library')
+    end
+    records[key] = { expires, state }
+    -- A server's clock that is set back goes on from where it was: the states hold times, which must not come again.
+    is_set_back = is_set_back or saved > wall + before
+    ahead, latest = math.max(ahead, before, saved - wall), math.max(latest, saved)
+  end
+end
+local now = math.max(wall + ahead, latest)
+
+local function write(key, milliseconds)
+  local record = records[key]
+  redis.call('SET', key, cmsgpack.pack(now, ahead, record[1], record[2]), 'PX', string.format('%.0f', milliseconds))
+end
+
+if is_set_back then
+  -- Remembered at once: a script that refuses saves nothing, and time would stand still until one does.
+  for key in pairs(records) do
+    write(key, math.max(redis.call('PTTL', key), 1))
+  end
+end
+
+local function load(key)
+  local record = records[key]
+  if record and record[1] > now then
+    return record[2]
+  end
+  return nil
+end
+
+local function save(key, state, seconds)
+  if state == nil then
+    records[key] = nil
+    redis.call('DEL', key)
+    return
+  end
+  records[key] = { now + seconds, state }
+  -- Ten years are for ever. A time that a test gives runs as the test likes, and the server's must not come before it.
+  write(key, math.ceil(math.min(math.max(seconds, 0), 315360000) * 1000) + (ARGV[2] and 3600000 or 1000))
+end
+
+-- Redis would cut numbers down to integers; 17 digits are a number exactly. The store's time comes first.
+local function reply(numbers)
+  local words = { string.format('%.17g', now) }
+  for index, number in ipairs(numbers) do
+    words[index + 1] = string.format('%.17g', number)
+  end
+  return table.concat(words, ' ')
+end
+

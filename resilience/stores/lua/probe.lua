@@ -1,0 +1,5 @@
+-- Whether scripts may run here, ask for the time and write, as decisions do.
+
+redis.call('TIME')
+redis.call('SET', KEYS[1], '1', 'PX', 1000)
+return 1

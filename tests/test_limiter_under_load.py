@@ -1,0 +1,196 @@
+"""The limiter in real time: hundreds of waiting tasks and threads keep to the rate, in their order, at no cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from itertools import count, pairwise
+from typing import Any
+
+import pytest
+
+from resilience import _limiter as limiter_module
+from resilience._clock import Closing, RealClock
+from resilience._limiter import limiter_layer
+from resilience._outcome import Exchange, Outcome
+from resilience._reservations import Place, Slot, Turn
+from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
+from resilience._transactions import Command
+from resilience.simulate import _LIBRARY, Answer
+from resilience.stores._memory import MemoryStore
+from tests.test_limiter import GOOD, exchange_of, label_of, limited, rate
+
+PER_SECOND = 100
+POLICY = limited(rate(f"{PER_SECOND}/second", burst=1, queue=10_000))
+
+
+class Watched(MemoryStore):
+    """A store that remembers the slots that it gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots: list[float] = []
+
+    def run(self, command: Command, now: float, /) -> list[float]:
+        reply = super().run(command, now)
+        if command.name == "bucket.reserve" and reply[0]:
+            self.slots.append(reply[3])
+        return reply
+
+
+class Gate:
+    """What stands within the limiter: when each call came to it, and which."""
+
+    def __init__(self) -> None:
+        self.went: list[tuple[float, Any]] = []
+
+    async def __call__(self, exchange: Exchange) -> Outcome:
+        self.went.append((time.monotonic(), label_of(exchange)))
+        return Outcome(GOOD, Answer(200))
+
+
+def check_law(store: Watched, gate: Gate, *, per_second: float) -> None:
+    """The slots are evenly spaced, and nobody went before one; so no window holds more than the rate."""
+    slots = sorted(store.slots)[: len(gate.went)]
+    times = sorted(at for at, _ in gate.went)
+    gaps = [later - earlier for earlier, later in pairwise(slots)]
+    assert min(gaps) >= 1 / per_second - 1e-5
+    assert all(at >= slot - 1e-5 for slot, at in zip(slots, times, strict=True))
+
+
+def check_rate(gate: Gate, *, per_second: float) -> float:
+    """At least 99 % of the rate, from the first call to one of the last ten: the machine may be late with a single one."""
+    times = sorted(at for at, _ in gate.went)
+    last = range(len(times) - 10, len(times))
+    achieved = max(number / (times[number] - times[0]) for number in last)
+    assert 0.99 * per_second <= achieved
+    return achieved
+
+
+def print_numbers(title: str, store: Watched, gate: Gate, achieved: float, cpu: float) -> None:
+    slots, times = sorted(store.slots), sorted(at for at, _ in gate.went)
+    late = sorted(at - slot for slot, at in zip(slots, times, strict=False))
+    span = times[-1] - times[0]
+    sys.stdout.write(
+        f"\n{title}: {len(times)} calls in {span:.2f} s, {achieved:.2f}/s; late by {1000 * late[len(late) // 2]:.2f} ms "
+        f"(median), {1000 * late[int(0.99 * len(late))]:.2f} ms (99 %); CPU {100 * cpu / span:.1f} %\n"
+    )
+
+
+def test_two_hundred_tasks_get_the_whole_rate_in_their_order() -> None:
+    """For three seconds: never more than the rate, hardly less, and nobody overtakes."""
+    gate, store, numbers = Gate(), Watched(), count()
+    layer = limiter_layer(gate, AsyncRuntime(_LIBRARY, None, RealClock()))  # type: ignore[arg-type]
+
+    async def keep_calling() -> None:
+        while True:
+            await layer(exchange_of(POLICY, store=store, label=next(numbers)))
+
+    async def go() -> float:
+        tasks = [asyncio.create_task(keep_calling()) for _ in range(200)]
+        before = time.process_time()
+        await asyncio.sleep(3.0)
+        cpu = time.process_time() - before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return cpu
+
+    cpu = asyncio.run(go())
+
+    check_law(store, gate, per_second=PER_SECOND)
+    achieved = check_rate(gate, per_second=PER_SECOND)
+    print_numbers("200 tasks", store, gate, achieved, cpu)
+    labels = [label for _, label in gate.went]
+    assert sorted(labels) == labels
+    assert cpu < 1.5
+
+
+def test_two_thousand_tasks_hold_the_law() -> None:
+    """Each has its turn within two seconds, in its order."""
+    hurried = limited(rate("1000/second", burst=1, queue=10_000))
+    gate, store = Gate(), Watched()
+    layer = limiter_layer(gate, AsyncRuntime(_LIBRARY, None, RealClock()))  # type: ignore[arg-type]
+
+    async def go() -> float:
+        before = time.process_time()
+        await asyncio.gather(*[layer(exchange_of(hurried, store=store, label=number)) for number in range(2000)])
+        return time.process_time() - before
+
+    cpu = asyncio.run(go())
+
+    check_law(store, gate, per_second=1000)
+    assert list(range(2000)) == [label for _, label in gate.went]
+    times = [at for at, _ in gate.went]
+    print_numbers("2000 tasks", store, gate, 1999 / (times[-1] - times[0]), cpu)
+
+
+def test_thirty_two_threads_get_the_whole_rate_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came when another stood in line already goes after that one."""
+    gate, store, stop = Gate(), Watched(), Closing()
+    turns: list[tuple[float, float, float]] = []
+    layer = limiter_layer(gate, SyncRuntime(_LIBRARY, None, RealClock()))  # type: ignore[arg-type]
+    came: dict[int, tuple[float, float]] = {}
+
+    class WatchedPlace(Place):
+        @classmethod
+        def enter(cls, *args: Any, **named: Any) -> Any:
+            before = time.monotonic()
+            place = super().enter(*args, **named)
+            came[threading.get_ident()] = before, time.monotonic()
+            return place
+
+        async def stand(self, closing: Closing, until: float) -> Turn:
+            turn = await super().stand(closing, until)
+            if isinstance(self.slot, Slot) and turn is Turn.SERVED:
+                turns.append((*came[threading.get_ident()], self.slot.at))
+            return turn
+
+    monkeypatch.setattr(limiter_module, "Place", WatchedPlace)
+
+    def keep_calling() -> None:
+        while not stop.is_set():
+            run_now(layer(exchange_of(POLICY, store=store, closing=stop)))
+
+    threads = [threading.Thread(target=keep_calling) for _ in range(32)]
+    before = time.process_time()
+    for thread in threads:
+        thread.start()
+    stop.wait(3.0)
+    cpu = time.process_time() - before
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+    check_law(store, gate, per_second=PER_SECOND)
+    print_numbers("32 threads", store, gate, check_rate(gate, per_second=PER_SECOND), cpu)
+    assert 250 < len(turns)
+    for _, stood, slot in turns:
+        assert not any(comes > stood and its < slot for comes, _, its in turns)
+    assert cpu < 1.5
+
+
+def test_waiting_costs_nothing() -> None:
+    """Five hundred tasks that wait for an hour."""
+    hourly = limited(rate("1/hour", burst=1, max_wait="300d", queue=10_000))
+    gate, store = Gate(), Watched()
+    layer = limiter_layer(gate, AsyncRuntime(_LIBRARY, None, RealClock()))  # type: ignore[arg-type]
+
+    async def go() -> float:
+        tasks = [asyncio.create_task(layer(exchange_of(hourly, store=store))) for _ in range(500)]
+        await asyncio.sleep(0.3)
+        before = time.process_time()
+        await asyncio.sleep(1.0)
+        cpu = time.process_time() - before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return cpu
+
+    cpu = asyncio.run(go())
+
+    sys.stdout.write(f"\n500 waiting tasks: CPU {100 * cpu:.2f} %\n")
+    assert 1 == len(gate.went)
+    assert cpu < 0.05
