@@ -54,6 +54,7 @@ def attempt_layer(runtime: Runtime) -> Call:
 
 
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
+    exchange.is_under_way = True
     response = await runtime.send(exchange.request)
     try:
         return Outcome(await _verdict(exchange, response, until, runtime), response)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._breaker_guard import Guard
 from ._breaker_state import FAILURE
+from ._fork import Lock
 
 if TYPE_CHECKING:
     from ._breaker_hearing import Admission
@@ -57,7 +57,7 @@ class Listening:
     def __init__(self, make: Callable[[Guard, list[Any]], ListenedBreaker]) -> None:
         self.listeners: list[Any] = []
         self._make = make
-        self._lock = threading.Lock()
+        self._lock = Lock()
         # In the order of use; who is not called for long is made anew.
         self._breakers: dict[tuple[int, str], ListenedBreaker] = {}
 

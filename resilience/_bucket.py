@@ -180,6 +180,8 @@ def correct(transaction: Transaction, keys: tuple[str], arguments: tuple[float, 
     lowers = spec.algorithm == "token_bucket" or not reset_in
     if lowers and remaining < free - TOLERANCE and free < math.inf:
         level.charge(state, now, now, spec._replace(cost=free - remaining))
+        # The provider has counted all that went before: none of it can be given back.
+        state.pop("last", None)
     # What waits already has its slots, and the provider counts it only when it comes; nobody waits in a hole.
     waiting = min(0, math.floor(free + sum(state.get("holes", [])[1::2]) + TOLERANCE)) if free < math.inf else 0
     left = remaining + waiting

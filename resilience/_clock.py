@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 import uuid
@@ -12,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-__all__ = ["Clock", "Closing", "MachineTime", "RealClock", "Waker", "machine_time"]
+__all__ = ["Clock", "Closing", "MachineTime", "RealClock", "Waker", "in_trio", "machine_time"]
 
 
 class Clock(Protocol):
@@ -119,14 +120,19 @@ class Closing:
 
 def _caller_of_this_loop() -> Callable[..., object]:
     """How to call something in this event loop from any other thread or loop."""
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop().call_soon_threadsafe
-    except RuntimeError:
+    if in_trio():
         import trio
 
         return trio.lowlevel.current_trio_token().run_sync_soon
+    import asyncio
+
+    return asyncio.get_running_loop().call_soon_threadsafe
+
+
+def in_trio() -> bool:
+    """Whether this runs in a task of trio; asked first, since trio may be a guest in a loop of asyncio."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
 class RealClock:

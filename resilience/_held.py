@@ -96,7 +96,7 @@ class Permit:
     def renew(self) -> None:
         """Keep the places: cheap, and called for each chunk of a body."""
         now = self._runtime.clock.now()
-        if now >= self._renew_at:
+        if now >= self._renew_at and self._process == os.getpid():
             # Not after the release: that would take the places again for a whole lease.
             with self._lock:
                 if self._out:
@@ -104,7 +104,9 @@ class Permit:
                     self.take()
 
     def release(self) -> None:
-        """Give the places back, once."""
+        """Give the places back, once, by the process that took them."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             if not self._out:
                 return

@@ -14,6 +14,8 @@ __all__ = ["TOLERANCE", "Level", "Paced", "Spec", "TokenBucket", "Unrated"]
 
 TOLERANCE = 1e-6
 """Seconds by which two times may differ and still be the same: the clocks of servers count no finer."""
+# A call may take its slot so much later than it was due, and until it has, a pause moves it.
+_LATE = 5.0
 
 
 class Spec(NamedTuple):
@@ -89,6 +91,16 @@ class Level(Protocol):
         ...
 
 
+def _note_reserved(state: State, slot: float, now: float) -> None:
+    if slot > now:
+        state["reserved"] = max(slot, state.get("reserved", slot))
+
+
+def _is_reserved(state: State, now: float) -> bool:
+    """Whether somebody may still wait for a slot."""
+    return bool(state.get("reserved", -math.inf) > now - _LATE)
+
+
 class TokenBucket:
     """GCRA: the bucket is full again at `base + n * interval`, and each call moves that by its cost.
 
@@ -102,26 +114,31 @@ class TokenBucket:
             full = max(full, held + (spec.burst - 1) * spec.seconds / spec.amount)
         return max(at, full - (spec.burst - spec.cost) * spec.seconds / spec.amount)
 
-    def charge(self, state: State, slot: float, _now: float, spec: Spec, /) -> None:
+    def charge(self, state: State, slot: float, now: float, spec: Spec, /) -> None:
+        _note_reserved(state, slot, now)
         if self.end(state, spec) <= slot - TOLERANCE:
             state["base"], state["n"] = slot, 0
         state["n"] += spec.cost
         state["last"] = slot
 
     def undo(self, state: State, slot: float, _now: float, spec: Spec, /, *, at_once: bool) -> bool:
-        # What went at once lowers the level of those that went after it, so only the latest leaves no trace. Of what is
-        # reserved the last stands where the bucket would be empty, whatever each of them cost.
+        # Of what is reserved the last stands where the bucket would be empty, whatever each of them cost. Of what went at
+        # once the bucket might have been full again before the latest call: as much as that time fills is gone.
         empty = self.end(state, spec) - spec.burst * spec.seconds / spec.amount
         latest = state.get("last", -math.inf) if at_once else empty
-        if abs(latest - slot) > TOLERANCE or state.get("n", 0) < spec.cost - TOLERANCE:
+        cost = spec.cost - max(0.0, latest - slot) * spec.amount / spec.seconds
+        if latest < slot - TOLERANCE or (not at_once and latest > slot + TOLERANCE):
             return False
-        state["n"] -= spec.cost
+        if cost <= TOLERANCE or state.get("n", 0) < cost - TOLERANCE:
+            return False
+        state["n"] -= cost if at_once else spec.cost
         return True
 
-    def move(self, state: State, seconds: float, now: float, spec: Spec, /) -> None:
+    def move(self, state: State, seconds: float, now: float, _spec: Spec, /) -> None:
         # Where nobody waits there is nothing to move: time that passes in a pause fills the bucket as any other does.
-        if self.free(state, now, spec) < -TOLERANCE:
+        if _is_reserved(state, now):
             state["base"] += seconds
+            state["reserved"] += seconds
             state.pop("last", None)
 
     def hold(self, state: State, until: float, spec: Spec, /) -> None:
@@ -141,16 +158,17 @@ class TokenBucket:
 
 
 class Paced:
-    """What has no even pace of its own gets one after a pause: `next` is free from `since` on, `taken` the slot before."""
+    """What has no even pace of its own gets one after a pause: `next` is free from `since` on."""
 
     def earliest(self, state: State, at: float, held: float | None, _spec: Spec, /) -> float:
         at = max(at, state.get("next", at))
         return at if held is None else max(at, held)
 
-    def charge(self, state: State, slot: float, _now: float, spec: Spec, /) -> None:
+    def charge(self, state: State, slot: float, now: float, spec: Spec, /) -> None:
+        _note_reserved(state, slot, now)
         since = state.get("since")
         if since is not None and slot < since + self.span(spec):
-            state["next"], state["taken"] = slot + self.gap(slot - since, spec), slot
+            state["next"] = slot + self.gap(slot - since, spec)
 
     def undo(self, state: State, slot: float, _now: float, spec: Spec, /, *, at_once: bool) -> bool:
         if "next" not in state or abs(slot + self.gap(slot - state["since"], spec) - state["next"]) > TOLERANCE:
@@ -160,9 +178,10 @@ class Paced:
 
     def move(self, state: State, seconds: float, now: float, _spec: Spec, /) -> None:
         # The gap behind a call that has gone is nobody's place: a pause takes it in.
-        if "next" in state and state.get("taken", now) > now + TOLERANCE:
-            state["next"] += seconds
-            state["taken"] += seconds
+        if _is_reserved(state, now):
+            state["reserved"] += seconds
+            if "next" in state:
+                state["next"] += seconds
 
     def hold(self, state: State, until: float, _spec: Spec, /) -> None:
         state["next"] = max(until, state.get("next", until))

@@ -2,7 +2,6 @@
 
 reserve ──▶ all paid ───────────────────────────────────▶ attempt ──▶ the answer tells the buckets what it knows
    ▲  ├─▶ in line until a slot is due ──▶ paid; the rest ─┐  └─ refused by a layer within: given back
-   │  │                                                   │
    │  └─▶ would wait too long, or the line is full: refused
    └──────────────────────────────────────────────────────┘
 """
@@ -128,12 +127,15 @@ def limiter_layer(inner: Call, runtime: Runtime) -> Call:
             ended = await (_observe(visit) if mode is Mode.OBSERVE else _pay(visit))
             if ended is not None:
                 return ended
-        outcome = await inner(exchange)
-        if outcome.refusal is not None:
-            if visit is not None:
+        exchange.is_under_way, used = False, False
+        try:
+            outcome = await inner(exchange)
+            used = outcome.refusal is None
+        finally:
+            # Refused within, or cancelled before it came to the transport.
+            if visit is not None and not used and not exchange.is_under_way:
                 visit.give_back()
-            return outcome
-        for command in feedback(exchange, outcome, bill, keys, runtime.clock.wall()):
+        for command in feedback(exchange, outcome, bill, keys, runtime.clock.wall()) if used else ():
             # Told, not asked: the answer is in hand, and nobody else would close it if this call were cancelled here.
             runtime.tell(exchange.store, command)
         return outcome

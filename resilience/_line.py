@@ -7,10 +7,10 @@ threads and of several event loops stand in one line.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 
 from ._clock import Waker
+from ._fork import Lock
 
 __all__ = ["Line", "Lines"]
 
@@ -19,7 +19,7 @@ class Line:
     """One line; safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         # Anybody can leave it from anywhere; a plain mapping would look for its first behind all that have left.
         self._waiting: OrderedDict[Waker, None] = OrderedDict()
 
@@ -61,7 +61,7 @@ class Lines:
     """The lines of a process by key; one that nobody stands in is forgotten."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._lines: dict[str, Line] = {}
 
     def get(self, key: str) -> Line | None:

@@ -97,6 +97,8 @@ class Exchange:
     deadline: float | None = None
     sent: int = 0
     """How often the request has been sent."""
+    is_under_way: bool = False
+    """Whether the attempt in hand has come to the transport: before that, nothing of it has cost the provider anything."""
     admission: Admission | None = None
     """What the breaker let this attempt through with."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._fork import Lock
 from ._limits import Limit, Resolved
 from ._scopes import key_of
 from .errors import ConfigurationError
@@ -92,7 +92,7 @@ class BucketNames:
     """
 
     def __init__(self, most: int = _MOST_NAMES) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._names: dict[tuple[str, str | None], str] = {}
         self._most = most
 

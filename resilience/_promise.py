@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
+from ._clock import in_trio
+
 __all__ = ["Promise", "keep", "promise"]
 
 T = TypeVar("T")
+_MOMENT = 0.05
 
 
 class Promise(Generic[T]):
@@ -99,6 +102,10 @@ class _TrioPromise(Promise[T]):
         # Once the shield is gone, trio delivers what it held off at the next checkpoint.
         with trio.move_on_after(seconds, shield=True):
             await self._event.wait()
+        if not self._is_over:
+            # A loop that was blocked for so long finds the end of the wait and the value at the same moment.
+            with trio.move_on_after(_MOMENT, shield=True):
+                await self._event.wait()
         return self._value
 
     def _end(self) -> None:
@@ -107,11 +114,7 @@ class _TrioPromise(Promise[T]):
 
 def promise() -> Promise[Any]:
     """A promise to the call that asks for it."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return _TrioPromise()
-    return _AsyncioPromise(loop)
+    return _TrioPromise() if in_trio() else _AsyncioPromise(asyncio.get_running_loop())
 
 
 def keep(kept: Iterable[tuple[Promise[T], T]]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from ._fork import Lock
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Source:
         self.settings = settings
         self._load = load
         self._policy: Policy | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def policy(self) -> Policy:
         if self._policy is None:

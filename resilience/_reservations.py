@@ -11,12 +11,12 @@ earliest, and nobody overtakes.
 
 from __future__ import annotations
 
-import threading
 from bisect import insort
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from ._fork import Lock
 from ._transactions import Command
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ CHARGED = -1.0
 """The shift of a slot that was paid when it was reserved: no pause can move it."""
 # A call whose time is up while the calls before it are being let through looks again after so many seconds.
 _MOMENT = 0.02
+# So much later than its time a call is refused although its slot is due: whoever stands before it has a moment to go.
+_GRACE = 0.5
+# How often a call that is not the first looks whether the first goes at all, and how long after its slot it must have
+# gone: its event loop may be blocked, or stopped for good, and those behind it must not stand there with it.
+_WATCH = 5.0
+_OVERDUE = 1.0
 # A store that is far away is asked for pauses no more often than this, in seconds, for all of a line: if each call asked
 # before the next may go, the way there and back would be the rate.
 _FRESH = 0.05
@@ -64,7 +70,7 @@ class Slots:
     """The slots of one line, the earliest first; safe for threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._slots: list[Slot] = []
         self.asked = (-_FRESH, CHARGED)
         """When the store said last whether a pause had moved slots, and the shift that it told."""
@@ -85,10 +91,10 @@ class Slots:
         with self._lock:
             return self._slots[-1].due
 
-    def take_first(self) -> Slot:
-        """The first one. Only the first of the line takes it, so what it found to be due still is."""
+    def take_due(self, now: float) -> Slot | None:
+        """The first one, if it is due."""
         with self._lock:
-            return self._slots.pop(0)
+            return self._slots.pop(0) if self._slots[0].due <= now else None
 
     def take_last(self) -> Slot:
         """The last one."""
@@ -103,7 +109,7 @@ class Slots:
             self._slots = sorted([*mates, slot.moved(seconds, shift)])
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _slots_of: WeakKeyDictionary[Line, Slots] = WeakKeyDictionary()
 
 
@@ -170,7 +176,7 @@ class Place:
             # Before the look, not after it: whoever leaves from here on wakes this call.
             waker.reset()
             now, due = clock.now(), self._slots.earliest()
-            if self._line.is_first(waker):
+            if self._line.is_first(waker) or due + _OVERDUE <= now:
                 if due <= now:
                     if await self._take(now):
                         return Turn.SERVED
@@ -180,8 +186,8 @@ class Place:
                     return Turn.LATE
                 pause = due - now
             elif now < until:
-                pause = until - now
-            elif due <= now:
+                pause = min(until - now, _WATCH)
+            elif due <= now < until + _GRACE:
                 pause = _MOMENT
             else:
                 return Turn.LATE
@@ -199,7 +205,9 @@ class Place:
             self._store.lines.leave(_line_key(self.key, self.spec), self._line, self._waker)
 
     async def _take(self, now: float) -> bool:
-        slot = self.slot = self._slots.take_first()
+        slot = self.slot = self._slots.take_due(now)
+        if slot is None:
+            return False
         if slot.shift != CHARGED and not self._is_fresh(slot, now):
             command = Command("bucket.confirm", (self.key,), (slot.shift,))
             moved, shift = await self._runtime.decide(self._store, command)

@@ -8,11 +8,11 @@ of them there are fewer retries than the budget allows, never more.
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from ._categories import TREATMENTS, Category
+from ._fork import Lock
 from ._modes import Mode
 from ._retry_budget import SLOTS
 from ._scopes import key_of
@@ -58,7 +58,7 @@ class Ratio:
     def __init__(self, budget: RetryBudget, key: str) -> None:
         self._budget = budget
         self._keys = (key,)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._rate = SLOTS / budget.window
         self._slot = 0
         self._calls = [0] * SLOTS
@@ -132,7 +132,7 @@ class Quota:
         return self._budget.throttle if throttled else self._budget.fault
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _ledgers: WeakKeyDictionary[Store, dict[tuple[str, str], Ledger]] = WeakKeyDictionary()
 
 

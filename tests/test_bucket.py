@@ -288,8 +288,8 @@ def test_holes_are_bounded() -> None:
     assert [2] * MOST_HOLES + [0, 0] == kept
 
 
-def test_what_went_at_once_can_be_given_back_if_it_was_the_latest() -> None:
-    """A call that was not sent after all; once others have followed, the level has gone on from it."""
+def test_what_went_at_once_can_be_given_back() -> None:
+    """A call that was not sent after all; of its cost is gone what the time until the latest call would have filled."""
     bucket = tokens(1, 1.0, 2)
     first = bucket.reserve()
     second = bucket.reserve()
@@ -297,9 +297,27 @@ def test_what_went_at_once_can_be_given_back_if_it_was_the_latest() -> None:
     assert [1, 1] == [bucket.give_back(first), bucket.give_back(second)]
     assert 2 == bucket.described()["left"]
     first = bucket.reserve()
-    bucket.now += 0.5
+    bucket.now += 0.25
+    bucket.reserve()
+    assert 1 == bucket.give_back(first)
+    assert 1 == bucket.described()["left"]
+    bucket.now += 10
+    first = bucket.reserve()
+    bucket.now += 1
     bucket.reserve()
     assert 0 == bucket.give_back(first)
+
+
+@pytest.mark.parametrize("algorithm", ["token_bucket", "fixed_window", "moving_window", "sliding_window_counter"])
+def test_many_that_went_at_once_can_be_given_back_in_any_order(algorithm: str) -> None:
+    """Calls that an inner layer refused one after the other leave a bucket as full as it was."""
+    bucket = Buckets([algorithm, 60, 60.0, 60, 1])
+    taken = [bucket.reserve() for _ in range(50)]
+
+    for reply in taken:
+        bucket.give_back(reply)
+
+    assert 60 == bucket.described()["left"]
 
 
 def test_what_went_at_once_is_moved_by_nothing() -> None:

@@ -311,6 +311,8 @@ def test_a_spoilt_file_is_said_to_be(path: str, store: SqliteStore) -> None:
         other.execute("DROP TABLE states")
         with pytest.raises(StoreError, match="no such table"):
             store.run(take(), 0.0)
+        # What may be the connection's fault is tried with another one.
+        assert None is store._connection
 
 
 def test_pages_that_are_no_pages_are_said_to_be_none(path: str, store: SqliteStore) -> None:

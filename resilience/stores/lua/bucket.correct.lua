@@ -15,6 +15,7 @@ local free = level:free(state, now, spec)
 local lowers = spec.algorithm == 'token_bucket' or reset_in == 0
 if lowers and remaining < free - TOLERANCE and free < math.huge then
   level:charge(state, now, now, with_cost(spec, free - remaining))
+  state.last = nil
 end
 local holes, open = state.holes or {}, 0
 for index = 2, #holes, 2 do

@@ -1,6 +1,7 @@
 -- What the scripts of buckets share: twins of resilience/_levels.py, _windows.py and _bucket_state.py, in their order.
 
 local TOLERANCE = 0.000001
+local LATE = 5
 local LONGEST = 366 * 86400
 local MOST_HOLES = 64
 local KEPT_FOR = 5
@@ -26,6 +27,16 @@ local function with_cost(spec, cost)
            interval = spec.interval }
 end
 
+local function note_reserved(state, slot, now)
+  if slot > now then
+    state.reserved = max(slot, state.reserved or slot)
+  end
+end
+
+local function is_reserved(state, now)
+  return (state.reserved or NEVER) > now - LATE
+end
+
 -- TokenBucket
 
 local TokenBucket = {}
@@ -39,6 +50,7 @@ function TokenBucket:earliest(state, at, held, spec)
 end
 
 function TokenBucket:charge(state, slot, now, spec)
+  note_reserved(state, slot, now)
   if self:ends(state, spec) <= slot - TOLERANCE then
     state.base, state.n = slot, 0
   end
@@ -51,16 +63,21 @@ function TokenBucket:undo(state, slot, now, spec, at_once)
   if at_once then
     latest = state.last or NEVER
   end
-  if math.abs(latest - slot) > TOLERANCE or (state.n or 0) < spec.cost - TOLERANCE then
+  local cost = spec.cost - max(0, latest - slot) * spec.amount / spec.seconds
+  if latest < slot - TOLERANCE or (not at_once and latest > slot + TOLERANCE) then
     return false
   end
-  state.n = state.n - spec.cost
+  if cost <= TOLERANCE or (state.n or 0) < cost - TOLERANCE then
+    return false
+  end
+  state.n = state.n - (at_once and cost or spec.cost)
   return true
 end
 
 function TokenBucket:move(state, seconds, now, spec)
-  if self:free(state, now, spec) < -TOLERANCE then
+  if is_reserved(state, now) then
     state.base = state.base + seconds
+    state.reserved = state.reserved + seconds
     state.last = nil
   end
 end
@@ -93,9 +110,10 @@ function Paced:earliest(state, at, held, spec)
 end
 
 function Paced:charge(state, slot, now, spec)
+  note_reserved(state, slot, now)
   local since = state.since
   if since and slot < since + self:span(spec) then
-    state.next, state.taken = slot + self:gap(slot - since, spec), slot
+    state.next = slot + self:gap(slot - since, spec)
   end
 end
 
@@ -108,9 +126,11 @@ function Paced:undo(state, slot, now, spec, at_once)
 end
 
 function Paced:move(state, seconds, now, spec)
-  if state.next and (state.taken or now) > now + TOLERANCE then
-    state.next = state.next + seconds
-    state.taken = state.taken + seconds
+  if is_reserved(state, now) then
+    state.reserved = state.reserved + seconds
+    if state.next then
+      state.next = state.next + seconds
+    end
   end
 end
 
