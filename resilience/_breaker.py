@@ -21,6 +21,7 @@ from ._refusal import refused
 from ._scopes import key_of
 from ._trail import Refused, Wait
 from ._transactions import Command
+from ._units import seconds_text
 
 if TYPE_CHECKING:
     from ._breaker_policy import BreakerPolicy
@@ -159,7 +160,7 @@ async def _check_health(
 
 def _refuse(exchange: Exchange, key: str, reply: Reply) -> Outcome | None:
     state, retry_after = int(reply[5]), None if reply[1] < 0 else reply[1]
-    reason = f"the breaker has been {NAMES[state].replace('_', ' ')} for {reply[6]:.3g}s"
+    reason = f"the breaker has been {NAMES[state].replace('_', ' ')} for {seconds_text(reply[6])}"
     if state == HALF_OPEN:
         reason += ", and its probes are under way"
     elif state == ISOLATED:

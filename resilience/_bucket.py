@@ -205,15 +205,18 @@ def describe(state: State, now: float) -> dict[str, float | str]:
     """
     spec = Spec.of([state["algorithm"], state["amount"], state["seconds"], state["burst"], 1])
     level = LEVELS[spec.algorithm]
-    free = level.free(state, now, spec)
+    resumes = max(now, state.get("paused_until", now))
+    free = level.free(state, resumes, spec)
     word = state["left"] if now < state.get("left_until", now) else math.inf
+    if resumes > now:
+        word = 0
     return {
         "algorithm": spec.algorithm,
         "amount": spec.amount,
         "seconds": spec.seconds,
         "burst": spec.burst,
         "left": max(0, min(free, word)),
-        "paused": max(0, state.get("paused_until", now) - now),
-        "waiting": max(0, -free),
+        "paused": resumes - now,
+        "waiting": max(0, math.ceil(-free - TOLERANCE)),
         "next": max(0, turn_of(dict(state), spec, now).slot - now),
     }

@@ -25,6 +25,7 @@ from ._refusal import refused
 from ._scopes import key_of
 from ._trail import Wait
 from ._transactions import Command
+from ._units import seconds_text
 
 if TYPE_CHECKING:
     from ._clock import Waker
@@ -178,7 +179,7 @@ async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, ru
     """Wait for a place: `None` when it is taken, the index of another limit that is full instead, or how the call ends."""
     index, line, waker = place
     clock, pace, free_at, most = runtime.clock, _PACE, math.inf, float(use.documented[index])
-    until, bound = permit.began + use.max_wait, f"within {use.max_wait:.3g}s"
+    until, bound = permit.began + use.max_wait, f"within {seconds_text(use.max_wait)}"
     if exchange.deadline is not None and exchange.deadline < until:
         until, bound = exchange.deadline, "before the deadline"
     while True:

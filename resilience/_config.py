@@ -214,6 +214,10 @@ def _store_url(read: _Read) -> str:
     try:
         url = completed(read.config.store)
         check_store_url(url)
+        path = url.removeprefix("sqlite:///")
+        if path != url and not Path(path).is_absolute():
+            # As every path of the file: workers of other working directories share it too.
+            url = f"sqlite:///{(read.directory / path).resolve()}"
     except ConfigurationError as error:
         message, _, remedy = str(error).partition("; ")
         read.refuse(("store",), message, remedy)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["feedback"]
 
-# What an answer may do at most, however broken the server that wrote it: a wait that it asks for stands for a day, or
-# for the window of a limit that is longer; so does a reset in a header that the policy names. A reset that only looks
-# like one (a number whose unit nobody documented) stands for a window of the limit, and for an hour without a limit.
-_LONGEST = 86400.0
+# What an answer may do at most, however broken the server that wrote it: a wait that it asks for stands for an hour, or
+# for the window of a limit that is longer; so does a reset in a header that the policy names. After that one call asks
+# again, which a provider that means it will answer as before. A reset that only looks like one (a number whose unit nobody
+# documented) stands for a window of the limit, and for an hour without a limit.
+_LONGEST = 3600.0
 _LONGEST_UNNAMED = 3600.0
 # As for a retry: a shorter wait asks for nothing.
 _SHORTEST_WAIT = 0.01
@@ -186,6 +187,9 @@ def _least(value: object) -> float | None:
     """The number of a header; of several, as two headers of one name or a list of windows make them, the least."""
     if not isinstance(value, str) or len(value) > 200:
         return None
-    numbers = [read_delay(part.partition(";")[0], "seconds", now=0) for part in value.split(",")]
+    # Below zero, as some say of one who has taken too much, is nothing too.
+    parts = [part.partition(";")[0].strip() for part in value.split(",")]
+    numbers = [read_delay(part.removeprefix("-"), "seconds", now=0) for part in parts]
+    numbers = [0.0 if part[:1] == "-" and number else number for part, number in zip(parts, numbers, strict=True)]
     known = [number for number in numbers if number is not None and number <= _MOST]
     return min(known) if known and len(known) == len(numbers) else None

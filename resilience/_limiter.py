@@ -21,6 +21,7 @@ from ._refusal import refused
 from ._reservations import CHARGED, Place, Slot, Turn, give_back, overtaken
 from ._trail import Refused, Wait
 from ._transactions import Command
+from ._units import seconds_text
 
 if TYPE_CHECKING:
     from ._outcome import Call, Exchange
@@ -106,10 +107,9 @@ class _Visit:
 
     def reason(self, pay: Payment, seconds: float) -> str:
         """Why it is refused."""
-        bound = f"longer than its max_wait ({self.bill.max_wait:.3g}s)"
-        if self.until == self.exchange.deadline:
-            bound = "which would pass the deadline"
-        return f"{pay.source} would let this call through in {seconds:.3g}s, {bound}"
+        longest = f"longer than its max_wait ({seconds_text(self.bill.max_wait)})"
+        bound = "which would pass the deadline" if self.until == self.exchange.deadline else longest
+        return f"{pay.source} would let this call through in {seconds_text(seconds)}, {bound}"
 
 
 def limiter_layer(inner: Call, runtime: Runtime) -> Call:

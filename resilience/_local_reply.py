@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ._local_shape import LocalReply, Shape, shape_for
 from ._outcome import Outcome
+from ._units import seconds_text
 from .errors import Refused
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def in_place_of_answer(exchange: Exchange, outcome: Outcome, library: Library, w
 
 def _error(refusal: Refusal, provider: str, library: Library) -> Exception:
     seconds = refusal.retry_after
-    again = "" if seconds is None else f"; it would be let through in {seconds:.3g}s"
+    again = "" if seconds is None else f"; it would be let through in {seconds_text(seconds)}"
     # Layers that hand the provider's answer back refuse nothing; one that is new here is at least an error of ours.
     kind = library.refusals.get(refusal.layer, Refused)
     return kind(

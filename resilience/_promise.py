@@ -27,6 +27,11 @@ class Promise(Generic[T]):
         self._value: T | None = None
         self._is_over = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._is_over
+
     def set(self, value: T | None = None) -> None:
         """Keep the promise, or say that it will not be kept; in its own loop."""
         if not self._is_over:

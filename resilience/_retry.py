@@ -24,6 +24,7 @@ from ._repeatable import IDEMPOTENT, Repeatable, may_send_again, why_not_again
 from ._retry_ledger import Purse
 from ._retry_policy import Decision, PolicyRetry, Retry, decide, resolve
 from ._trail import Wait
+from ._units import seconds_text
 
 if TYPE_CHECKING:
     from ._modes import Layer
@@ -180,12 +181,12 @@ async def _look_ahead(
             continue
         state = "the breaker is open" if layer == "breaker" else f"the {layer} lets no call through"
         # Infinity: until somebody closes it by hand.
-        state += f" for another {seconds:.3g}s" if math.isfinite(seconds) else " until further notice"
+        state += f" for another {seconds_text(seconds)}" if math.isfinite(seconds) else " until further notice"
         left, longest = _left(exchange, runtime), _settings(exchange, verdict).longest_wait
         if seconds > longest:
             return Decision(None, f"{state}, longer than longest_wait ({longest:.0f}s)")
         if left is not None and seconds >= left:
-            return Decision(None, f"{state}, and the deadline is {left:.3g}s away")
+            return Decision(None, f"{state}, and the deadline is {seconds_text(left)} away")
         decision = Decision(seconds, f"the {layer}")
     return decision
 

@@ -11,7 +11,7 @@ from ._backoff import Backoff
 from ._categories import Category
 from ._model import Model
 from ._retry_budget import RetryBudget
-from ._units import Duration
+from ._units import Duration, seconds_text
 from ._wait_hints import WaitHint, WaitHints
 
 if TYPE_CHECKING:
@@ -103,5 +103,7 @@ def decide(
     if left is not None and left <= 0:
         return Decision(None, "the deadline has passed")
     if left is not None and wait >= left:
-        return Decision(None, f"a wait of {wait:.3g}s ({source}) would pass the deadline, {left:.3g}s away")
+        return Decision(
+            None, f"a wait of {seconds_text(wait)} ({source}) would pass the deadline, {seconds_text(left)} away"
+        )
     return Decision(wait, source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from .errors import ConfigurationError
 
@@ -21,12 +21,21 @@ _EXAMPLES = "write memory://, sqlite:///path or redis://host:6379"
 def completed(text: str) -> str:
     """The URL with its environment variables, so that no password need stand in a file.
 
+    What stands for a user or a password is taken as it is, whatever signs it has.
+
     Raises:
         ConfigurationError: a variable is not set.
     """
     missing = [name for name in _ENVIRONMENT.findall(text) if name not in os.environ]
     if missing:
         raise ConfigurationError(f"the environment has no variable {missing[0]}; set it, or write the URL")
+    scheme, slashes, rest = text.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    escaped = _ENVIRONMENT.sub(lambda match: quote(os.environ[match[1]], safe=""), credentials)
+    return _filled(scheme) + slashes + escaped + at + _filled(place)
+
+
+def _filled(text: str) -> str:
     return _ENVIRONMENT.sub(lambda match: os.environ[match[1]], text)
 
 
@@ -63,6 +72,12 @@ def _fault(scheme: str, parts: SplitResult, rest: str) -> str:
         if scheme == "sqlite" and set("?#") & set(rest):
             return "sqlite:// takes the path of a file and nothing behind it"
         return f"{scheme}:// needs the path of a file" if parts.path.strip("/") in {"", ":memory:"} else ""
+    return _server_fault(scheme, parts)
+
+
+def _server_fault(scheme: str, parts: SplitResult) -> str:
+    if "@" in parts.path + parts.query + parts.fragment or parts.fragment:
+        return "a sign of its user or password is none of a URL: write / as %2F, # as %23, ? as %3F, @ as %40"
     hosts = parts.netloc.rpartition("@")[2].split(",")
     if not all(urlsplit(f"//{host}").hostname for host in hosts):
         return f"{scheme}:// needs a host"

@@ -9,7 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Duration", "Size", "TimeLimit", "duration_text", "parse_duration", "parse_size", "size_text"]
+__all__ = [
+    "Duration",
+    "Size",
+    "TimeLimit",
+    "duration_text",
+    "parse_duration",
+    "parse_size",
+    "seconds_text",
+    "size_text",
+]
 
 # This project's own fixed patterns; a policy brings none (docs/design/0003-no-regular-expressions.md).
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -47,6 +56,11 @@ def duration_text(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds for people, three digits of them: `0.0312s`, `2.12s`, `86400s`."""
+    return f"{seconds:.0f}s" if seconds >= 100 else f"{seconds:.3g}s"
 
 
 def parse_size(text: str) -> int:

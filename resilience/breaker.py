@@ -107,8 +107,9 @@ class CircuitBreaker(Calls, aiobreaker.CircuitBreaker):  # type: ignore[misc]
         """How long it stays open from the next time on."""
         return self._timeout_duration
 
+    # aiobreaker's annotation says `datetime`, and its code wants what this one says.
     @timeout_duration.setter
-    def timeout_duration(self, timeout: timedelta) -> None:
+    def timeout_duration(self, timeout: timedelta) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._guard.settings, _ = settings_of(self._fail_max, timeout, self._options)
         self._timeout_duration = timeout
 
@@ -131,8 +132,8 @@ class CircuitBreaker(Calls, aiobreaker.CircuitBreaker):  # type: ignore[misc]
         return self.current_state.value(self)
 
     @state.setter
-    def state(self, state: Any) -> None:
-        self._force(NUMBERS[state])
+    def state(self, state_str: Any) -> None:
+        self._force(NUMBERS[state_str])
 
     @property
     def is_isolated(self) -> bool:

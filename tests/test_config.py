@@ -230,7 +230,7 @@ def test_settings_reach_their_provider(alone: Path) -> None:
     assert Settings("paid", {"limiter": Mode.OBSERVE, "breaker": Mode.OFF}, "raise") == settings["own"]
     both = {"limiter": Mode.OBSERVE, "breaker": Mode.OBSERVE}
     assert Settings(None, both, "raise") == settings[shipped_names()[0]]
-    assert ("sqlite:///state.db", "shop") == (policies.store, policies.namespace)
+    assert (f"sqlite:///{alone.resolve() / 'state.db'}", "shop") == (policies.store, policies.namespace)
     config["providers"] = {"own": {"refusals": "reply", "mode": "off"}}
     (own,) = (source for source in policies_for(config=config).sources if source.name == "own")
     assert Settings(None, dict.fromkeys(LAYERS, Mode.OFF), "reply") == own.settings

@@ -135,6 +135,14 @@ def test_a_store_that_fails_is_replaced_by_this_process_at_once(
     ] == said(caplog)
 
 
+def test_the_time_of_a_store_that_fails_is_this_processs(shared: Shared, store: FallbackStore) -> None:
+    """Whoever asks for it first finds out, as by a decision."""
+    shared.fault = StoreError("gone")
+
+    assert 10.0 == store.now(10.0)
+    assert (1, True) == (store.fallbacks, store.is_away)
+
+
 def test_a_fault_of_the_question_is_no_fault_of_the_store(shared: Shared, store: FallbackStore) -> None:
     """A command that cannot be decided anywhere is the caller's to hear of."""
     with pytest.raises(ValueError, match="unpack"):
@@ -258,7 +266,9 @@ def test_what_was_reserved_in_the_other_store_does_no_harm(shared: Shared, store
     shared.fault = None
     probe_at(store, 1.3)
     assert [0.0] == store.run(release("alone"), 1.4)
-    assert not place(store, "third", now=1.5)
+    # What was taken here and given back meanwhile has arrived.
+    assert place(store, "third", now=1.5)
+    assert not place(store, "fourth", now=1.5)
     assert (1, -1) == (granted, index)
     store.run(Command("bucket.give_back", ("{p}:bucket:hourly:-",), (spec, alone[1][3] + 1e6, alone[1][4])), 1.6)
     assert slot <= reserved[3]
@@ -469,3 +479,14 @@ def test_a_file_that_becomes_another_programs_is_left_alone(tmp_path: Path) -> N
 
     assert store.is_away  # type: ignore[attr-defined]
     assert "Dear diary, " * 100 == path.read_text()
+
+
+def test_a_pause_that_this_process_has_heard_of_outlives_the_store(shared: Shared, store: FallbackStore) -> None:
+    """The provider has asked for it; that the store is gone is nothing to the provider."""
+    spec = ["token_bucket", 10, 1.0, 10, 1]
+    store.run(Command("bucket.pause", ("{p}:bucket:x",), (300.0, spec)), 0.0)
+    shared.fault = StoreError("gone")
+
+    granted, wait, *_ = store.run(Command("bucket.reserve", ("{p}:bucket:x",), (1.0, [spec])), 1.0)
+
+    assert (0, 299.0) == (granted, wait)

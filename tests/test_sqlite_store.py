@@ -28,7 +28,7 @@ from resilience.errors import ConfigurationError
 from resilience.stores import StoreError, open_store
 from resilience.stores._machine import Mark, time_of
 from resilience.stores._sqlite import SqliteStore, _inherited
-from resilience.stores._sqlite_file import open_file, path_of
+from resilience.stores._sqlite_file import path_of
 from tests.shared_stores import KEY, acquire, is_admitted, place, release, take
 
 
@@ -370,18 +370,16 @@ def test_a_file_that_another_holds_while_it_is_opened_is_given_up(path: str, sto
     assert is_admitted(store)
 
 
-def test_the_mode_of_a_file_that_another_changes_is_waited_for(path: str) -> None:
+def test_the_mode_of_a_file_that_another_changes_is_waited_for(path: str, store: SqliteStore) -> None:
     """SQLite does not wait by itself where it changes how a file is written."""
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     timer = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
     timer.start()
-    with contextlib.closing(open_file(path)) as connection:
-        assert [("wal",)] == connection.execute("PRAGMA journal_mode").fetchall()
-    timer.join()
 
-    other.execute("BEGIN IMMEDIATE")
-    other.execute("ROLLBACK")
+    assert is_admitted(store)
+    timer.join()
+    assert [("wal",)] == other.execute("PRAGMA journal_mode").fetchall()
     other.close()
 
 
@@ -470,6 +468,40 @@ def test_a_process_that_is_killed_loses_and_invents_nothing(path: str) -> None:
     assert told <= 1_000_000 - state["left"] <= told + rounds
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert [("ok",)] == connection.execute("PRAGMA integrity_check").fetchall()
+
+
+def busy(path: str, pipe: object, stop: object) -> None:
+    store = SqliteStore(path, "t")
+    pipe.send("ready")  # type: ignore[attr-defined]
+    decided = 0
+    while not stop.is_set():  # type: ignore[attr-defined]
+        store.run(acquire("other"), 0.0)
+        decided += 1
+    pipe.send(decided)  # type: ignore[attr-defined]
+
+
+def test_a_process_that_decides_without_pause_starves_nobody(path: str) -> None:
+    """The others find the file free in between, long before they would give up."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    stop = context.Event()
+    processes = [context.Process(target=busy, args=(path, there, stop)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert ["ready", "ready"] == [here.recv(), here.recv()]
+
+    store, took = SqliteStore(path, "t"), list[float]()
+    for _ in range(300):
+        start = time.monotonic()
+        store.run(acquire("one", key="{p}:permits:mine"), 0.0)
+        took.append(time.monotonic() - start)
+    store.close()
+    stop.set()
+
+    assert min(here.recv(), here.recv()) > 10
+    assert sorted(took)[150] < 0.05
+    for process in processes:
+        process.join()
 
 
 def test_threads_share_a_connection(store: SqliteStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -105,3 +106,26 @@ def test_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_people_see_no_password(url: str, shown: str) -> None:
     """Neither of the user part, however it is written, nor of the query."""
     assert shown == without_credentials(url)
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss/w:rd#1", "100%41", "a?b&c=d", "@"])
+def test_a_password_of_the_environment_may_have_any_sign(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken as it is; the host is the one that the file names."""
+    monkeypatch.setenv("STORE_PASSWORD", password)
+
+    url = completed("redis://:${STORE_PASSWORD}@cache.test:6379/0")
+
+    check_store_url(url)
+    parts = urlsplit(url)
+    assert ("cache.test", 6379, password) == (parts.hostname, parts.port, unquote(parts.password or ""))
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:p@SECRET/x@cache.test:6379", "redis://:p@SECRET#x@cache.test", "redis://h/0#x"]
+)
+def test_a_password_with_signs_of_a_url_is_refused(url: str) -> None:
+    """Or a part of it would be taken for the host, looked up, and shown."""
+    with pytest.raises(ConfigurationError, match="write / as %2F") as caught:
+        check_store_url(url)
+
+    assert "SECRET" not in str(caught.value)

@@ -77,6 +77,7 @@ def test_forgetting_begins_anew(url: str) -> None:
     admitted = [is_admitted(again) for _ in range(3)]
     assert [True, True, url == "memory://"] == admitted
     assert not is_admitted(store)
+    store.close()
 
 
 def test_a_virtual_clock_has_a_memory_of_its_own() -> None:

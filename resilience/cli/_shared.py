@@ -50,7 +50,11 @@ class Shared:
         return self.url == "memory://"
 
     def open(self) -> Store:
-        """The store itself; one whose packages are missing ends the command."""
+        """The store itself; one whose packages are missing, or whose file does not exist, ends the command."""
+        path = self.url.removeprefix("sqlite:///")
+        if path != self.url and not Path(path).is_file():
+            # Looking at a store must not make one.
+            fail(f"there is no store {self.shown}: no application has used it yet, or it has another path")
         try:
             return open_store(self.url, namespace=self.policies.namespace)
         except ConfigurationError as error:

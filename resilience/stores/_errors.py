@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ResilienceError
 
-__all__ = ["StoreError"]
+__all__ = ["StateError", "StoreError"]
 
 
 class StoreError(ResilienceError):
@@ -12,3 +12,7 @@ class StoreError(ResilienceError):
 
     The message never holds a credential.
     """
+
+
+class StateError(StoreError):
+    """One state that cannot be read: something else stands under its key. The store itself is well."""

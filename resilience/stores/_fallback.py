@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 from .._line import Lines
 from .._transactions import Command, Reply, State, Store
-from ._errors import StoreError
+from ._errors import StateError, StoreError
 from ._memory import MemoryStore
+from ._owed import Owed
 from ._worker import SharedStore, Worker
 
 __all__ = ["FallbackStore", "ask", "tell"]
@@ -39,7 +40,7 @@ class FallbackStore:
         """How often the store was lost."""
         self._shared = shared
         self._local = MemoryStore()
-        self._worker = Worker(shared)
+        self._worker = Worker(shared, self._told_in_vain)
         self._begin()
 
     def __repr__(self) -> str:
@@ -52,31 +53,32 @@ class FallbackStore:
 
     def run(self, command: Command, now: float, /) -> Reply:
         if self._alone(now):
-            return self._local.run(command, now)
+            return self._decide_alone(command, now)
         losses = self.fallbacks
+        self._remember(command, now)
         try:
             return self._shared.run(command, now)
         except StoreError as error:
             self._lose(error, losses, now)
-            return self._local.run(command, now)
+            return self._decide_alone(command, now)
 
     async def ask(self, command: Command, now: float) -> Reply:
         """`run` for an event loop."""
         if self._alone(now):
-            return self._local.run(command, now)
+            return self._decide_alone(command, now)
         losses = self.fallbacks
         try:
             return await self._worker.ask(command, now)
         except StoreError as error:
             self._lose(error, losses, now)
-            return self._local.run(command, now)
+            return self._decide_alone(command, now)
 
     def tell(self, command: Command, now: float) -> None:
         """`run` for what needs no reply, without waiting."""
         if self._alone(now):
-            self._local.run(command, now)
+            self._decide_alone(command, now)
         else:
-            # What does not arrive is not lost for ever: leases end, and states expire.
+            self._remember(command, now)
             self._worker.tell(command, now)
 
     def holds(self, _key: str, /) -> bool:
@@ -119,10 +121,26 @@ class FallbackStore:
     def _begin(self) -> None:
         self.lines = Lines()
         self._lock = threading.Lock()
+        self._owed = Owed()
+        self._has_complained = False
         self._retry_at: float | None = None
         self._is_probing = False
         self._pause = 0.0
         self._returned_at = 0.0
+
+    def _remember(self, command: Command, now: float) -> None:
+        """What a provider has said to this process holds for it also when the store is gone."""
+        if command.name == "bucket.pause":
+            self._local.run(command, now)
+
+    def _decide_alone(self, command: Command, now: float) -> Reply:
+        self._owed.note(command, now)
+        return self._local.run(command, now)
+
+    def _told_in_vain(self, command: Command, now: float, error: Exception) -> None:
+        self._owed.note(command, now)
+        if isinstance(error, StoreError):
+            self._lose(error, self.fallbacks, now)
 
     def _alone(self, now: float) -> bool:
         """Whether to decide here; begins to look for the store when it is time to."""
@@ -147,6 +165,7 @@ class FallbackStore:
     def _probe(self, now: float) -> None:
         try:
             self._shared.probe()
+            self._owed.pay(self._shared)
         except Exception:  # noqa: BLE001  why it is still away does not matter; a thread must not end in a traceback
             with self._lock:
                 self._wait(now)
@@ -160,8 +179,11 @@ class FallbackStore:
         self._is_probing = False
 
     def _lose(self, error: StoreError, losses: int, now: float) -> None:
+        if isinstance(error, StateError):
+            self._complain(error)
+            return
         with self._lock:
-            if self.fallbacks != losses:
+            if self.fallbacks != losses or self.is_away:
                 # Somebody else has found it first.
                 return
             self.fallbacks += 1
@@ -170,6 +192,12 @@ class FallbackStore:
                 self._pause = 0.0
             self._wait(now)
         _log.warning("%s cannot be used: %s; until it is back, this process decides alone", self.url, error)
+
+    def _complain(self, error: StateError) -> None:
+        """Say once that what stands under a key is not ours; this process decides on that key alone."""
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warning("%s: %s", self.url, error)
 
     def _wait(self, now: float) -> None:
         self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)

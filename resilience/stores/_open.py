@@ -7,6 +7,7 @@ import re
 import threading
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -69,7 +70,12 @@ def _open_shared(url: str, namespace: str) -> FallbackStore:
         from ._sqlite import SqliteStore
         from ._sqlite_file import path_of
 
-        file = SqliteStore(path_of(url), namespace)
+        path = path_of(url)
+        if Path(path).is_dir() or not Path(path).parent.is_dir():
+            raise ConfigurationError(
+                f"the store {path} must be a file in a directory that exists; correct the path, or make it"
+            )
+        file = SqliteStore(path, namespace)
         # One that cannot be used now may be usable soon; one of another program never is.
         with suppress(StoreError):
             file.check()

@@ -10,7 +10,7 @@ from typing import cast
 from .._line import Lines
 from .._store_url import without_credentials
 from .._transactions import Command, Reply, State
-from ._errors import StoreError
+from ._errors import StateError, StoreError
 from ._lua import Lua, lua_named
 from ._redis_client import Client, cleared
 
@@ -19,6 +19,8 @@ __all__ = ["RedisStore"]
 # One more than anybody looks at, so that they see that there are more.
 _MOST_SCANNED = 10_001
 _AT_ONCE = 500
+# What a script says of a value that it did not write: of another type, or no record.
+_FOREIGN = ("WRONGTYPE", "Bad data format", "attempt to ")
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Words = tuple[str | int, ...]
@@ -62,7 +64,7 @@ class RedisStore:
         calls = [(lua_named(command.name), self._words(command, now)) for command, now in batch]
         answers = self._call_all(calls)
         return [
-            answer if isinstance(answer, StoreError) else self._reply(answer, now)
+            answer if isinstance(answer, StoreError) else self._read(answer, now)
             for answer, (_, now) in zip(answers, batch, strict=True)
         ]
 
@@ -157,12 +159,24 @@ class RedisStore:
                     yield name[len(self._prefix) :], state
 
     def _reply(self, answer: object, now: float) -> Reply:
-        first, *numbers = map(float, _text(answer).split())
+        reply = self._read(answer, now)
+        if isinstance(reply, StoreError):
+            raise reply
+        return reply
+
+    def _read(self, answer: object, now: float) -> Reply | StoreError:
+        try:
+            first, *numbers = map(float, _text(answer).split())
+        except ValueError:
+            return StoreError("what answers there is no Redis: its answers are no numbers")
         self._ahead = first - now
         return numbers
 
     def _failure(self, error: BaseException) -> StoreError:
-        return StoreError(cleared(error, self._secret_url))
+        words = cleared(error, self._secret_url)
+        if isinstance(error, self._client.errors) and any(mark in words for mark in _FOREIGN):
+            return StateError(f"a key holds what this library has not written; remove it ({words})")
+        return StoreError(words)
 
 
 def _text(answer: object) -> str:

@@ -57,7 +57,8 @@ class Client:
             from redis.exceptions import NoScriptError, RedisClusterException, RedisError
         except ImportError as error:
             raise ConfigurationError(f"the store {without_credentials(url)} needs more packages: {_PIP}") from error
-        self.errors: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError)
+        # A ValueError where a name in the URL is none, which is found when it is looked up.
+        self.errors: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, ValueError)
         self.no_script: type[Exception] = NoScriptError
         self._storage_from_string: Callable[..., Any] = storage_from_string
         self.is_cluster = self._kind == "cluster"

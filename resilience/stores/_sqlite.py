@@ -29,6 +29,9 @@ _MOST_SCANNED = 10_001
 # Once in so many saves, so that it costs each next to nothing.
 _SWEEP_EVERY = 1024
 _FORK_SECONDS = 2.0
+_LOCK_SECONDS = 1.0
+# How long to wait each time that another process is in the way: a decision takes it a tenth of a millisecond.
+_PAUSES = (0.0002,) * 50 + (0.001,) * 190 + (0.002,) * 400
 # A connection must not be touched in a child of its process, not even by closing it; here no destructor reaches it.
 _inherited: list[sqlite3.Connection] = []
 
@@ -59,7 +62,7 @@ class SqliteStore:
         self._prefix = f"{namespace}:"
         self._machine = machine
         self._most_keys = most_keys
-        self._lock = threading.Lock()
+        self._lock, self._door = threading.Lock(), threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._saves = 0
@@ -133,9 +136,10 @@ class SqliteStore:
         A connection that is open across a fork, used or not, makes the child's own ones lock nothing.
         """
         # Only a fork in the middle of a decision of its own thread waits in vain, as in a signal handler.
-        if self._lock.acquire(timeout=_FORK_SECONDS):
-            self._is_forking = True
-            self._drop()
+        with self._door:
+            if self._lock.acquire(timeout=_FORK_SECONDS):
+                self._is_forking = True
+                self._drop()
 
     def after_fork(self, *, is_child: bool) -> None:
         """Go on; in the child with a lock that nobody holds."""
@@ -145,7 +149,7 @@ class SqliteStore:
                 _inherited.append(self._connection)
                 self._connection = None
             self._is_forking = False
-            self._lock = threading.Lock()
+            self._lock, self._door = threading.Lock(), threading.Lock()
         elif self._is_forking:
             self._is_forking = False
             self._lock.release()
@@ -169,19 +173,40 @@ class SqliteStore:
 
     def _on_connection(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Work on the connection alone; what goes wrong ends the transaction, and the connection if it may be at fault."""
-        with self._lock:
+        with self._door:
+            # Whoever is about to fork stands in it, and is not overtaken again and again by threads that decide.
+            pass
+        # Behind many threads, each of which waits for the file in vain, the wait would be minutes.
+        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+            raise StoreError(f"{self._path}: other threads have not let go of it for {_LOCK_SECONDS:g}s")
+        try:
+            return self._patiently(work)
+        except (sqlite3.Error, OSError) as error:
+            if not is_busy(error):
+                self._drop()
+            raise StoreError(f"{self._path}: {error}") from error
+        finally:
+            self._lock.release()
+
+    def _patiently(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Work, again if another process is in the way, for about a second."""
+        for pause in _PAUSES:
             try:
-                connection = self._connected()
-                try:
-                    return work(connection)
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-            except (sqlite3.Error, OSError) as error:
+                return self._once(work)
+            except sqlite3.OperationalError as error:
                 if not is_busy(error):
-                    self._drop()
-                raise StoreError(f"{self._path}: {error}") from error
+                    raise
+            threading.Event().wait(pause)
+        return self._once(work)
+
+    def _once(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        connection = self._connected()
+        try:
+            return work(connection)
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -17,8 +16,6 @@ __all__ = ["Foreign", "identity", "is_busy", "open_file", "path_of"]
 # "RSIL" in the file's header, so that no other program's file is taken for ours, nor ours for theirs.
 _APPLICATION = 0x5253494C
 _VERSION = 1
-_BUSY_SECONDS = 1.0
-_TRIES = 40
 _SCHEMA = """
 CREATE TABLE states (key TEXT PRIMARY KEY, until REAL NOT NULL, state TEXT NOT NULL) WITHOUT ROWID
 """
@@ -64,7 +61,7 @@ def open_file(path: str) -> sqlite3.Connection:
 
     Raises:
         Foreign: the file is not ours to write.
-        sqlite3.Error: it cannot be opened.
+        sqlite3.Error: it cannot be opened, or another process is in the way (`is_busy`).
         OSError: it cannot be made.
     """
     # Only one that is not there may be opened by anybody but SQLite: closing any descriptor of a file ends all locks
@@ -72,7 +69,9 @@ def open_file(path: str) -> sqlite3.Connection:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     _look(path)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    # Who finds it busy tries again by himself, in short steps: SQLite's own grow to a tenth of a second, and who sleeps so
+    # long hardly ever finds the file free between the decisions of busy processes.
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         if not _is_ours(connection, path):
             _share(connection, path)
@@ -121,17 +120,7 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
 
 def _share(connection: sqlite3.Connection, path: str) -> None:
     """Let many processes use the file at once: readers and a writer do not wait for each other."""
-    for _ in range(_TRIES):
-        try:
-            ((mode,),) = connection.execute("PRAGMA journal_mode=WAL")
-            break
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait by itself where two connections change the mode at once.
-            if not is_busy(error):
-                raise
-            threading.Event().wait(_BUSY_SECONDS / _TRIES)
-    else:
-        raise StoreError(f"{path}: another process has not let go of it for {_BUSY_SECONDS:g}s")
+    ((mode,),) = connection.execute("PRAGMA journal_mode=WAL")
     if mode != "wal":
         raise StoreError(f"{path} stands where files cannot be shared by processes; name one on a local disk")
     # Nothing that was committed is lost with a process; with the power, some last decisions may be, and no more.

@@ -9,7 +9,7 @@ from typing import cast
 
 from .._clock import MachineTime
 from .._transactions import State
-from ._errors import StoreError
+from ._errors import StateError
 from ._machine import Mark, time_of
 
 __all__ = ["Rows"]
@@ -123,5 +123,5 @@ def _state(text: str) -> State:
     return cast("State", state)
 
 
-def _spoilt() -> StoreError:
-    return StoreError("it holds what this library has not written; remove it")
+def _spoilt() -> StateError:
+    return StateError("it holds what this library has not written; remove it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
@@ -17,6 +17,7 @@ from weakref import WeakSet
 from .._promise import Promise, keep, promise
 from .._transactions import Command, Reply, Store
 from ._errors import StoreError
+from ._owed import undoing
 
 __all__ = ["SharedStore", "Worker"]
 
@@ -58,15 +59,21 @@ class _Asked(NamedTuple):
     """Who waits for the reply; nobody for what is given back."""
 
 
+def _forget(_command: Command, _now: float, _error: Exception) -> None:
+    """Nobody minds."""
+
+
 class Worker:
     """Decides for event loops, on one store.
 
     Arguments:
         store: the store.
+        lost: called, in whichever thread, with what was to be done for nobody's reply and could not be, and why.
     """
 
-    def __init__(self, store: SharedStore) -> None:
+    def __init__(self, store: SharedStore, lost: Callable[[Command, float, Exception], object] = _forget) -> None:
         self._store = store
+        self._lost = lost
         self.begin()
         _workers.add(self)
 
@@ -87,6 +94,8 @@ class Worker:
             raise StoreError(f"{_MOST_QUEUED} decisions wait for it")
         result = await reply.wait(_LONGEST_WAIT)
         if result is None:
+            # Whatever is decided from now on is decided for nobody.
+            reply.set()
             raise StoreError(f"it has not answered for {_LONGEST_WAIT:g}s")
         if isinstance(result, Exception):
             raise result
@@ -94,7 +103,10 @@ class Worker:
 
     def tell(self, command: Command, now: float) -> bool:
         """Decide, without waiting; `False` if too many decisions wait already."""
-        return self._put(_Asked(command, now, None))
+        if self._put(_Asked(command, now, None)):
+            return True
+        self._lost(command, now, StoreError(f"{_MOST_QUEUED} decisions wait for it"))
+        return False
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is done that is queued; `False` if it takes longer."""
@@ -144,12 +156,25 @@ class Worker:
                 if isinstance(each, threading.Event):
                     each.set()
 
-    def _decide(self, batch: list[_Asked]) -> None:
+    def _decide(self, queued: list[_Asked]) -> None:
+        batch = [asked for asked in queued if asked.promise is None or not asked.promise.is_over]
+        if not batch:
+            return
         try:
             results = self._store.run_many([(asked.command, asked.now) for asked in batch])
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must learn of it, and the thread goes on
             results = [error] * len(batch)
-        keep((asked.promise, result) for asked, result in zip(batch, results, strict=True) if asked.promise is not None)
+        kept: list[tuple[Promise[Result], Result]] = []
+        for asked, result in zip(batch, results, strict=True):
+            if asked.promise is None:
+                if isinstance(result, Exception):
+                    self._lost(asked.command, asked.now, result)
+            elif not asked.promise.is_over:
+                kept.append((asked.promise, result))
+            elif not isinstance(result, Exception) and (undo := undoing(asked.command, result)) is not None:
+                # It was granted to a call that has stopped waiting.
+                self.tell(undo, asked.now)
+        keep(kept)
 
 
 _workers: WeakSet[Worker] = WeakSet()
