@@ -26,7 +26,7 @@ from ._units import seconds_text
 if TYPE_CHECKING:
     from ._breaker_policy import BreakerPolicy
     from ._health import HealthEndpoint
-    from ._outcome import Call, Exchange, Verdict
+    from ._outcome import Call, Exchange
     from ._runtime import Runtime
     from ._transactions import Reply
 
@@ -153,7 +153,7 @@ async def _check_health(
     # What calls ignore because it speaks of their targets, the health endpoint says of the provider.
     if FAILURE not in {admission.plan.results[verdict.category], DOCUMENTED[verdict.category]}:
         return None
-    reply = await _record(exchange, runtime, admission, FAILURE, verdict)
+    reply = await _record(exchange, runtime, admission, FAILURE, Outcome(verdict))
     exchange.admission = None
     return refused(exchange, layer="breaker", reason=said, retry_after=reply[1], key=admission.key)
 
@@ -184,10 +184,8 @@ async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, out
         # The way that most answers go; no answer waits for a store that is far away.
         runtime.tell(exchange.store, _command(admission, result, 0.0, 0.0))
         return
-    if Heard.by is not None:
-        Heard.by.after(exchange, runtime, admission, outcome)
     try:
-        await _record(exchange, runtime, admission, result, verdict)
+        await _record(exchange, runtime, admission, result, outcome)
     except BaseException:
         # Cancelled with an answer in hand: nobody else will close it.
         if outcome.response is not None:
@@ -199,9 +197,12 @@ async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, out
         raise
 
 
-async def _record(exchange: Exchange, runtime: Runtime, admission: Admission, result: int, verdict: Verdict) -> Reply:
-    chance = runtime.clock.random() if result == FAILURE else 0.0
-    reply = await runtime.decide(exchange.store, _command(admission, result, verdict.retry_after or 0.0, chance))
+async def _record(exchange: Exchange, runtime: Runtime, admission: Admission, result: int, outcome: Outcome) -> Reply:
+    chance, asked = runtime.clock.random() if result == FAILURE else 0.0, outcome.verdict.retry_after or 0.0
+    reply = await runtime.decide(exchange.store, _command(admission, result, asked, chance))
+    # As aiobreaker does it: the call is counted, then heard of, then the state changes.
+    if Heard.by is not None and (outcome.response is not None or outcome.error is not None):
+        Heard.by.after(exchange, runtime, admission, outcome)
     if reply[3] != reply[4] and Heard.by is not None:
         Heard.by.changed(exchange, runtime, admission, (reply[3], reply[4]))
     if admission.probe:

@@ -58,7 +58,7 @@ class Turn(NamedTuple):
 def open_bucket(transaction: Transaction, key: str, spec: Spec) -> tuple[State, Spec]:
     """The state of a bucket, without what has passed."""
     state = transaction.load(key)
-    if state is None:
+    if not state:
         return {}, spec
     now = transaction.now
     if state["algorithm"] != spec.algorithm:

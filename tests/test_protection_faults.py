@@ -254,3 +254,32 @@ def test_a_store_that_can_never_work_is_refused(name: str, tmp_path: Path) -> No
     """A directory, or a file in one that does not exist: no outage that will pass."""
     with pytest.raises(ConfigurationError, match="must be a file in a directory that exists"):
         open_store(f"sqlite:///{tmp_path / name}")
+
+
+def test_a_listener_hears_of_a_failure_that_has_been_counted() -> None:
+    """As with aiobreaker itself: counted, heard of, then the state changes."""
+    from aiobreaker import CircuitBreakerListener
+
+    import resilience.breaker
+
+    heard: list[object] = []
+
+    class Listener(CircuitBreakerListener):  # type: ignore[misc]
+        def failure(self, breaker: Any, exception: Any) -> None:
+            heard.append(breaker.fail_counter)
+
+        def state_change(self, breaker: Any, old: Any, new: Any) -> None:
+            heard.append(new.state.name)
+
+    down = policy(retry={"max_attempts": 1}, breaker={"consecutive_failures": 3})
+    transport = resilience.httpx.Transport(httpx.MockTransport(lambda _: httpx.Response(500)), policies=[down])
+    listener = Listener()
+    resilience.breaker.listen(listener)
+    try:
+        with httpx.Client(transport=transport) as calling:
+            for _ in range(3):
+                calling.get(URL)
+    finally:
+        resilience.breaker.forget(listener)
+
+    assert [1, 2, 3, "OPEN"] == heard
