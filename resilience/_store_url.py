@@ -93,6 +93,10 @@ def without_credentials(url: str) -> str:
     scheme, found, rest = url.partition("://")
     if not found:
         return "a URL"
+    head, _, query = rest.partition("?")
+    if "@" in query and "@" not in head and "=" in query.partition("@")[0]:
+        # The at-sign is one of its query, which may hold a password too.
+        rest = head
     authority, slash, path = rest.partition("/")
     # A password may hold a slash or a question mark that nobody has escaped: it ends at the last at-sign.
     if "@" in rest:

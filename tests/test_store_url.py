@@ -129,3 +129,9 @@ def test_a_password_with_signs_of_a_url_is_refused(url: str) -> None:
         check_store_url(url)
 
     assert "SECRET" not in str(caught.value)
+
+
+def test_an_at_sign_in_the_query_ends_no_credentials() -> None:
+    """What follows it is a part of what the query hides."""
+    assert "redis://h:1/0" == without_credentials("redis://h:1/0?password=a@bsecret")
+    assert "redis://h" == without_credentials("redis://h?password=a@bsecret")
