@@ -103,8 +103,16 @@ def _number(connection: sqlite3.Connection, pragma: str) -> int:
 def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the file is a store; `False` for an empty one, which may become one."""
     try:
-        application, version = _number(connection, "application_id"), _number(connection, "user_version")
-        ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
+        # At one moment: between two reads another process may make it a store, and it would look like somebody else's.
+        is_alone = not connection.in_transaction
+        if is_alone:
+            connection.execute("BEGIN")
+        try:
+            ((tables,),) = connection.execute("SELECT COUNT(*) FROM sqlite_master")
+            application, version = _number(connection, "application_id"), _number(connection, "user_version")
+        finally:
+            if is_alone:
+                connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
             raise Foreign(f"{path} is not a database; name another file, or remove it") from error
