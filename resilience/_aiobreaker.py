@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ._breaker_state import CLOSED, HALF_OPEN, ISOLATED, OPEN
+from ._breaker_machine import CLOSED, HALF_OPEN, ISOLATED, OPEN
 from ._clock import Closing, RealClock
 
 try:

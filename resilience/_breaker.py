@@ -10,8 +10,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ._breaker_hearing import Admission, Heard
+from ._breaker_machine import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, NAMES, PROBE, REFUSED
 from ._breaker_policy import DOCUMENTED, IGNORED
-from ._breaker_state import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, NAMES, PROBE, REFUSED
 from ._breaker_waits import wait_for_turn, wake
 from ._health import ask_health, health_values
 from ._library import ErrorKind

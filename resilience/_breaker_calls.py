@@ -9,7 +9,7 @@ from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
 from typing import TYPE_CHECKING, Any
 
 from ._breaker_guard import Pass
-from ._breaker_state import CLOSED, FAILURE, OPEN, REFUSED, SUCCESS
+from ._breaker_machine import CLOSED, FAILURE, OPEN, REFUSED, SUCCESS
 
 if TYPE_CHECKING:
     from ._breaker_guard import Guard

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from pydantic import ValidationError
 
+from ._breaker_machine import BreakerSettings
 from ._breaker_policy import BreakerPolicy
-from ._breaker_state import BreakerSettings
 from ._transactions import Command
 from .errors import ConfigurationError
 

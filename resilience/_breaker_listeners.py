@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._breaker_guard import Guard
-from ._breaker_state import FAILURE
+from ._breaker_machine import FAILURE
 from ._fork import Lock
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["AnswerFailed", "ListenedBreaker", "Listening"]
 _MOST_BREAKERS = 1000
 # Calls of its user through such an object; those of HTTP have leases of their own.
 _LEASE = 60.0
+_EVENTS = ("before_call", "success", "failure", "state_change")
 
 
 class AnswerFailed(Exception):
@@ -60,6 +61,20 @@ class Listening:
         self._lock = Lock()
         # In the order of use; who is not called for long is made anew.
         self._breakers: dict[tuple[int, str], ListenedBreaker] = {}
+
+    def add(self, listener: object) -> None:
+        """Have an object hear of everything from now on.
+
+        Raises:
+            TypeError: it has not all of a listener's methods, or is the class of one.
+        """
+        if isinstance(listener, type) or not all(callable(getattr(listener, event, None)) for event in _EVENTS):
+            given = f"the class {listener.__qualname__}" if isinstance(listener, type) else f"{listener!r:.60}"
+            raise TypeError(
+                f"a listener is an object with the methods {', '.join(_EVENTS[:-1])} and {_EVENTS[-1]}, such as one of a "
+                f"class of your own below aiobreaker.CircuitBreakerListener; this is {given}"
+            )
+        self.listeners.append(listener)
 
     def before(self, exchange: Exchange, runtime: Runtime, admission: Admission, /) -> None:
         self._breaker(exchange, runtime, admission).tell("before_call", runtime.send, exchange.request)

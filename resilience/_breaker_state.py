@@ -26,12 +26,10 @@ from ._breaker_machine import (
     FAILURE,
     HALF_OPEN,
     ISOLATED,
-    NAMES,
     OPEN,
     PROBE,
     REFUSED,
     SUCCESS,
-    BreakerSettings,
     count,
     describe,
     drop_expired,
@@ -45,27 +43,7 @@ from ._breaker_machine import (
 if TYPE_CHECKING:
     from ._transactions import Reply, Transaction
 
-__all__ = [
-    "ADMITTED",
-    "CLOSED",
-    "FAILURE",
-    "HALF_OPEN",
-    "ISOLATED",
-    "NAMES",
-    "OPEN",
-    "PROBE",
-    "REFUSED",
-    "SUCCESS",
-    "TRANSITIONS",
-    "BreakerSettings",
-    "BreakerTransition",
-    "admit",
-    "describe",
-    "force",
-    "look",
-    "record",
-    "release",
-]
+__all__ = ["TRANSITIONS", "BreakerTransition", "admit", "describe", "force", "look", "record", "release"]
 
 
 class BreakerTransition(NamedTuple):

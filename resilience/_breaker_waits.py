@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ._breaker_state import HALF_OPEN, REFUSED
+from ._breaker_machine import HALF_OPEN, REFUSED
 from ._categories import Category
 from ._outcome import Outcome, Verdict
 from ._trail import Wait

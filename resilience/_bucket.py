@@ -217,6 +217,6 @@ def describe(state: State, now: float) -> dict[str, float | str]:
         "burst": spec.burst,
         "left": max(0, min(free, word)),
         "paused": resumes - now,
-        "waiting": max(0, math.ceil(-free - TOLERANCE)),
+        "waiting": max(0, math.ceil(-free - TOLERANCE)) if free < math.inf else 0,
         "next": max(0, turn_of(dict(state), spec, now).slot - now),
     }

@@ -29,6 +29,8 @@ def _for_all(value: object) -> object:
     return dict.fromkeys(LAYERS, value)
 
 
+# Longer than any name: one that is spelt otherwise is told which plans there are, where its policy is known.
+PlanName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Modes = Annotated[dict[Layer, Mode], BeforeValidator(_for_all)]
 """One mode for all layers, or modes by the names of layers."""
 
@@ -48,7 +50,7 @@ class Provider(Model):
     """Leave this provider's hosts alone."""
     hosts: Hosts | None = None
     """Other hosts that the policy speaks of: a gateway, a test server."""
-    plan: Name | None = None
+    plan: PlanName | None = None
     """The plan that you have, by its name in the policy's `plans`; until it is named, answers teach its limits."""
     mode: Modes | None = None
     """What the layers do with their decisions; goes before the `mode` of the whole file."""

@@ -36,8 +36,10 @@ class Finding:
 def near(name: str, known: Collection[str]) -> str:
     """What to do about a name that leads nowhere: the nearest of those that there are, else a few of them."""
     names = list(islice(known, _MOST_NAMES))
-    nearest = difflib.get_close_matches(name, names, n=1) if len(name) <= _LONGEST_NAME else []
+    # Whoever writes a name in capitals means the same one.
+    lowered = {known_name.lower(): known_name for known_name in reversed(names)}
+    nearest = difflib.get_close_matches(name.lower(), lowered, n=1) if len(name) <= _LONGEST_NAME else []
     if nearest:
-        return f"did you mean {nearest[0]!r}?"
+        return f"did you mean {lowered[nearest[0]]!r}?"
     few = ", ".join(names[:5]) + (", ..." if len(known) > 5 else "")
     return f"there are: {few}" if names else "there are none"

@@ -19,6 +19,7 @@ __all__ = ["validate"]
 
 _MOST_PROBLEMS = 100
 _MOST_ERRORS = 1000
+_MOST_PLACES = 3
 _BUILT_IN: frozenset[str] = frozenset(get_args(core_schema.ErrorType))
 # By the beginnings of pydantic's names for its errors.
 _WANTED = {
@@ -255,6 +256,24 @@ def _near(value: object, known: Iterable[object]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+def _places(key: object, options: Iterable[object]) -> str:
+    """How to write a key that stands one mapping too high, or nothing."""
+    found: list[str] = []
+    for name, field in (item for option in options for item in _fields(option).items()):
+        members = [member for outer in _members(field.annotation) for member in _members(_bare(outer))]
+        for member in members:
+            entries = {
+                "{{{}: ...}}": [member],
+                "{{NAME: {{{}: ...}}}}": _below(member, ""),
+                "[{{{}: ...}}]": _below(member, 0),
+            }
+            for form, below in entries.items():
+                if any(key in _fields(_bare(inner)) for each in below for inner in _members(each)):
+                    found.append(f"`{name}: {form.format(key)}`")
+    few = list(dict.fromkeys(found))
+    return f"write {' or '.join(few)}" if 0 < len(few) <= _MOST_PLACES else ""
+
+
 def _problem(group: list[_Finding], document: Document) -> Problem:
     """The one message of one error, or of all the members of a union that do not fit."""
     first = min(group, key=lambda finding: len(finding.keys))
@@ -304,7 +323,8 @@ def _inside(finding: _Finding) -> tuple[str, str] | None:
         return f"missing key {shown(key)}", f"write `{key}: ...`"
     if finding.kind == "extra_forbidden":
         known = list(dict.fromkeys(name for option in finding.options for name in _fields(option)))
-        remedy = _near(finding.key, known) or (f"known keys: {', '.join(known)}" if known else "")
+        places = _places(finding.key, finding.options)
+        remedy = _near(finding.key, known) or places or (f"known keys: {', '.join(known)}" if known else "")
         return f"unknown key {shown(finding.key)}", remedy
     if finding.kind == "union_tag_invalid":
         tags: str = context["expected_tags"]

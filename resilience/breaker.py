@@ -21,8 +21,8 @@ from ._breaker_calls import Calls
 from ._breaker_guard import Guard, GuardOptions, settings_of
 from ._breaker_hearing import Heard
 from ._breaker_listeners import AnswerFailed, Listening
+from ._breaker_machine import CLOSED, HALF_OPEN, ISOLATED, NAMES, OPEN
 from ._breaker_mirror import Mirror
-from ._breaker_state import CLOSED, HALF_OPEN, ISOLATED, NAMES, OPEN
 from ._clock import Closing, RealClock
 from .stores._memory import MemoryStore
 
@@ -227,11 +227,14 @@ _listening = Listening(_PolicyBreaker)
 def listen(listener: Any) -> None:
     """Have an `aiobreaker.CircuitBreakerListener` hear of all breakers that guard HTTP calls in this process.
 
-    It hears of attempts that were let through, of successes and failures, and of changes of state, each with the breaker
-    that it is about: a `CircuitBreaker` whose name is its key, and whose `isolate`, `close` and `current_state` are those
-    of the shared state. It is called on the thread of the call, in the event loop of an async one: it should be quick.
+    It hears of attempts let through, of successes and failures, and of changes of state, each with its breaker: one whose
+    name is its key, and whose `isolate`, `close` and `current_state` are those of the shared state. It is called on the
+    thread of the call, in the event loop of an async one: it should be quick.
+
+    Raises:
+        TypeError: it is no listener.
     """
-    _listening.listeners.append(listener)
+    _listening.add(listener)
     Heard.by = _listening
 
 

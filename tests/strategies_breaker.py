@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies
 
-from resilience._breaker_state import BreakerSettings
+from resilience._breaker_machine import BreakerSettings
 from resilience._transactions import Command
 
 __all__ = ["KEYS", "breaker_settings", "commands_breaker"]

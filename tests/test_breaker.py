@@ -18,7 +18,7 @@ import resilience.httpx
 from resilience import Policy
 from resilience._attempt import attempt_layer
 from resilience._breaker import ask_again, breaker_layer, look_ahead
-from resilience._breaker_state import describe
+from resilience._breaker_machine import describe
 from resilience._chain import prepare
 from resilience._clock import Closing, RealClock
 from resilience._config import policies_for

@@ -743,6 +743,40 @@ def test_a_listener_that_raises_harms_no_call(listener: Listener, caplog: pytest
     assert 1 == len(caplog.messages)
 
 
+class Deaf:
+    """Hears of all but one thing."""
+
+    def before_call(self, breaker: Any, func: Any, *args: Any, **kwargs: Any) -> None: ...
+    def success(self, breaker: Any) -> None: ...
+    def failure(self, breaker: Any, exception: Any) -> None: ...
+
+
+@pytest.mark.parametrize("given", ["x", None, print, Listener, Deaf()], ids=str)
+def test_only_a_listener_can_listen(given: Any) -> None:
+    """Whatever cannot hear of everything is refused where it is given, and no call meets it."""
+    with pytest.raises(TypeError) as caught:
+        listen(given)
+
+    message = str(caught.value)
+    assert "the methods before_call, success, failure and state_change, such as" in message
+    assert message.endswith("this is the class Listener" if given is Listener else f"this is {given!r:.60}")
+    assert Heard.by is None
+
+
+def test_a_listener_needs_no_class_of_aiobreaker() -> None:
+    """Its methods are what it is called by."""
+
+    class Duck(Deaf):
+        def state_change(self, breaker: Any, old: Any, new: Any) -> None: ...
+
+    duck = Duck()
+
+    listen(duck)
+
+    assert Heard.by is not None
+    forget(duck)
+
+
 def test_whoever_does_not_listen_cannot_be_forgotten(listener: Listener) -> None:
     """The last one that goes takes the costs along."""
     with pytest.raises(ValueError, match="not in list"):

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from resilience._breaker_machine import FAILURE, SUCCESS, BreakerSettings
 from resilience._breaker_policy import DOCUMENTED, IGNORED, BreakerPolicy
-from resilience._breaker_state import FAILURE, SUCCESS, BreakerSettings
 from resilience._categories import Category
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from resilience._breaker_state import (
+from resilience._breaker_machine import (
     ADMITTED,
     CLOSED,
     FAILURE,
@@ -23,12 +23,13 @@ from resilience._breaker_state import (
     PROBE,
     REFUSED,
     SUCCESS,
-    TRANSITIONS,
     BreakerSettings,
     describe,
 )
+from resilience._breaker_state import TRANSITIONS
 from resilience._transactions import Command, Reply
 from resilience.stores._memory import MemoryStore
+from tests.given_time_stores import StoreMaker
 from tests.strategies_breaker import breaker_settings
 
 VECTORS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "vectors" / "breaker.yaml").read_text("utf-8"))
@@ -53,9 +54,9 @@ BY_RATE = SETTINGS._replace(consecutive_failures=0, failure_rate=0.5)
 class Breaker:
     """One breaker in a store of its own, and its time."""
 
-    def __init__(self, now: float = 100.0, **settings: Any) -> None:
+    def __init__(self, now: float = 100.0, make_store: StoreMaker = MemoryStore, **settings: Any) -> None:
         self.settings = SETTINGS._replace(**settings)
-        self.store = MemoryStore()
+        self.store = make_store()
         self.now = now
 
     def run(self, verb: str, *arguments: Any) -> Reply:
@@ -586,12 +587,12 @@ WAYS = {(transition.old, transition.new) for transition in TRANSITIONS}
 BY_ITSELF = {(transition.old, transition.new) for transition in TRANSITIONS if transition.when != "by hand"}
 
 
-class Machine(RuleBasedStateMachine):
+class BreakerMachine(RuleBasedStateMachine):
     """Calls that come, end, hang and are cancelled in any order, against a model of who may hold a probe."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_store: StoreMaker = MemoryStore) -> None:
         super().__init__()
-        self.breaker = Breaker()
+        self.breaker = Breaker(make_store=make_store)
         self.out: list[tuple[Reply, float]] = []
         """Who was let through, and until when its lease lasts if it is a probe."""
         self.last = CLOSED
@@ -653,7 +654,7 @@ class Machine(RuleBasedStateMachine):
         self.went(old, new, WAYS)
 
     def generation(self) -> float:
-        return dict(self.breaker.store.scan(KEY)).get(KEY, {"generation": 0})["generation"]
+        return float(dict(self.breaker.store.scan(KEY)).get(KEY, {"generation": 0})["generation"])
 
     def went(self, old: float, new: float, ways: set[tuple[int, int]]) -> None:
         assert old == self.last
@@ -687,7 +688,7 @@ class Machine(RuleBasedStateMachine):
         assert "closed" == self.breaker.state
 
 
-TestMachine = Machine.TestCase
+TestBreakerMachine = BreakerMachine.TestCase
 
 
 def test_the_table_of_transitions_is_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from resilience._bucket import describe
 from resilience._bucket_state import LONGEST, MOST_HOLES
 from resilience._transactions import Command, Reply, State
 from resilience.stores._memory import MemoryStore
+from tests.given_time_stores import StoreMaker
 from tests.strategies_bucket import KEYS, Step, commands_bucket, play, specs, steps_bucket
 
 SMOOTH: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "vectors" / "pacing.yaml").read_text("utf-8"))[
@@ -24,6 +26,8 @@ SMOOTH: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "vectors" / "pa
 KEY = KEYS[0]
 STARTS = [0.0, 17.25, 1_763_600_000.123]
 """Times of a monotonic clock, and of a server's, which counts since 1970."""
+ON_THE_GRID = [0.0, 17.0, 1_763_600_000.0]
+"""Times at which an interval of any of the known runs begins."""
 LATE = 2e-6
 """Twice the tolerance, since both ends of a span may be off."""
 
@@ -31,8 +35,8 @@ LATE = 2e-6
 class Buckets:
     """A store at a time that the test sets."""
 
-    def __init__(self, spec: list[Any], now: float = 100.0) -> None:
-        self.store = MemoryStore()
+    def __init__(self, spec: list[Any], now: float = 100.0, make_store: StoreMaker = MemoryStore) -> None:
+        self.store = make_store()
         self.spec = spec
         self.now = now
 
@@ -79,22 +83,60 @@ def tokens(amount: int = 1, seconds: float = 1.0, burst: int = 1, now: float = 1
 # What single calls get
 
 
-@pytest.mark.parametrize("run", SMOOTH["runs"], ids=lambda run: str(run["interval"]))
-@pytest.mark.parametrize("start", STARTS)
-def test_smooth_limiting_gives_the_known_waits(run: dict[str, Any], start: float) -> None:
-    """Permits are reserved in advance, and each call is told when the last of its permits is due."""
-    bucket = tokens(1, run["interval"] / 1000, 1)
-
+def ask_smoothly(algorithm: str, run: dict[str, Any], start: float) -> tuple[list[tuple[float, float]], list[float]]:
+    """One call per interval: the wait and the next free time after each step in milliseconds, and when all calls go."""
+    bucket = Buckets([algorithm, 1, run["interval"] / 1000, 1, 1])
+    answers: list[tuple[float, float]] = []
+    slots: list[float] = []
     for step in run["steps"]:
         bucket.now = start + step["at"] / 1000
-        reply: Reply = []
-        for _ in range(step.get("calls", 1) * step["permits"]):
-            reply = bucket.reserve()
+        slots += [bucket.reserve()[3] - start for _ in range(step.get("calls", 1) * step["permits"])]
+        answers.append((1000 * (slots[-1] + start - bucket.now), 1000 * (bucket.now + bucket.look() - start)))
+    return answers, slots
 
-        following = 1000 * (bucket.now + bucket.look() - start)
-        assert step.get("wait_here", step["wait"]) == pytest.approx(1000 * reply[1], abs=0.01)
-        assert step.get("next_here", step["next_free"]) == pytest.approx(following, abs=0.01)
-        assert 0 <= step.get("wait_here", step["wait"]) - step["wait"] < run["interval"]
+
+@pytest.mark.parametrize("run", SMOOTH["runs"], ids=lambda run: str(run["interval"]))
+@pytest.mark.parametrize("start", ON_THE_GRID)
+def test_smooth_limiting_gives_the_known_waits(run: dict[str, Any], start: float) -> None:
+    """One call in each interval of the clock: with a limit of one, the window before weighs nothing."""
+    answers, _ = ask_smoothly("sliding_window_counter", run, start)
+
+    waits, following = zip(*answers, strict=True)
+    assert [step["wait"] for step in run["steps"]] == pytest.approx(waits, abs=0.01)
+    assert [step["next_free"] for step in run["steps"]] == pytest.approx(following, abs=0.01)
+
+
+@pytest.mark.parametrize("algorithm", ["token_bucket", "fixed_window", "moving_window"])
+@pytest.mark.parametrize("run", SMOOTH["runs"], ids=lambda run: str(run["interval"]))
+@pytest.mark.parametrize("start", STARTS)
+def test_only_a_grid_lets_two_calls_go_within_an_interval(algorithm: str, run: dict[str, Any], start: float) -> None:
+    """The others answer as the grid until somebody comes after a rest: then an interval begins with that call.
+
+    On the grid two calls may follow each other at once, on both sides of a line; in a bucket no span of t seconds holds
+    more than rate * t + burst.
+    """
+    interval = run["interval"] / 1000
+    steps = run["steps"]
+    unrested = 1 + sum(1 for _ in takewhile(lambda pair: pair[1]["at"] <= pair[0]["next_free"], pairwise(steps)))
+
+    answers, slots = ask_smoothly(algorithm, run, start)
+    _, on_grid = ask_smoothly("sliding_window_counter", run, ON_THE_GRID[0])
+
+    known = [number for step in steps[:unrested] for number in (step["wait"], step["next_free"])]
+    assert 0 < unrested < len(steps)
+    assert known == pytest.approx([number for answer in answers[:unrested] for number in answer], abs=0.01)
+    assert keeps_the_law(slots, interval)
+    assert not keeps_the_law(on_grid, interval)
+    assert all(0 <= slot - earlier + LATE < interval for slot, earlier in zip(slots, on_grid, strict=True))
+
+
+def keeps_the_law(slots: list[float], interval: float) -> bool:
+    """Whether no span holds more calls than the rate times its seconds, and the burst of one."""
+    return all(
+        last - first + 1 <= (slots[last] - slots[first] + LATE) / interval + 1
+        for last in range(len(slots))
+        for first in range(last)
+    )
 
 
 def test_a_burst_goes_at_once_and_the_rest_evenly() -> None:
@@ -841,6 +883,19 @@ def test_a_description_counts_who_still_waits() -> None:
     assert 20_000 < describe(foreign, -1.0)["waiting"] < 25_000  # type: ignore[operator]
 
 
+def test_a_description_of_a_bucket_without_a_rate_in_which_nobody_waits() -> None:
+    """Paused or not: nobody is kept from it later."""
+    bucket = Buckets(["unrated", 0, 0, 0, 1])
+    bucket.pause(10)
+
+    paused = bucket.described()
+    bucket.now += 10.001
+    resumed = bucket.described()
+
+    assert (0, 10, 0, 10) == (paused["left"], paused["paused"], paused["waiting"], paused["next"])
+    assert (math.inf, 0, 0, 0) == (resumed["left"], resumed["paused"], resumed["waiting"], resumed["next"])
+
+
 def test_a_description_knows_the_providers_word() -> None:
     """While it holds."""
     bucket = tokens(1, 1.0, 10)
@@ -902,6 +957,10 @@ class Waiter:
 class TokenBucketMachine(RuleBasedStateMachine):
     """One bucket, its waiting calls, and everything that went, under any interleaving."""
 
+    def __init__(self, make_store: StoreMaker = MemoryStore) -> None:
+        super().__init__()
+        self.make_store = make_store
+
     @initialize(
         amount=st.integers(1, 20),
         seconds=st.sampled_from([0.7, 1.0, 60.0]),
@@ -909,7 +968,7 @@ class TokenBucketMachine(RuleBasedStateMachine):
         start=st.sampled_from(STARTS),
     )
     def begin(self, amount: int, seconds: float, burst: int, start: float) -> None:
-        self.bucket = tokens(amount, seconds, burst, start)
+        self.bucket = Buckets(["token_bucket", amount, seconds, burst, 1], start, self.make_store)
         self.interval = seconds / amount
         self.burst = burst
         self.waiting: list[Waiter] = []

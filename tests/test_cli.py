@@ -495,6 +495,7 @@ def test_explain_takes_the_plan_of_the_configuration(cli: Cli, tmp_path: Path) -
     assert (2, "", "resilience: some has no plan 'payd'; did you mean 'paid'?\n") == cli(
         "explain", "some", "--status", "200", "--plan", "payd"
     )
+    assert "did you mean 'paid'?\n" in cli("explain", "some", "--status", "200", "--plan", "PAID")[2]
 
 
 @pytest.mark.parametrize(
@@ -575,6 +576,37 @@ def test_check_knows_a_configuration_by_any_of_its_keys(line: str, cli: Cli, tmp
     code, output, _ = cli("check", "staging.yaml")
 
     assert (1, True, False) == (code, output.startswith("staging.yaml:2:"), "provider" in output)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("resilience.yaml", "version: 1\nhosts: [a.test]\n", "write `providers: {NAME: {hosts: ...}}`"),
+        ("some.yaml", f"{POLICY}hosts: [a.test]\n", "write `match: {hosts: ...}`"),
+    ],
+)
+def test_check_tells_where_hosts_belong(name: str, text: str, hint: str, cli: Cli, tmp_path: Path) -> None:
+    """In a configuration they are a provider's, in a policy a part of what it matches."""
+    (tmp_path / name).write_text(text)
+
+    code, output, _ = cli("check", name)
+
+    assert (1, True) == (code, f": unknown key 'hosts' ({hint})\n" in output)
+
+
+def test_check_does_not_guess_what_a_version_alone_is(cli: Cli, tmp_path: Path) -> None:
+    """It says what makes a policy of it and what a configuration; by its name it may be one already."""
+    for name in ("c.yaml", "resilience.yaml"):
+        (tmp_path / name).write_text("version: 1\n")
+
+    unknown, known = cli("check", "c.yaml"), cli("check", "resilience.yaml")
+
+    problem = (
+        "c.yaml:1:1: there is nothing here but a version: this could become a policy or a configuration (a policy has "
+        "`provider` and `match`; a configuration is called resilience.yaml, or has `policies` or `providers`)"
+    )
+    assert (1, [problem, "1 file checked, 1 problem"], "") == (unknown[0], unknown[1].splitlines(), unknown[2])
+    assert (0, "1 file checked, 0 problems\n", "") == known
 
 
 def test_check_knows_a_configuration(cli: Cli, tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ import pytest
 from rich.console import Console
 
 import resilience
-from resilience._breaker_state import ISOLATED
+from resilience._breaker_machine import ISOLATED
 from resilience._clock import RealClock
 from resilience._status import Key, Row, report
 from resilience._transactions import Command, State
 from resilience.cli import main
 from resilience.cli._shared import ALONE
-from resilience.cli._status import _details, _Look, _show_live, _table
+from resilience.cli._status import _details, _Look, _show_live, _States, _table
 from resilience.errors import ConfigurationError
 from resilience.stores._memory import MemoryStore
 
@@ -128,7 +128,10 @@ def test_a_table_of_what_the_store_holds(cli: Cli, store: Shared) -> None:
     ("facts", "said"),
     [
         ({"left": 3.0, "burst": 10.0, "amount": 60.0, "seconds": 3600.0, "algorithm": "fixed_window"},
-         "3 of 10 left, 60 in 1h, algorithm fixed window"),
+         "3 of 10 left, 60 in 1h"),
+        ({"left": 0.0, "burst": 10.0, "amount": 60.0, "seconds": 60.0, "algorithm": "token_bucket", "paused": 9.0, "next": 9.0},
+         "paused 9 s, next 9 s"),
+        ({"left": 0.0, "burst": 0.0, "amount": 0.0, "seconds": 0.0, "algorithm": "unrated", "waiting": 3.0}, "waiting 3"),
         ({"left": 2500.25}, "2,500.2 left"),
         ({"paused": 90.0, "next": 90.0, "waiting": 4.0}, "paused 1m30s, next 1m30s, waiting 4"),
         ({"in_flight": 2.0, "most": 5.0, "documented": 10.0}, "2 of 5 in flight, documented 10"),
@@ -183,6 +186,52 @@ def test_status_of_one_provider(cli: Cli, store: Shared) -> None:
     _, output, _ = cli("status", "--provider", "some", "--json")
 
     assert ["some"] == [state["provider"] for state in json.loads(output)["states"]]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--watch",)], ids=str)
+def test_status_of_a_provider_that_is_none(arguments: tuple[str, ...], cli: Cli, store: Shared) -> None:
+    """Exit code 2, with those that there are; the store may know one of which the configuration has no policy."""
+    acquire(store, "{other}:permits:jobs", 2, "a")
+    said = "and redis://cache.test:6379/0 has no state of one; "
+
+    assert (2, "", f"resilience: there is no active policy 'nope', {said}there are: anakin, some\n") == cli(
+        "status", "--provider", "nope", *arguments
+    )
+    assert cli("status", "--provider", "Some!", *arguments)[2].endswith(f"'Some!', {said}did you mean 'some'?\n")
+
+
+def test_status_of_a_provider_of_which_nothing_is_known_yet(cli: Cli, store: Shared) -> None:
+    """No mistake; and a store that is down does not say who is unknown."""
+    acquire(store, "{other}:permits:jobs", 2, "a")
+
+    assert (0, "0 states in redis://cache.test:6379/0\n", "") == cli("status", "--provider", "some")
+    assert (0, True) == ((other := cli("status", "--provider", "other"))[0], "1 of 2 in flight" in other[1])
+    store.fault = OSError("gone")
+    assert (1, False) == ((down := cli("status", "--provider", "nope"))[0], "no active policy" in down[2])
+
+
+def test_a_paused_bucket_fits_into_a_narrow_terminal() -> None:
+    """Nothing is cut, and no state takes more than two lines; where there is room, each takes one."""
+    store = Shared()
+    key = "{anakin}:bucket:browser-sessions:166ea894ab12cd34"
+    spec = ["token_bucket", 60, 60.0, 10, 1]
+    store.run(Command("bucket.pause", (key,), (90.0, spec)), 0.0)
+    for _ in range(4):
+        store.run(Command("bucket.reserve", (key,), (1e6, [spec])), 0.0)
+    store.force("{anakin}:breaker:breaker:api.anakin.io", 1, 90.0)
+    lines: dict[int, list[str]] = {}
+
+    for width in (80, 120):
+        console = Console(width=width, color_system=None)
+        with console.capture() as captured:
+            console.print(_States(report(store.scan(), 1000.0).rows))
+        lines[width] = [line.strip() for line in captured.get().splitlines() if line.strip()]
+
+    assert [3 + 4, 2 + 2] == [len(each) for each in lines.values()]
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in line for each in lines.values() for line in each)
+    narrow = [re.split(r"  +", line) for line in lines[80][-2:]]
+    assert ["bucket", "browser-sessions", "paused", "paused 1m30s, waiting 3, next"] == narrow[0]
+    assert ["166ea894ab12cd34", "1m34s"] == narrow[1]
 
 
 def test_a_store_that_nobody_has_used(cli: Cli, store: Shared) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from resilience import Policy, _chain, simulate
+from resilience._breaker_machine import describe
 from resilience._deadline import deadline_layer
 from resilience._modes import Mode
 from resilience._outcome import Exchange, Outcome
@@ -65,13 +66,21 @@ def composed(case: dict[str, Any], **parts: Any) -> Policy:
     return policy(retry=retry, breaker=breaker, **parts)
 
 
+def state_of_breaker(simulation: Simulation) -> tuple[str, dict[str, int]]:
+    """The state of the only breaker, and how many results of which kind it has counted."""
+    (state,) = (state for key, state in simulation.store.scan() if ":breaker:" in key)
+    found = describe(state, simulation.now)
+    return found["state"], {"success": found["calls"] - found["failed"], "failure": found["failed"]}
+
+
 def test_a_breaker_counts_each_attempt_of_a_call() -> None:
     """As there: three executions, three calls, and a success that ends the row of failures."""
     case = CASES["retry and breaker"]
 
-    call, _ = one_call(composed(case), server := Server(case["server"]))
+    call, simulation = one_call(composed(case), server := Server(case["server"]))
 
     assert (case["executions"], case["calls"]) == (len(call.trail.attempts), server.calls)
+    assert ("closed", case["counted"]) == state_of_breaker(simulation)
     assert (200, "success") == (call.answer.status_code, call.trail.stopped)
 
 
@@ -83,9 +92,10 @@ def test_an_open_breaker_ends_a_call_with_its_last_answer() -> None:
     """
     case = CASES["retry and open breaker"]
 
-    call, _ = one_call(composed(case), server := Server(case["server"]))
+    call, simulation = one_call(composed(case), server := Server(case["server"]))
 
     assert (case["calls"], 1) == (server.calls, len(call.trail.attempts))
+    assert ("open", {"success": 0, "failure": 1}) == state_of_breaker(simulation)
     assert (500, ()) == (call.answer.status_code, call.trail.refusals)
     assert call.trail.stopped.startswith("the breaker is open for another 1")
     assert call.trail.stopped.endswith("longer than longest_wait (0s)")
@@ -123,13 +133,16 @@ def test_a_full_bulkhead_refuses_before_anything_is_sent() -> None:
 def test_a_breaker_that_opens_with_the_last_attempt_leaves_its_answer() -> None:
     """The same three calls and the same answer, but another state of the breaker.
 
-    There it stands around the retries and counts one failure; here each attempt counts, and the third of three opens it.
+    There it stands around the retries, counts one failure and stays closed; here each attempt counts, and the third of
+    three opens it.
     """
     case = CASES["breaker around retry"]
 
     call, simulation = one_call(composed(case), server := Server(case["server"]))
 
     assert (case["executions"], case["calls"]) == (len(call.trail.attempts), server.calls)
+    assert ("open", {"success": 0, "failure": case["calls"]}) == state_of_breaker(simulation)
+    assert "closed" == case["state"]
     assert (500, "max_attempts (3) reached") == (call.answer.status_code, call.trail.stopped)
     follower = simulation.call("GET", URL, at=simulation.now)
     simulation.run()
@@ -144,6 +157,7 @@ def test_a_breaker_that_counts_fewer_failures_than_it_bears_stays_closed() -> No
     call, simulation = one_call(composed(case), server := Server(case["server"]))
 
     assert (case["executions"], case["calls"]) == (len(call.trail.attempts), server.calls)
+    assert (case["state"], case["counted"]) == state_of_breaker(simulation)
     assert 500 == call.answer.status_code
     follower = simulation.call("GET", URL, at=simulation.now, options={"max_attempts": 1})
     simulation.run()
@@ -157,7 +171,8 @@ def test_a_timeout_is_a_failure_to_the_breaker() -> None:
 
     call, simulation = one_call(composed(case, attempt_timeout=case["timeout"]), server := Server(case["server"]))
 
-    assert case["calls"] == server.calls
+    assert (case["executions"], case["calls"]) == (len(call.trail.attempts), server.calls)
+    assert (case["state"], {"success": 0, "failure": 1}) == state_of_breaker(simulation)
     assert "AttemptTimeout" == type(call.error).__name__
     follower = simulation.call("GET", URL, at=simulation.now)
     simulation.run()

@@ -245,6 +245,18 @@ def test_a_store_may_take_its_password_from_the_environment(monkeypatch: pytest.
     assert "redis://user:pa$$word@cache.test:6379/" == policies_for(config=config).store
 
 
+@pytest.mark.parametrize("plan", ["Paid", "PAID", "pa id"])
+def test_a_plan_may_be_misspelt_in_any_way(plan: str, alone: Path) -> None:
+    """It is told which one was meant, whether or not a plan could be called so."""
+    write(alone / "own.yaml", PLANS)
+    write(alone / "resilience.yaml", f"version: 1\npolicies: [own.yaml]\nproviders: {{own: {{plan: {plan}}}}}\n")
+
+    with pytest.raises(PolicyError) as caught:
+        policies_for()
+
+    assert str(caught.value).endswith(f":3:25: own has no plan '{plan}' (did you mean 'paid'?)")
+
+
 def test_all_that_cannot_be_honoured_is_told_at_once(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with its place and what to do; of a mapping, with the way to it."""
     write(alone / "own.yaml", PLANS)

@@ -15,7 +15,7 @@ import resilience.httpx
 import resilience.httpx2
 from resilience._attempt import attempt_layer
 from resilience._breaker import ask_again, breaker_layer
-from resilience._breaker_state import describe
+from resilience._breaker_machine import describe
 from resilience._chain import prepare
 from resilience._clock import Closing
 from resilience._config import policies_for

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from resilience._permits import describe
 from resilience._transactions import Command, Reply, State
 from resilience.stores._memory import MemoryStore
+from tests.given_time_stores import StoreMaker
 from tests.strategies_permits import commands_permits
 
 KEY = "{p}:permits:a"
@@ -22,8 +23,8 @@ OTHER = "{p}:permits:b"
 class Permits:
     """A store at a time that the test sets."""
 
-    def __init__(self, now: float = 0.0) -> None:
-        self.store = MemoryStore()
+    def __init__(self, now: float = 0.0, make_store: StoreMaker = MemoryStore) -> None:
+        self.store = make_store()
         self.now = now
 
     def ask(self, verb: str, keys: tuple[str, ...], *arguments: Any) -> Reply:
@@ -282,12 +283,16 @@ def test_a_state_is_described_in_numbers() -> None:
     )
 
 
-class Machine(RuleBasedStateMachine):
+class PermitsMachine(RuleBasedStateMachine):
     """Two limits and their model: the leases in flight, the number that is borne, and how often it was lowered."""
+
+    def __init__(self, make_store: StoreMaker = MemoryStore) -> None:
+        super().__init__()
+        self.make_store = make_store
 
     @initialize(now=st.sampled_from([0.0, 0.1, 1.8e9]), numbers=st.tuples(st.integers(0, 3), st.integers(0, 3)))
     def begin(self, now: float, numbers: tuple[int, int]) -> None:
-        self.permits = Permits(now)
+        self.permits = Permits(now, self.make_store)
         self.numbers = dict(zip((KEY, OTHER), numbers, strict=True))
         self.leases: dict[str, dict[str, float]] = {KEY: {}, OTHER: {}}
         self.most: dict[str, float] = {KEY: math.inf, OTHER: math.inf}
@@ -394,8 +399,8 @@ class Machine(RuleBasedStateMachine):
                 self.lowerings[key] = 0
 
 
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestPermitsMachine = PermitsMachine.TestCase
+TestPermitsMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
 @given(commands=st.lists(st.tuples(commands_permits(), st.floats(0, 400)), max_size=60))

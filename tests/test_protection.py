@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ from tests.rawserver import RawServer, answer, raw_server
 
 OPEN_FOR = 0.3
 PROBES = 2
+CALLERS = 100
+ROUNDS = 5
 
 
 class Provider:
@@ -91,32 +95,113 @@ def test_an_outage_trips_the_breaker_once_for_all_clients_of_a_process() -> None
         assert 5 == down.requests
 
 
-def test_a_hundred_callers_get_the_refusal_at_once() -> None:
-    """In the provider's own shape, each in under a millisecond (the median, in its thread's own time: machines are shared)."""
-    with provider() as down, httpx.Client(transport=resilience.httpx.Transport(policies=[policy_for(down)])) as client:
-        for _ in range(5):
+def held_back(provider: Provider) -> Policy:
+    """A policy whose breaker stays open for longer than any test."""
+    return policy_for(provider, breaker={"consecutive_failures": 5, "open_for": "60s", "jitter": 0})
+
+
+@contextmanager
+def outage() -> Iterator[tuple[Provider, httpx.Client]]:
+    """A server that is down, and a client whose breaker knows it."""
+    with provider() as down, httpx.Client(transport=resilience.httpx.Transport(policies=[held_back(down)])) as client:
+        for _ in range(6):
             client.get(down.url)
-        client.get(down.url)
+        yield down, client
+
+
+def check_refusal(response: httpx.Response) -> None:
+    """In the provider's own shape, and nothing was tried."""
+    assert 503 == response.status_code
+    assert "breaker" == response.headers["x-resilience-refused"]
+    assert 0 < int(response.headers["retry-after"]) <= 60
+    assert "open" in response.json()["error"]
+    trail = trail_of(response)
+    assert trail is not None
+    assert 0 == len(trail.attempts)
+    assert ["breaker"] == [refusal.layer for refusal in trail.refusals]
+
+
+def one_after_another(client: httpx.Client, url: str) -> tuple[list[float], list[httpx.Response]]:
+    """How long each of a hundred calls takes, in milliseconds."""
+    times: list[float] = []
+    responses: list[httpx.Response] = []
+    for _ in range(CALLERS):
+        started = time.perf_counter()
+        response = client.get(url)
+        times.append(1000 * (time.perf_counter() - started))
+        responses.append(response)
+    return times, responses
+
+
+def test_a_hundred_calls_in_a_row_get_the_refusal_at_once() -> None:
+    """Each of them in under a millisecond by the clock on the wall.
+
+    What others on the machine, or the collector, take from a call does not strike in each of five rounds; what every so
+    many calls would cost in our own path does.
+    """
+    with outage() as (down, client):
+        slowest: list[float] = []
+        for _ in range(ROUNDS):
+            times, responses = one_after_another(client, down.url)
+            slowest.append(max(times))
+            sys.stdout.write(
+                f"\n{CALLERS} refusals in a row: {statistics.median(times):.3f} ms (median), {max(times):.3f} ms (slowest)\n"
+            )
+            for response in responses:
+                check_refusal(response)
+            if slowest[-1] < 1:
+                break
+
+        assert min(slowest) < 1
+        assert 5 == down.requests
+
+
+def test_a_hundred_tasks_get_the_refusal_at_once() -> None:
+    """All at the same moment in one event loop: less than a millisecond of it for each, in the best of five rounds."""
+
+    async def all_at_once() -> list[float]:
+        async with httpx.AsyncClient(transport=resilience.httpx.Transport(policies=[held_back(down)])) as client:
+            for _ in range(6):
+                await client.get(down.url)
+            rounds: list[float] = []
+            for _ in range(ROUNDS):
+                started = time.perf_counter()
+                responses = await asyncio.gather(*[client.get(down.url) for _ in range(CALLERS)])
+                rounds.append(1000 * (time.perf_counter() - started) / CALLERS)
+                for response in responses:
+                    check_refusal(response)
+            return rounds
+
+    with provider() as down:
+        rounds = asyncio.run(all_at_once())
+
+        sys.stdout.write(f"\n{CALLERS} tasks: {', '.join(f'{each:.3f}' for each in rounds)} ms per refusal\n")
+        assert min(rounds) < 1
+        assert 5 == down.requests
+
+
+def test_a_hundred_threads_get_the_refusal_at_once() -> None:
+    """All let go at the same moment: less than a millisecond until all have it for each, in the best of five rounds."""
+    with outage() as (down, client):
+        rounds: list[float] = []
+        begun: list[float] = []
+        barrier = threading.Barrier(CALLERS, action=lambda: begun.append(time.perf_counter()))
 
         def call(_: int) -> tuple[float, httpx.Response]:
-            started = time.thread_time()
+            barrier.wait()
             response = client.get(down.url)
-            return time.thread_time() - started, response
+            return time.perf_counter(), response
 
-        with ThreadPoolExecutor(1) as pool:
-            calls = list(pool.map(call, range(100)))
+        with ThreadPoolExecutor(CALLERS) as pool:
+            for _ in range(ROUNDS):
+                calls = list(pool.map(call, range(CALLERS)))
+                rounds.append(1000 * (max(ended for ended, _ in calls) - begun[-1]) / CALLERS)
+                for _, response in calls:
+                    check_refusal(response)
 
+        sys.stdout.write(f"\n{CALLERS} threads: {', '.join(f'{each:.3f}' for each in rounds)} ms per refusal\n")
+        assert min(rounds) < 1
         assert 5 == down.requests
-        assert statistics.median(seconds for seconds, _ in calls) < 0.001
-        for _, response in calls:
-            assert 503 == response.status_code
-            assert "breaker" == response.headers["x-resilience-refused"]
-            assert 1 == int(response.headers["retry-after"])
-            assert "open" in response.json()["error"]
-            trail = trail_of(response)
-            assert trail is not None
-            assert 0 == len(trail.attempts)
-            assert ["breaker"] == [refusal.layer for refusal in trail.refusals]
 
 
 def test_recovery_sends_as_many_probes_as_the_policy_says() -> None:

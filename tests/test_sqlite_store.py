@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import re
@@ -16,7 +17,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -28,7 +33,7 @@ from resilience.errors import ConfigurationError
 from resilience.stores import StoreError, open_store
 from resilience.stores._machine import Mark, time_of
 from resilience.stores._sqlite import SqliteStore, _inherited
-from resilience.stores._sqlite_file import path_of
+from resilience.stores._sqlite_file import is_busy, open_file, path_of
 from tests.shared_stores import KEY, acquire, is_admitted, place, release, take
 
 
@@ -267,6 +272,95 @@ def test_an_empty_file_becomes_a_store(path: str, store: SqliteStore) -> None:
     Path(path).touch()
 
     assert is_admitted(store)
+
+
+class Interrupted(sqlite3.Connection):
+    """A connection to a file that another opens too, as a process would, just before one of the statements."""
+
+    statements = 0
+    """How many are left until then, that one included; 0 and less: it has happened."""
+    others: ClassVar[list[sqlite3.Connection]] = []
+    stays = False
+    """Whether the other goes on to use the file."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        Interrupted.statements -= 1
+        if Interrupted.statements == 0:
+            ((_, _, path),) = super().execute("PRAGMA database_list")
+            self.open_another(path)
+        return super().execute(*arguments)
+
+    def open_another(self, path: str) -> None:
+        try:
+            self.others.append(open_file(path))
+        except sqlite3.OperationalError as error:
+            # While somebody reads a file that is not shared yet, whoever wants to make it so has to wait.
+            if not is_busy(error):
+                raise
+        if not self.stays:
+            self.close_others()
+
+    @classmethod
+    def close_others(cls) -> None:
+        while cls.others:
+            cls.others.pop().close()
+
+
+@pytest.mark.parametrize("was_begun", [False, True], ids=["new", "begun by one that was killed"])
+@pytest.mark.parametrize("stays", [False, True], ids=["other goes", "other stays"])
+def test_a_file_that_another_makes_a_store_in_the_middle_of_its_opening_is_ours(
+    was_begun: bool, stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever statement it happens before: what was read until then and what is read after make no stranger's file."""
+    monkeypatch.setattr(Interrupted, "stays", stays)
+    monkeypatch.setattr(Interrupted, "statements", 0)
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Interrupted))
+    for moment in itertools.count(1):
+        path = str(tmp_path / f"{moment}.db")
+        if was_begun:
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        Interrupted.statements = moment
+
+        with contextlib.closing(open_file(path)) as connection:
+            has_happened = Interrupted.statements <= 0
+            assert [("states",)] == connection.execute("SELECT name FROM sqlite_master").fetchall()
+        Interrupted.close_others()
+        Interrupted.statements = 0
+
+        if not has_happened:
+            break
+    # Two looks, the mode, the claim: each time there is something in between.
+    assert moment > 10
+
+
+def open_new(barrier: Barrier, pipe: Connection, folder: str, files: int) -> None:
+    """Open one new file after the other, each at the same moment as all other processes, and say how it went."""
+    for number in range(files):
+        barrier.wait(60)
+        try:
+            store = open_store(f"sqlite:///{folder}/{number}.db")
+            pipe.send([store.run(take(), time.monotonic())[0], store.is_away])  # type: ignore[attr-defined]
+        except Exception as error:
+            pipe.send(repr(error))
+
+
+def test_processes_that_open_a_new_file_at_once_share_it(tmp_path: Path) -> None:
+    """Eight of them, file after file: each finds it its own, and of every file as many calls go as one limit lets through."""
+    processes, files = 8, 15
+    context = multiprocessing.get_context("spawn")
+    barrier, pipes = context.Barrier(processes), [context.Pipe(duplex=False) for _ in range(processes)]
+    crew = [
+        context.Process(target=open_new, args=(barrier, there, str(tmp_path), files), daemon=True) for _, there in pipes
+    ]
+    for process in crew:
+        process.start()
+
+    for _ in range(files):
+        said = [here.recv() if here.poll(60) else "nothing" for here, _ in pipes]
+        assert [[0.0, False]] * 5 + [[1.0, False]] * 3 == sorted(said, key=str)
+    for process in crew:
+        process.join()
 
 
 def test_a_file_that_is_removed_or_replaced_is_not_written_on(path: str, store: SqliteStore) -> None:

@@ -68,6 +68,41 @@ class Codes(RootModel[list[Literal["alpha", "beta"]]]):
     """A model that is written as what it holds."""
 
 
+Backoff = Annotated[Fixed | Growing, Field(discriminator="kind")]
+
+
+class Region(Model):
+    """What stands in a mapping by names."""
+
+    zone: str = ""
+    hosts: list[str] = []
+
+
+class Landscape(Model):
+    """What stands alone and in a list."""
+
+    hills: int = 0
+
+
+class Roof(Model):
+    """A file of which most stands one mapping lower."""
+
+    match: Region | None = None
+    regions: dict[str, Region] = {}
+    first: Landscape | None = None
+    listed: tuple[Landscape | None, ...] = ()
+    tagged: Backoff | list[Backoff] | None = None
+
+
+class Crowd(Model):
+    """A file in which a key belongs in too many places to name them."""
+
+    aa: Region | None = None
+    bb: Region | None = None
+    cc: Region | None = None
+    dd: Region | None = None
+
+
 def shape_of(value: Any) -> str | None:
     """Which member of a union a value is meant to be."""
     if isinstance(value, dict):
@@ -75,7 +110,6 @@ def shape_of(value: Any) -> str | None:
     return "word" if isinstance(value, str) else None
 
 
-Backoff = Annotated[Fixed | Growing, Field(discriminator="kind")]
 Shaped = Annotated[Annotated[Sized, Tag("sized")] | Annotated[Point | int, Tag("word")], Discriminator(shape_of)]
 Alias = TypeAliasType("Alias", Named | Sized)
 
@@ -218,6 +252,26 @@ def test_offers_the_nearest_spelling(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "key", "remedy"),
+    [
+        (Roof, "hosts", "write `match: {hosts: ...}` or `regions: {NAME: {hosts: ...}}`"),
+        (Roof, "hills", "write `first: {hills: ...}` or `listed: [{hills: ...}]`"),
+        (Roof, "factor", "write `tagged: {factor: ...}` or `tagged: [{factor: ...}]`"),
+        (Crowd, "hosts", "known keys: aa, bb, cc, dd"),
+    ],
+)
+def test_a_key_that_stands_too_high_is_told_where_it_belongs(model: type[Model], key: str, remedy: str) -> None:
+    """In a mapping below, in each entry of one by names or of a list, unless that would be anywhere."""
+    with pytest.raises(PolicyError) as caught:
+        validate(model, parse(f"{key}: 1", "f"))
+
+    assert f"f:1:1: unknown key '{key}' ({remedy})" == str(caught.value)
+
+
+KNOWN = ", ".join(field.alias or name for name, field in Root.model_fields.items())
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("a: 1\ncuont: 1", "f:2:1: unknown key 'cuont' (did you mean 'count'?)"),
@@ -232,6 +286,9 @@ def test_offers_the_nearest_spelling(text: str, expected: str) -> None:
         ("shaped: {size: 1, zz: x}", "f:1:19: unknown key 'zz' (known keys: size, unit)"),
         ("shaped: {x: 1, y: 2, nmae: x}", "f:1:22: unknown key 'nmae' (did you mean 'name'?)"),
         ("shaped: {size: 1, uni: x}", "f:1:19: unknown key 'uni' (did you mean 'unit'?)"),
+        ("y: 2", "f:1:1: unknown key 'y' (write `shaped: {y: ...}` or `pointed: {y: ...}`)"),
+        ("z: 2", f"f:1:1: unknown key 'z' (known keys: {KNOWN})"),
+        ("'{}': 2", f"f:1:1: unknown key '{{}}' (known keys: {KNOWN})"),
     ],
 )
 def test_offers_the_nearest_key(text: str, expected: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 
 import limits
@@ -21,6 +20,8 @@ from limits.strategies import (
 )
 
 from resilience._transactions import Reply
+from resilience.stores._memory import MemoryStore
+from tests.given_time_stores import StoreMaker
 from tests.test_bucket import STARTS, Buckets, Waiter
 
 THEIRS: dict[str, type[RateLimiter]] = {
@@ -45,7 +46,7 @@ class GivenTime:
 
 
 @pytest.fixture(name="clock")
-def given_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[GivenTime]:
+def given_time(monkeypatch: pytest.MonkeyPatch) -> GivenTime:
     clock = GivenTime()
     monkeypatch.setattr(limits.storage.memory, "time", clock)
     # Its thread that sweeps is of no use to a test that sets the time.
@@ -461,6 +462,10 @@ def test_a_window_is_forgotten_once_it_says_nothing(algorithm: str) -> None:
 class WindowMachine(RuleBasedStateMachine):
     """One window, its waiting calls, and everything that went, under any interleaving."""
 
+    def __init__(self, make_store: StoreMaker = MemoryStore) -> None:
+        super().__init__()
+        self.make_store = make_store
+
     @initialize(
         algorithm=st.sampled_from(WINDOWS),
         amount=st.integers(1, 6),
@@ -468,7 +473,7 @@ class WindowMachine(RuleBasedStateMachine):
         start=st.sampled_from(STARTS),
     )
     def begin(self, algorithm: str, amount: int, seconds: float, start: float) -> None:
-        self.bucket = window(algorithm, amount, seconds, start)
+        self.bucket = Buckets([algorithm, amount, seconds, amount, 1], start, self.make_store)
         self.algorithm, self.amount, self.seconds = algorithm, amount, seconds
         self.waiting: list[Waiter] = []
         self.sent: list[tuple[float, int]] = []

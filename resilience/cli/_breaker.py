@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resilience._breaker_state import CLOSED, ISOLATED, NAMES
+from resilience._breaker_machine import CLOSED, ISOLATED, NAMES
 from resilience._clock import RealClock
 from resilience._finding import near
 from resilience._modes import Mode

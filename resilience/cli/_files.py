@@ -68,11 +68,21 @@ def is_config(path: Path) -> bool:
     """Whether a file is a configuration rather than a policy: by its name, else by its keys."""
     if path.stem == Path(CONFIG).stem:
         return True
-    try:
-        keys = {key for key, _ in children(load_document(path).data)}
-    except ConfigurationError:
-        return False
+    keys = _keys(path)
     return "provider" not in keys and bool(keys & _CONFIG_KEYS)
+
+
+def _says_only_its_version(path: Path) -> bool:
+    """Whether neither the name nor the keys tell what the file is."""
+    return path.stem != Path(CONFIG).stem and _keys(path) == {"version"}
+
+
+def _keys(path: Path) -> set[str | int]:
+    """The keys of a file and of what it extends; none where it cannot be read, which is told by whoever reads it."""
+    try:
+        return {key for key, _ in children(load_document(path).data)}
+    except ConfigurationError:
+        return set()
 
 
 def problems_of(path: Path) -> Iterator[Problem]:
@@ -82,7 +92,11 @@ def problems_of(path: Path) -> Iterator[Problem]:
         ConfigurationError: the file cannot be read.
     """
     try:
-        if is_config(path):
+        if _says_only_its_version(path):
+            message = "there is nothing here but a version: this could become a policy or a configuration"
+            remedy = f"a policy has `provider` and `match`; a configuration is called {CONFIG}, or has `policies` or `providers`"
+            yield Problem(Place(str(path), 1, 1), message, remedy)
+        elif is_config(path):
             policies_for(None, path)
         else:
             read_policy(path)

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 __all__ = ["complain", "fail", "nobody_reads", "say", "say_json", "say_table", "table", "visible"]
@@ -84,7 +85,7 @@ def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
     return made
 
 
-def say_table(table: Table) -> None:
+def say_table(table: RenderableType) -> None:
     """A table on standard output; rich leaves colours out where that is no terminal, or where NO_COLOR is set."""
     from rich.console import Console
 

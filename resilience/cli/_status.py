@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resilience._clock import Closing, RealClock
+from resilience._finding import near
 from resilience._status import MOST_STATES, Fact, Report, Row, report
 from resilience._units import duration_text
 
@@ -18,7 +19,7 @@ from ._output import complain, fail, say, say_json, say_table, table, visible
 from ._shared import ALONE, Shared, shared_store
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
 __all__ = ["EXAMPLE", "show_states", "status"]
@@ -33,6 +34,7 @@ _COLOURS = {
     **dict.fromkeys(("ok", "closed"), "green"),
 }
 _LONGEST_KEY = 500
+_ANY_WIDTH = 10_000
 # Numbers of these names, and of names that end so, are seconds.
 _TIMES = {"paused", "next", "retry_after"}
 _TIMES_END = ("_for", "_in")
@@ -61,7 +63,8 @@ def status(
 ) -> None:
     """Show how breakers, limits, calls in flight and retry budgets are, from the store that processes share.
 
-    Exit code: 0 if the store could be read, 1 if not, 2 if the configuration cannot be honoured, 130 after Ctrl+C.
+    Exit code: 0 if the store could be read, 1 if not, 2 if the configuration cannot be honoured or there is no such
+    provider, 130 after Ctrl+C.
     """
     show_states(shared_store(config, store), provider, every=every if watch else None, json=json)
 
@@ -97,8 +100,15 @@ def show_states(
 
 
 def _looks(shared: Shared, provider: str | None, every: float | None, chosen: Callable[[Row], bool]) -> Iterator[_Look]:
-    """One look, or one after the other for as long as somebody wants them."""
-    yield _look(shared, provider, chosen)
+    """One look, or one after the other for as long as somebody wants them; a provider that nobody knows ends the command."""
+    first = _look(shared, provider, chosen)
+    known = {source.name for source in shared.policies.sources}
+    # A store may hold states of providers of other configurations.
+    if provider is not None and provider not in known and not first.report.rows and not first.fault:
+        fail(
+            f"there is no active policy {provider!r}, and {shared.shown} has no state of one; {near(provider, sorted(known))}"
+        )
+    yield first
     while every is not None:
         RealClock().sleep(every, Closing())
         yield _look(shared, provider, chosen)
@@ -122,7 +132,7 @@ def _show(shared: Shared, look: _Look) -> None:
         complain(look.fault)
         return
     if look.report.rows:
-        say_table(_table(look.report.rows))
+        say_table(_States(look.report.rows))
     for line in _remarks(shared, look):
         say(line)
 
@@ -139,7 +149,7 @@ def _show_live(shared: Shared, looks: Iterator[_Look]) -> None:
             parts: list[RenderableType] = [
                 Text(line) for line in ([look.fault] if look.fault else _remarks(shared, look))
             ]
-            live.update(Group(*([_table(look.report.rows)] if look.report.rows else []), *parts), refresh=True)
+            live.update(Group(*([_States(look.report.rows)] if look.report.rows else []), *parts), refresh=True)
 
 
 def _remarks(shared: Shared, look: _Look) -> Iterator[str]:
@@ -154,18 +164,32 @@ def _remarks(shared: Shared, look: _Look) -> Iterator[str]:
     yield f"{count} in {shared.shown}{strange}{more}"
 
 
-def _table(rows: tuple[Row, ...]) -> Table:
+@dataclass(frozen=True, slots=True)
+class _States:
+    """The rows as a table; where that is wider than the terminal, what a state is of stands in two lines."""
+
+    rows: tuple[Row, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.measure import Measurement
+
+        wide = _table(self.rows)
+        needed = Measurement.get(console, options.update(max_width=_ANY_WIDTH), wide).maximum
+        yield wide if needed <= options.max_width else _table(self.rows, is_narrow=True)
+
+
+def _table(rows: tuple[Row, ...], *, is_narrow: bool = False) -> Table:
     from rich.text import Text
 
-    listed = table("provider", "kind", "name", "for", "state", "")
+    listed = table("provider", "kind", *(["name\nfor"] if is_narrow else ["name", "for"]), "state", "")
     before = None
     for row in rows:
         parts = row.parts
+        name, scope = visible(parts.name), visible(parts.scope) or "all"
         listed.add_row(
             visible(parts.provider) if parts.provider != before else "",
             parts.kind,
-            visible(parts.name),
-            visible(parts.scope) or "all",
+            *([f"{name}\n{scope}"] if is_narrow else [name, scope]),
             Text(visible(row.state), style=_COLOURS.get(row.state, "")),
             visible(_details(row)),
         )
@@ -179,6 +203,10 @@ def _details(row: Row) -> str:
     facts.pop("state", None)
     if facts.get("documented") == facts.get("most"):
         facts.pop("documented", None)
+    # The algorithm is for who reads JSON. A bucket without a rate has no numbers; of a paused one they say nothing now.
+    if facts.pop("algorithm", None) == "unrated" or facts.get("paused"):
+        for name in ("left", "burst", "amount", "seconds"):
+            facts.pop(name, None)
     said: list[str] = []
     # What belongs together stands together; anything else follows with its name.
     for part, whole, words in (("left", "burst", "left"), ("in_flight", "most", "in flight")):
