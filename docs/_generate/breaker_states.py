@@ -10,7 +10,8 @@ from pathlib import Path
 
 import mkdocs_gen_files
 
-from resilience._breaker_state import CLOSED, HALF_OPEN, ISOLATED, NAMES, OPEN, TRANSITIONS, BreakerTransition
+from resilience._breaker_machine import CLOSED, HALF_OPEN, ISOLATED, NAMES, OPEN
+from resilience._breaker_state import TRANSITIONS, BreakerTransition
 
 PAGE = "layers/breaker.md"
 MARKER = "<!-- the states are drawn here -->"
