@@ -172,11 +172,13 @@ class Place:
             until: the longest that the call waits, by the runtime's clock.
         """
         clock, waker = self._runtime.clock, self._waker
+        # Whoever has just come does not know whether the first is gone or this very loop was busy until now.
+        has_watched = False
         while True:
             # Before the look, not after it: whoever leaves from here on wakes this call.
             waker.reset()
             now, due = clock.now(), self._slots.earliest()
-            if self._line.is_first(waker) or due + _OVERDUE <= now:
+            if self._line.is_first(waker) or (has_watched and due + _OVERDUE <= now):
                 if due <= now:
                     if await self._take(now):
                         return Turn.SERVED
@@ -193,6 +195,7 @@ class Place:
                 return Turn.LATE
             if not await self._runtime.sleep(pause, closing, waker):
                 return Turn.CLOSED
+            has_watched = not waker.called
 
     def leave(self) -> None:
         """Go, and let the next one come first. Whoever goes unserved gives back the last slot of the line."""

@@ -228,3 +228,21 @@ def test_waiting_costs_nothing() -> None:
     sys.stdout.write(f"\n500 waiting tasks: CPU {100 * cpu:.2f} %\n")
     assert 1 == len(gate.went)
     assert cpu < 0.05
+
+
+def test_a_loop_that_was_busy_has_nobody_overtake() -> None:
+    """Calls that are made one after the other, while the loop has no time to let the first of them go, go in their order."""
+    gate, store = Gate(), Watched()
+    slow = limited(rate("5/second", burst=1, queue=10_000))
+    layer = limiter_layer(gate, AsyncRuntime(_LIBRARY, None, RealClock()))  # type: ignore[arg-type]
+
+    async def call(number: int) -> None:
+        time.sleep(0.1)  # noqa: ASYNC251  the loop is to be blocked
+        await layer(exchange_of(slow, store=store, label=number))
+
+    async def go() -> None:
+        await asyncio.gather(*[call(number) for number in range(16)])
+
+    asyncio.run(go())
+
+    assert list(range(16)) == [label for _, label in gate.went]
