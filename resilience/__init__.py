@@ -9,12 +9,15 @@ from ._outcome import Verdict
 from ._trail import Attempt, Trail, Wait, trail_of
 
 if TYPE_CHECKING:
+    from ._budget_warnings import BudgetWarning, on_budget_warning
     from ._install import install, uninstall, wrap
     from ._load import load_policy
     from ._policy import Policy
+    from ._tags import tags
 
 __all__ = [
     "Attempt",
+    "BudgetWarning",
     "Category",
     "Policy",
     "Trail",
@@ -22,6 +25,8 @@ __all__ = [
     "Wait",
     "install",
     "load_policy",
+    "on_budget_warning",
+    "tags",
     "trail_of",
     "uninstall",
     "wrap",
@@ -29,9 +34,12 @@ __all__ = [
 
 # Loading a policy needs pydantic and a YAML parser; a program that only has this library installed should not pay.
 _LATER = {
+    "BudgetWarning": "_budget_warnings",
     "Policy": "_policy",
     "install": "_install",
     "load_policy": "_load",
+    "on_budget_warning": "_budget_warnings",
+    "tags": "_tags",
     "uninstall": "_install",
     "wrap": "_install",
 }

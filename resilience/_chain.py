@@ -5,10 +5,11 @@ match the host ─ no policy: the client's own transport, untouched
 1 deadline        the call's clock starts
 2 idempotency     one key for all attempts
 3 retry           the only loop, within the budget of all the provider's calls
-4 breaker         nothing is sent to a provider that is down, except probes
-5 limiter         every attempt pays what the provider counts, and waits for its turn
-6 concurrency     a permit, held until the answer's body is closed
-7 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
+4 credits         the worst that an attempt may cost is reserved, and settled when its answer tells
+5 breaker         nothing is sent to a provider that is down, except probes
+6 limiter         every attempt pays what the provider counts, and waits for its turn
+7 concurrency     a permit, held until the answer's body is closed
+8 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
   ▼
 the client's own transport
 """
@@ -23,6 +24,7 @@ from ._breaker import breaker_layer
 from ._breaker import look_ahead as breaker_ahead
 from ._clock import Clock, Closing
 from ._concurrency import concurrency_layer
+from ._credits import credits_layer
 from ._deadline import deadline_layer, restore_timeouts
 from ._idempotency import check_key, idempotency_layer, restore_key
 from ._limiter import limiter_layer
@@ -56,6 +58,7 @@ def build(runtime: Runtime) -> Call:
     call = concurrency_layer(call, runtime)
     call = limiter_layer(call, runtime)
     call = breaker_layer(call, runtime)
+    call = credits_layer(call, runtime)
     call = retry_layer(call, runtime, {"breaker": breaker_ahead, "limiter": limiter_ahead})
     call = idempotency_layer(call, runtime)
     return deadline_layer(call, runtime)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._categories import TREATMENTS, Category
+from ._checks_credits import credits_problems
 from ._checks_limits import limits
 from ._checks_times import times
 from ._conditions import covers
@@ -43,6 +44,7 @@ def problems(policy: Policy) -> list[Finding]:
         _unreachable_operations,
         _rule_meanings,
         limits,
+        credits_problems,
         times,
         _example_paths,
     )

@@ -8,6 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._budget_checks import strange_budgets
 from ._finding import near
 from ._registry import Policies, Settings, Source
 from .errors import ConfigurationError, Place, PolicyError, Problem
@@ -197,7 +198,12 @@ def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
         elif not provider.off:
             _check_plan(source, provider.plan, read)
             modes: dict[Layer, Mode] = {**config.mode, **(provider.mode or {})}
-            settings = Settings(provider.plan, modes, provider.refusals or config.refusals)
+            for keys, message, remedy in strange_budgets(source, provider.budgets):
+                read.refuse(("providers", source.name, "budgets", *keys), message, remedy)
+            ledger = bool(provider.budgets) if provider.ledger is None else provider.ledger
+            settings = Settings(
+                provider.plan, modes, provider.refusals or config.refusals, budgets=provider.budgets, ledger=ledger
+            )
             adjusted.append(Source(source.name, provider.hosts or source.hosts, source.policy, settings))
     return adjusted
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from ._budgets import Budget
 from ._finding import near
 from ._hosts import Hosts
 from ._model import Model, Name
@@ -56,6 +57,20 @@ class Provider(Model):
     """What the layers do with their decisions; goes before the `mode` of the whole file."""
     refusals: Literal["reply", "raise"] | None = None
     """What a refused call gets; goes before the `refusals` of the whole file."""
+    budgets: Annotated[tuple[Budget, ...], Field(max_length=30)] = ()
+    """What may be spent on it."""
+    ledger: StrictBool | None = None
+    """Whether each settlement is written down, for `resilience credits`; by default where there are budgets."""
+
+    @field_validator("budgets")
+    @classmethod
+    def _are_named_apart(cls, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+        names = [budget.name for budget in budgets]
+        for name in names:
+            if names.count(name) > 1 or name == "balance":
+                raise PydanticCustomError("budget", "two budgets are named {name}, or one like the provider's own balance",
+                                          {"name": repr(name)})  # fmt: skip
+        return budgets
 
 
 class Config(Model):

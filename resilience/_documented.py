@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._categories import Category
-from ._script import SENDABLE, header_fault
+from ._script import SENDABLE, Step, header_fault
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._examples import Example
     from ._policy import Policy
-    from ._script import Step
 
 __all__ = ["Documented", "Reply"]
 
@@ -74,6 +73,11 @@ class Documented:
         kept = (header for header in reply.headers if header[0].lower() not in given)
         return Reply(reply.status, (*kept, *headers), body)
 
+    def of_category(self, category: Category, method: str, path: str) -> Reply | None:
+        """The documented answer of a category that is nearest to a request; `None` if there is none."""
+        chosen = [entry for entry in self._entries if entry.example.verdict.category is category]
+        return self._nearest(chosen, Step(), method, path) if chosen else None
+
     def _find(self, step: Step, method: str, path: str) -> Reply:
         if step.rule is not None:
             chosen = self._by_rule[step.rule]
@@ -81,6 +85,11 @@ class Documented:
             chosen = [entry for entry in self._entries if entry.reply.status == step.status]
         else:
             chosen = [entry for entry in self._entries if entry.succeeds]
+        if chosen:
+            return self._nearest(chosen, step, method, path)
+        return Reply(200, (_JSON,), b"{}") if step.status is None else Reply(step.status)
+
+    def _nearest(self, chosen: list[_Entry], step: Step, method: str, path: str) -> Reply:
         operation = self._policy.operation_finder.find(method, path)
 
         def distance(entry: _Entry) -> tuple[bool, ...]:
@@ -94,9 +103,7 @@ class Documented:
             return not fits, fails, entry.reply.status == 202, waits, not entry.reply.body
 
         # Of equals `min` takes the first: the order of the file counts.
-        if chosen:
-            return min(chosen, key=distance).reply
-        return Reply(200, (_JSON,), b"{}") if step.status is None else Reply(step.status)
+        return min(chosen, key=distance).reply
 
     @cached_property
     def _by_rule(self) -> dict[str, list[_Entry]]:

@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
+from decimal import Decimal
 from email.utils import formatdate
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -21,9 +22,11 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 
 from ._documented import Documented
+from ._fake_account import Accounts, Asked
+from ._received import Received
+from ._request_parts import LARGEST_BODY
 from ._script import Step, parse_rates, parse_script
 from .errors import ConfigurationError
-from .testing import Received
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,7 +53,7 @@ class Application:
     """The ASGI application: one step for each request, records of what came.
 
     Raises:
-        ConfigurationError: the script or the rates cannot be honoured, or no key is documented that could be required.
+        ConfigurationError: script, rates or balance cannot be honoured, or no key is documented that could be required.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class Application:
         rates: str = "",
         seed: int | None = None,
         require_key: bool = False,
+        balance: object = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self.policy = policy
         self._documented = Documented(policy)
+        self._accounts = Accounts(policy, self._documented, balance)
         rules = self._documented.rules if script or rates else ()
         self._script = parse_script(script, rules)
         self._rates = parse_rates(rates, rules)
@@ -87,6 +92,16 @@ class Application:
         with self._lock:
             return tuple(sorted(self._received, key=lambda received: received.number))
 
+    @property
+    def charged(self) -> Decimal:
+        """What all answered requests have cost together."""
+        return self._accounts.total
+
+    @property
+    def charged_by(self) -> Mapping[str, Decimal]:
+        """The same for each account, by the digest of its key; `-` for requests without one."""
+        return self._accounts.charged
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         # Until the first `await` below nothing else runs: number and step are given in the order of arrival.
@@ -95,7 +110,13 @@ class Application:
         number, step = self._arrived, self._next_step(request)
         path = scope["path"]
         reply = None if step.fault else self._documented.reply(step, request.method, path)
-        body, size, sha256 = await _read(request)
+        body, size, sha256, came = await _read(request)
+        charged = Decimal(0)
+        if reply is not None and came:
+            # Looking, charging and writing what is left is one step: nothing is awaited in between.
+            target = scope["raw_path"] + b"?" + scope["query_string"]
+            asked = Asked(request.method, target, _joined(request), body)
+            reply, charged = self._accounts.settle(asked, step, reply)
         received = Received(
             number=number,
             at=at,
@@ -103,11 +124,12 @@ class Application:
             path=scope["raw_path"].decode("latin-1"),
             query=self._shown_query(scope["query_string"].decode("latin-1")),
             headers=self._shown_headers(request),
-            body=body,
+            body=body[:_KEPT_BODY],
             size=size,
             sha256=sha256,
             step=step.text,
             status=reply.status if reply else None,
+            charged=charged,
         )
         with self._lock:
             self._received.append(received)
@@ -130,12 +152,8 @@ class Application:
         return bool(self._key_query & query) or any(request.headers.get(name) for name in self._key_headers)
 
     def _shown_headers(self, request: Request) -> MappingProxyType[str, str]:
-        shown: dict[str, str] = {}
-        for name, value in request.headers.items():
-            if name in _SECRET_HEADERS or name in self._key_headers:
-                shown[name] = _HIDDEN
-            else:
-                shown[name] = f"{shown[name]}, {value}" if name in shown else value
+        secret = _SECRET_HEADERS | self._key_headers
+        shown = {name: _HIDDEN if name in secret else value for name, value in _joined(request).items()}
         return MappingProxyType(shown)
 
     def _shown_query(self, query: str) -> str:
@@ -147,18 +165,26 @@ class Application:
         return "&".join(parts)
 
 
-async def _read(request: Request) -> tuple[bytes, int, str]:
-    """The start of the body, its size and its digest; of a client that goes away, what came."""
-    start, size, digest = bytearray(), 0, hashlib.sha256()
+def _joined(request: Request) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+async def _read(request: Request) -> tuple[bytes, int, str, bool]:
+    """The start of the body, its size, its digest and whether all came; of a client that goes away, what came."""
+    start, size, digest, came = bytearray(), 0, hashlib.sha256(), True
     try:
         async with aclosing(request.stream()) as chunks:
             async for chunk in chunks:
-                start += chunk[: _KEPT_BODY - len(start)]
+                # One byte more than is read tells that there was more.
+                start += chunk[: LARGEST_BODY + 1 - len(start)]
                 size += len(chunk)
                 digest.update(chunk)
     except ClientDisconnect:
-        pass
-    return bytes(start), size, digest.hexdigest()
+        came = False
+    return bytes(start), size, digest.hexdigest(), came
 
 
 async def _answer(request: Request, send: Send, step: Step, reply: Reply | None) -> None:

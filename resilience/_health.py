@@ -7,11 +7,9 @@ attempt of the call: it pays no limit and costs no retry, and the trail tells of
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -21,9 +19,10 @@ from ._headers import HeaderName
 from ._model import Model
 from ._operations import PathTemplate
 from ._paths import compile_path
+from ._request_parts import document_of, path_of, path_values, query_of
 
 if TYPE_CHECKING:
-    from ._library import Library, Request
+    from ._library import Library
     from ._outcome import Exchange, Verdict
     from ._runtime import Runtime
 
@@ -31,7 +30,6 @@ __all__ = ["HealthEndpoint", "HealthVariable", "ask_health", "health_values"]
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 _LONGEST_VALUE = 253  # of a host name, RFC 1035 section 2.3.4
-_LARGEST_BODY = 64 * 1024
 # Where neither the call nor the policy bounds an attempt.
 _SECONDS = 10.0
 # What the transport needs beside the key to reach the same server in the same way.
@@ -128,11 +126,12 @@ def _value(place: HealthVariable, exchange: Exchange, library: Library) -> str |
     if place.header is not None:
         value = request.headers.get(place.header)
     elif place.query is not None:
-        value = _query(request).get(place.query)
+        value = query_of(request).get(place.query)
     elif place.body is not None:
-        value = compile_path(place.body).search(_document(request, library))
+        value = compile_path(place.body).search(document_of(request, library))
     else:
-        value = _path_values(exchange).get(place.path or "")
+        operation = exchange.policy.operations.get(exchange.operation or "")
+        value = path_values(operation.path if operation else (), path_of(request)).get(place.path or "")
     if isinstance(value, str) and place.part == "host":
         try:
             value = urlsplit(value if "//" in value else f"//{value}").hostname
@@ -141,40 +140,6 @@ def _value(place: HealthVariable, exchange: Exchange, library: Library) -> str |
     # What could lead to another path, or is no name of anything, is not asked about.
     usable = isinstance(value, str) and 0 < len(value) <= _LONGEST_VALUE and value.isprintable()
     return value if isinstance(value, str) and usable and value not in {".", ".."} else None
-
-
-def _query(request: Request) -> dict[str, str]:
-    query = request.url.raw_path.partition(b"?")[2].decode("ascii", "replace")
-    try:
-        return dict(parse_qsl(query, max_num_fields=100))
-    except ValueError:
-        return {}
-
-
-def _document(request: Request, library: Library) -> object:
-    if not isinstance(request.stream, library.bytes_stream):
-        return None
-    stream: Any = request.stream
-    body = b"".join(stream)
-    if not body or len(body) > _LARGEST_BODY:
-        return None
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _path_values(exchange: Exchange) -> Mapping[str, str]:
-    operation = exchange.policy.operations.get(exchange.operation or "")
-    segments = exchange.request.url.raw_path.partition(b"?")[0].decode("ascii", "replace").split("/")
-    for template in operation.path if operation else ():
-        wanted = template.split("/")
-        if len(wanted) == len(segments) and all(
-            want == segment or want.startswith("{") for want, segment in zip(wanted, segments, strict=True)
-        ):
-            pairs = zip(wanted, segments, strict=True)
-            return {want[1:-1]: unquote(segment) for want, segment in pairs if want.startswith("{")}
-    return {}
 
 
 async def ask_health(
@@ -201,7 +166,7 @@ async def ask_health(
     account = policy.account
     names = (*_HEADERS, *((account.headers or ()) if account else ()))
     headers = {name: value for name in names if (value := call.headers.get(name)) is not None}
-    own = _query(call) if account and account.query else {}
+    own = query_of(call) if account and account.query else {}
     query = urlencode({name: own[name] for name in (account.query or () if account else ()) if name in own})
     raw_path = f"{path}?{query}" if query else path
     request = runtime.library.request(call, health.method, raw_path.encode("ascii", "replace"), headers)

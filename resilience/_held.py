@@ -1,4 +1,4 @@
-"""A permit, and the response stream that holds it until it is over: closed, read to its end, failed, or forgotten.
+"""A response stream that holds something until it is over: closed, read to its end, failed, or forgotten; as a permit.
 
 The chunks pass through untouched. While they are read the permit's lease is renewed, so that it ends only for a
 process that died or a body that nobody reads any more.
@@ -6,7 +6,6 @@ process that died or a body that nobody reads any more.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from _thread import start_new_thread
@@ -14,18 +13,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ._clock import RealClock
+from ._holder import new_name
 from ._transactions import Command
 
 if TYPE_CHECKING:
+    from ._holder import Holder
     from ._runtime import Runtime
     from ._transactions import Reply, Store
 
 __all__ = ["Held", "Permit"]
-
-# Unique among all processes that share a store: this one's token, its number (a fork has the token too), a counter.
-_token = RealClock().key()[-12:]
-_numbers = itertools.count(1)
 
 
 class Permit:
@@ -71,7 +67,7 @@ class Permit:
         self.lowerings: list[tuple[float, float]] = []
         """How often each limit had been lowered when the places were taken, and whether it was low then."""
         self._process = os.getpid()
-        self._holder = f"{_token}.{self._process:x}.{next(_numbers):x}"
+        self._holder = new_name()
         self._store = store
         self._runtime = runtime
         self._documented = documented
@@ -102,6 +98,14 @@ class Permit:
                 if self._out:
                     self._renew_at = now + self._lease / 2
                     self.take()
+
+    def passed(self, _chunk: bytes) -> None:
+        """Keep the places while the body is read."""
+        self.renew()
+
+    def ended(self) -> None:
+        """The provider has sent all of it."""
+        self.release()
 
     def release(self) -> None:
         """Give the places back, once, by the process that took them."""
@@ -136,23 +140,23 @@ class Permit:
 
 
 class Held:
-    """A response stream with a permit. An adapter adds the stream types of its library.
+    """A response stream with a holder. An adapter adds the stream types of its library.
 
     Arguments:
         source: the stream, of whichever library the adapter serves.
-        permit: what is held until the stream is over.
+        holder: what is held until the stream is over.
     """
 
-    def __init__(self, source: Any, permit: Permit) -> None:
+    def __init__(self, source: Any, holder: Holder) -> None:
         self._source = source
-        self._permit = permit
+        self._holder = holder
         self._opened: list[Any] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        return _Chunks(self, self._open(iter(self._source)), self._permit)
+        return _Chunks(self, self._open(iter(self._source)), self._holder)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _AsyncChunks(self, self._open(aiter(self._source)), self._permit)
+        return _AsyncChunks(self, self._open(aiter(self._source)), self._holder)
 
     def _open(self, chunks: Any) -> Any:
         self._opened.append(chunks)
@@ -162,7 +166,7 @@ class Held:
         try:
             self._source.close()
         finally:
-            self._permit.release()
+            self._holder.release()
             for chunks in self._opened:
                 # Another thread may be reading at this moment; it meets the end of the source by itself.
                 with suppress(ValueError, AttributeError):
@@ -172,7 +176,7 @@ class Held:
         try:
             await self._source.aclose()
         finally:
-            self._permit.release()
+            self._holder.release()
             for chunks in self._opened:
                 # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
                 with suppress(RuntimeError, AttributeError):
@@ -180,17 +184,17 @@ class Held:
 
     def __del__(self) -> None:
         # A response that was never closed: its connection ends with it, and so does what the provider counts.
-        self._permit.abandon()
+        self._holder.abandon()
 
 
 class _Chunks:
     """Not a generator: one that is left half read would have to be ended, and there is nothing here to end."""
 
-    def __init__(self, held: Held, chunks: Iterator[bytes], permit: Permit) -> None:
-        # Whoever reads keeps the stream, and so the permit.
+    def __init__(self, held: Held, chunks: Iterator[bytes], holder: Holder) -> None:
+        # Whoever reads keeps the stream, and so what it holds.
         self._held = held
         self._chunks = chunks
-        self._permit = permit
+        self._holder = holder
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -198,19 +202,22 @@ class _Chunks:
     def __next__(self) -> bytes:
         try:
             chunk = next(self._chunks)
-        except BaseException:
-            # Its end, or an error after which nothing more comes.
-            self._permit.release()
+        except StopIteration:
+            self._holder.ended()
             raise
-        self._permit.renew()
+        except BaseException:
+            # After an error nothing more comes.
+            self._holder.release()
+            raise
+        self._holder.passed(chunk)
         return chunk
 
 
 class _AsyncChunks:
-    def __init__(self, held: Held, chunks: AsyncIterator[bytes], permit: Permit) -> None:
+    def __init__(self, held: Held, chunks: AsyncIterator[bytes], holder: Holder) -> None:
         self._held = held
         self._chunks = chunks
-        self._permit = permit
+        self._holder = holder
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -218,8 +225,11 @@ class _AsyncChunks:
     async def __anext__(self) -> bytes:
         try:
             chunk = await anext(self._chunks)
-        except BaseException:
-            self._permit.release()
+        except StopAsyncIteration:
+            self._holder.ended()
             raise
-        self._permit.renew()
+        except BaseException:
+            self._holder.release()
+            raise
+        self._holder.passed(chunk)
         return chunk

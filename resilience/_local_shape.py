@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalReply", "Shape", "shape_for"]
 
 # What most providers answer. A documented answer with another status is used where none has this one.
-_STATUSES: dict[Layer, int] = {"limiter": 429, "concurrency": 429, "breaker": 503}
+_STATUSES: dict[Layer, int] = {"limiter": 429, "concurrency": 429, "breaker": 503, "credits": 402}
 # What trying a shape may cost for a stranger's policy.
 _MOST_TRIED = 200
 _TRIED_SECONDS = 7.0

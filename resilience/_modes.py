@@ -19,6 +19,6 @@ class Mode(StrEnum):
     """Make none."""
 
 
-Layer = Literal["retry", "retry_budget", "breaker", "limiter", "concurrency"]
+Layer = Literal["retry", "retry_budget", "credits", "breaker", "limiter", "concurrency"]
 """The layers that a mode can be set for."""
 LAYERS: tuple[Layer, ...] = get_args(Layer)

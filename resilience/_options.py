@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 from typing import Any, cast
 
+from ._amounts import decimal_of
+from ._tags import check_tags
 from .errors import ConfigurationError
 
 __all__ = ["CallOptions", "read_options"]
@@ -25,6 +28,8 @@ class CallOptions:
         idempotency_key: the key that goes with every attempt; the provider must document keys.
         operation: the name of the policy's operation that this call belongs to.
         cost: what this call takes of the provider's rate limits: a number for all that it pays, or one for each by name.
+        credits: what this call may cost at worst, in the unit of the provider's `credits`.
+        tags: by which budgets count apart, `{"tenant": "acme"}`; they go before those of `resilience.tags()`.
     """
 
     off: bool = False
@@ -35,15 +40,18 @@ class CallOptions:
     idempotency_key: str | None = None
     operation: str | None = None
     cost: int | Mapping[str, int] | None = None
+    credits: Decimal | None = None
+    tags: Mapping[str, str] | None = None
 
     @property
     def names_provider(self) -> bool:
         """Whether something is named that only one provider knows."""
-        return self.operation is not None or self.idempotency_key is not None or self.cost is not None
+        named = (self.operation, self.idempotency_key, self.cost, self.credits)
+        return any(each is not None for each in named)
 
     def elsewhere(self) -> CallOptions:
         """The same for another provider."""
-        return replace(self, operation=None, idempotency_key=None, cost=None)
+        return replace(self, operation=None, idempotency_key=None, cost=None, credits=None)
 
 
 _NONE = CallOptions()
@@ -57,6 +65,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "idempotency_key": (str,),
     "operation": (str,),
     "cost": (int, Mapping),
+    "credits": (int, float, str, Decimal),
+    "tags": (Mapping,),
 }
 _LONGEST_KEY = 255
 _HIGHEST_COST = 1_000_000_000
@@ -77,6 +87,10 @@ def read_options(extensions: Mapping[str, Any]) -> CallOptions:
     for name, value in options.items():
         _check(name, value)
     found = CallOptions(**options)
+    if found.credits is not None or found.tags is not None:
+        found = replace(
+            found, credits=_credits(found.credits), tags=None if found.tags is None else check_tags(found.tags)
+        )
     if found.deadline is not None and found.attempt_timeout is not None and found.attempt_timeout >= found.deadline:
         raise ConfigurationError(
             "attempt_timeout in extensions['resilience'] is not shorter than deadline: no second attempt would fit"
@@ -93,6 +107,8 @@ def _check(name: object, value: object) -> None:
     wanted = _TYPES[name]
     if value is None:
         return
+    if name in {"credits", "tags"}:
+        return
     if name == "cost":
         _check_cost(value)
         return
@@ -107,6 +123,17 @@ def _check(name: object, value: object) -> None:
             )
     if name == "idempotency_key" and not _is_header_value(value):
         raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")
+
+
+def _credits(value: object) -> Decimal | None:
+    if value is None:
+        return None
+    amount = decimal_of(value)
+    if amount is None or amount < 0:
+        raise ConfigurationError(
+            f"credits in extensions['resilience'] is {value!r:.60}; it takes a number from 0 to 1000000000"
+        )
+    return amount
 
 
 def _check_cost(value: object) -> None:

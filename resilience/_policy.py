@@ -11,6 +11,7 @@ from pydantic import Field, StrictInt, StringConstraints, model_validator
 
 from ._breaker_policy import BreakerPolicy
 from ._clock import RealClock
+from ._credits_policy import Credits
 from ._envelope import Envelopes
 from ._examples import Example
 from ._hosts import Match
@@ -80,6 +81,8 @@ class Policy(Model):
     """What the provider allows: rates, and calls at a time."""
     breaker: BreakerPolicy = BreakerPolicy()
     """When calls to a provider that is down are held back."""
+    credits: Credits | None = None
+    """What calls cost."""
     operations: dict[Name, Operation] = {}
     """Groups of endpoints that the documentation treats alike."""
     envelopes: Envelopes = ()

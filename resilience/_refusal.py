@@ -18,6 +18,7 @@ __all__ = ["MEANINGS", "Refusal", "refused"]
 MEANINGS: dict[Layer, tuple[tuple[Category, ...], ...]] = {
     "limiter": ((Category.RATE_LIMITED,), (Category.CONCURRENCY_LIMITED,)),
     "concurrency": ((Category.CONCURRENCY_LIMITED,), (Category.RATE_LIMITED,)),
+    "credits": ((Category.CREDITS_EXHAUSTED,), (Category.QUOTA_EXHAUSTED,), (Category.RATE_LIMITED,)),
     "breaker": ((Category.UPSTREAM_UNAVAILABLE, Category.OVERLOADED),),
 }
 """What a refusal of each layer means in the categories of answers, the best first: not every provider has words for all.

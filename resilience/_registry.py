@@ -10,6 +10,7 @@ from ._fork import Lock
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ._budgets import Budget
     from ._modes import Layer, Mode
     from ._policy import Policy
 
@@ -27,11 +28,17 @@ class Settings:
         plan: the plan of the policy's `plans` that the user has; `None` for one that nobody named.
         modes: what each layer does with its decisions; a layer that is not there enforces them.
         refusals: what a call gets that one of our layers refuses: a `reply` in the provider's shape, or an error (`raise`).
+        budgets: what may be spent.
+        ledger: whether each settlement is written down.
     """
 
     plan: str | None = None
     modes: Mapping[Layer, Mode] = field(default_factory=dict["Layer", "Mode"])
     refusals: Literal["reply", "raise"] = "reply"
+    budgets: tuple[Budget, ...] = ()
+    ledger: bool = False
+    guards: dict[str | None, Any] = field(default_factory=dict[str | None, Any], compare=False, repr=False)
+    """What was compiled of the budgets, by operation."""
 
 
 DEFAULT_SETTINGS = Settings()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -36,6 +38,9 @@ class Rule(Model):
     """Where the answer carries the status of the site behind the provider."""
     limit: Name | None = None
     """The limit that such an answer speaks of: it is paused, or lowered. By default the first that the call pays."""
+    latch: Literal["account", "operation", "none"] | None = None
+    """What such an answer shuts, so that no further call is sent until the stated time, or until one call finds it open; by
+    default an answer without credits or quota shuts its account."""
     advice: str | None = None
     """What the page tells a person to do."""
     doc: str | None = None

@@ -46,6 +46,8 @@ def policy_schema() -> dict[str, Any]:
     # A code may be written as a number; it is compared by its digits.
     code = definitions["When"]["properties"]["code"]
     code["anyOf"] = [{"type": "integer"}, {"type": "array", "items": {"type": ["string", "integer"]}}, *code["anyOf"]]
+    # A place in an answer may be written as the path of a field.
+    definitions["Place"] = {"anyOf": [{"type": "string"}, definitions["Place"]]}
     change = _change({"$ref": f"{_REFERENCE}Policy"}, definitions)
     return {
         "$schema": _DIALECT,

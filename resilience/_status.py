@@ -10,15 +10,17 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 
 from ._transactions import State, script_named
 
-__all__ = ["KINDS", "MOST_STATES", "Key", "Kind", "Report", "Row", "key_parts", "report"]
+__all__ = ["KINDS", "MOST_STATES", "Key", "Kind", "Report", "Row", "key_parts", "report", "split_key"]
 
-Kind = Literal["bucket", "permits", "breaker", "budget"]
-"""What a state is of: a rate, calls at a time, a breaker, the retries of a provider."""
+Kind = Literal["bucket", "permits", "breaker", "budget", "latch"]
+"""What a state is of: a rate, calls at a time, a breaker, the retries of a provider, what an answer has shut."""
 Fact: TypeAlias = "float | str | None"
 """What is known of a state: a number, a word, or that there is none."""
 
-KINDS: tuple[Kind, ...] = ("breaker", "bucket", "permits", "budget")
+KINDS: tuple[Kind, ...] = ("breaker", "latch", "bucket", "permits", "budget")
 """In the order of the rows."""
+# What they say, `resilience credits` tells.
+_OF_CREDITS = ("credits", "ledger", "job")
 MOST_STATES = 10_000
 """How many states are looked at: a store that others fill too has no end."""
 _MOST_FACTS = 20
@@ -43,7 +45,7 @@ class Row:
     Arguments:
         key: as the store has it.
         parts: of the key.
-        state: how it is, in one word: `ok`, `paused`, `waiting`, `full`, `lowered`, `empty`, a breaker's state, or `unreadable`.
+        state: how it is, in one word: `ok`, `paused`, `waiting`, `full`, `lowered`, `empty`, `shut`, a breaker's state, or `unreadable`.
         facts: what is known of it; times in seconds from now.
     """
 
@@ -83,7 +85,8 @@ def report(states: Iterable[tuple[str, State]], now: float, provider: str | None
             return Report(_sorted(rows), strange, more=True)
         parts = key_parts(key)
         if parts is None:
-            strange += 1
+            split = split_key(key)
+            strange += split is None or split[1] not in _OF_CREDITS
         elif provider in {None, parts.provider}:
             facts = _facts(parts.kind, state, now)
             word = _UNREADABLE if facts is None else _word(parts.kind, facts)
@@ -93,16 +96,23 @@ def report(states: Iterable[tuple[str, State]], now: float, provider: str | None
 
 def key_parts(key: object) -> Key | None:
     """The parts of a key, with or without a namespace before them; `None` for one that is none of ours."""
+    split = split_key(key)
+    if split is None or split[1] not in KINDS:
+        return None
+    provider, kind, rest = split
+    name, _, scope = rest.partition(":")
+    return Key(_cut(provider), cast("Kind", kind), _cut(name), _cut(scope))
+
+
+def split_key(key: object) -> tuple[str, str, str] | None:
+    """Provider, kind and the rest of a key, of whichever kind; `None` for one that has no such parts."""
     if not isinstance(key, str):
         return None
     opening, closing = key.find("{"), key.find("}:")
     if opening < 0 or closing < opening:
         return None
     kind, _, rest = key[closing + 2 :].partition(":")
-    name, _, scope = rest.partition(":")
-    if kind not in KINDS:
-        return None
-    return Key(_cut(key[opening + 1 : closing]), kind, _cut(name), _cut(scope))
+    return key[opening + 1 : closing], kind, rest
 
 
 def _sorted(rows: list[Row]) -> tuple[Row, ...]:
@@ -140,6 +150,8 @@ def _word(kind: Kind, facts: Mapping[str, Fact]) -> str:
     """How it is, in one word: the worst that is true of it."""
     if isinstance(word := facts.get("state"), str):
         return word
+    if kind == "latch":
+        return "shut"
 
     def number(name: str, otherwise: float) -> float:
         found = facts.get(name)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._amounts import amount_text
 
 if TYPE_CHECKING:
     from ._modes import Layer
     from ._outcome import Verdict
 
-__all__ = ["Attempt", "Refused", "Trail", "Wait", "trail_of"]
+__all__ = ["Attempt", "Charged", "Refused", "Trail", "Wait", "trail_of"]
 
 
 class Attempt(NamedTuple):
@@ -46,13 +49,24 @@ class Refused(NamedTuple):
     """Whether the layer only observes: then the call went on."""
 
 
+class Charged(NamedTuple):
+    """What an attempt has cost, or what was taken for it where its answer did not say."""
+
+    amount: Decimal
+    unit: str
+    reserved: Decimal
+    """What it might have cost at worst."""
+    outcome: str
+    """`settled`, `failed`, or `unanswered` where the answer was never seen."""
+
+
 @dataclass(slots=True)
 class Trail:
     """The story of one call, on `response.extensions["resilience"]` and in a note of a raised error."""
 
     provider: str
     operation: str | None = None
-    events: list[Attempt | Wait | Refused] = field(default_factory=list["Attempt | Wait | Refused"])
+    events: list[Attempt | Wait | Refused | Charged] = field(default_factory=list["Attempt | Wait | Refused | Charged"])
     stopped: str = ""
     """Why no further attempt followed."""
 
@@ -72,6 +86,11 @@ class Trail:
         return tuple(event for event in self.events if isinstance(event, Refused))
 
     @property
+    def charges(self) -> tuple[Charged, ...]:
+        """What the attempts have cost, as far as it is known by now."""
+        return tuple(event for event in self.events if isinstance(event, Charged))
+
+    @property
     def verdict(self) -> Verdict | None:
         """The verdict on the last attempt."""
         attempts = self.attempts
@@ -82,7 +101,7 @@ class Trail:
         events = [
             {"attempt": _plain(event)}
             if isinstance(event, Attempt)
-            else {type(event).__name__.lower(): event._asdict()}
+            else {type(event).__name__.lower(): _texts(event._asdict())}
             for event in self.events
         ]
         return {"provider": self.provider, "operation": self.operation, "events": events, "stopped": self.stopped}
@@ -100,6 +119,10 @@ class Trail:
                 later = "" if event.retry_after is None else f"; again in {event.retry_after:.3f}s"
                 lines.append(f"     {refused} by the {event.layer.replace('_', ' ')}: {event.reason}{later}")
                 continue
+            if isinstance(event, Charged):
+                reserved = "" if event.amount == event.reserved else f" of {amount_text(event.reserved)} reserved"
+                lines.append(f"     {event.outcome}: {amount_text(event.amount)} {event.unit}{reserved}")
+                continue
             verdict = event.verdict
             answer = event.status if event.status is not None else event.error
             rule = f", rule {verdict.rule}" if verdict.rule else ""
@@ -114,6 +137,11 @@ class Trail:
 def _printable(text: str) -> str:
     """A provider's text without anything that could move a terminal's cursor or begin a line."""
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _texts(fields: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no exact decimals.
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in fields.items()}
 
 
 def _plain(attempt: Attempt) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Command(NamedTuple):
     name: str
     keys: tuple[str, ...]
     arguments: tuple[Any, ...] = ()
+    strict: bool = False
+    """Whether no decision, an empty reply, is better than one that this process makes alone while a shared store is away."""
 
 
 class Transaction(Protocol):
@@ -91,6 +93,8 @@ _MODULES: Mapping[str, str] = {
     "permits": "_permits",
     "breaker": "_breaker_state",
     "budget": "_retry_budget",
+    "credits": "_credits_state",
+    "latch": "_latch_state",
 }
 _scripts: dict[str, Script] = {}
 

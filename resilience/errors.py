@@ -10,6 +10,7 @@
         └── Refused              one of our own layers did not let the call through (with `refusals: raise`)
             ├── RateLimitExceeded         its turn would come too late
             ├── ConcurrencyLimitExceeded  too many calls are under way
+            ├── CreditLimitExceeded       it does not fit into a budget, or nothing is left of the account
             └── BreakerOpen               the provider is down
 
 The classes below `CallError` are raised as subclasses bound to the library of the caller's client
@@ -28,6 +29,7 @@ __all__ = [
     "ClientClosed",
     "ConcurrencyLimitExceeded",
     "ConfigurationError",
+    "CreditLimitExceeded",
     "DeadlineExceeded",
     "Place",
     "PolicyError",
@@ -104,7 +106,7 @@ class Refused(CallError):
 
     Arguments:
         message: the whole of it in words.
-        layer: the layer that refused it: `limiter`, `concurrency` or `breaker`.
+        layer: the layer that refused it: `credits`, `breaker`, `limiter` or `concurrency`.
         policy: the name of the provider.
         retry_after: seconds until it would be let through; `None` where nobody can know.
         reason: why, in words.
@@ -126,6 +128,10 @@ class RateLimitExceeded(Refused):
 
 class ConcurrencyLimitExceeded(Refused):
     """As many calls as the provider allows are under way, and none ended within the time that the call may wait."""
+
+
+class CreditLimitExceeded(Refused):
+    """What the call may cost does not fit into a budget, or the provider has said that nothing is left of the account."""
 
 
 class BreakerOpen(Refused):

@@ -20,6 +20,7 @@ __all__ = [
     "BreakerOpen",
     "ClientClosed",
     "ConcurrencyLimitExceeded",
+    "CreditLimitExceeded",
     "DeadlineExceeded",
     "RateLimitExceeded",
     "Transport",
@@ -44,6 +45,10 @@ class RateLimitExceeded(errors.RateLimitExceeded, httpx2.TransportError):
 
 class ConcurrencyLimitExceeded(errors.ConcurrencyLimitExceeded, httpx2.TransportError):
     """As many calls as the provider allows are under way."""
+
+
+class CreditLimitExceeded(errors.CreditLimitExceeded, httpx2.TransportError):
+    """What the call may cost does not fit into a budget, or nothing is left of the account."""
 
 
 class BreakerOpen(errors.BreakerOpen, httpx2.TransportError):
@@ -85,6 +90,7 @@ LIBRARY = Library(
     refusals={
         "limiter": RateLimitExceeded,
         "concurrency": ConcurrencyLimitExceeded,
+        "credits": CreditLimitExceeded,
         "breaker": BreakerOpen,
     },
     respond=_respond,

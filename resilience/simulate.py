@@ -151,6 +151,7 @@ _LIBRARY = Library(
     refusals={
         "limiter": errors.RateLimitExceeded,
         "concurrency": errors.ConcurrencyLimitExceeded,
+        "credits": errors.CreditLimitExceeded,
         "breaker": errors.BreakerOpen,
     },
     respond=lambda _request, reply: Answer(reply.status, dict(reply.headers), reply.content),

@@ -10,50 +10,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from ._received import Received
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ._clock import Closing, Waker
     from ._fake_server import Server
     from ._policy import Policy
 
 __all__ = ["FakeProvider", "Received", "VirtualClock", "fake_provider", "serve"]
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request that came to a fake provider. What may carry a key is shown as `***`."""
-
-    number: int
-    """Its place in the order of arrival, from 1."""
-    at: float
-    """Seconds since the fake provider started."""
-    method: str
-    path: str
-    """The path as it was sent, without the query."""
-    query: str
-    """The query as it was sent, without its question mark."""
-    headers: Mapping[str, str]
-    """The headers by their names in small letters; several of one name are joined by commas."""
-    body: bytes
-    """The start of the body, up to 64 KiB."""
-    size: int
-    """Bytes of the whole body."""
-    sha256: str
-    """The digest of the whole body, in hexadecimal digits."""
-    step: str
-    """The step of the script or the rates that it got; empty for the documented success."""
-    status: int | None
-    """The status it was answered with; `None` for a connection that was dropped or reset."""
-
-    @property
-    def target(self) -> str:
-        """Path and query."""
-        return f"{self.path}?{self.query}" if self.query else self.path
 
 
 class FakeProvider:
@@ -73,6 +43,16 @@ class FakeProvider:
         """What has come, in the order of arrival; the last 10000 of them."""
         return self._application.requests
 
+    @property
+    def charged(self) -> Decimal:
+        """What all answered requests have cost together, by the policy's `credits`."""
+        return self._application.charged
+
+    @property
+    def charged_by(self) -> Mapping[str, Decimal]:
+        """The same for each account, by the digest of its key; `-` for requests without one."""
+        return self._application.charged_by
+
 
 @contextmanager
 def fake_provider(
@@ -82,6 +62,7 @@ def fake_provider(
     rates: str = "",
     seed: int | None = None,
     require_key: bool = False,
+    balance: Decimal | float | str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Generator[FakeProvider, None, None]:
@@ -94,14 +75,25 @@ def fake_provider(
             success for their operation.
         seed: where chance begins; the same number gives the same answers again.
         require_key: answer requests without any of the policy's `account` headers or parameters as documented for 401.
+        balance: what each account has at the beginning, in the unit of the policy's `credits`; a request that costs more
+            than is left is answered as documented for an account without credits. By default there is no end of it.
         host: the address to listen on.
         port: the port to listen on; 0 for any that is free.
 
     Raises:
-        ConfigurationError: the policy, the script or the rates cannot be honoured, the address is taken, or the
+        ConfigurationError: the policy, the script, the rates or the balance cannot be honoured, the address is taken, or the
             packages of the extra `fake` are missing.
     """
-    server = _server(policy, script=script, rates=rates, seed=seed, require_key=require_key, host=host, port=port)
+    server = _server(
+        policy,
+        script=script,
+        rates=rates,
+        seed=seed,
+        require_key=require_key,
+        balance=balance,
+        host=host,
+        port=port,
+    )
     with server.in_thread():
         yield FakeProvider(server)
 
@@ -113,6 +105,7 @@ def serve(
     rates: str = "",
     seed: int | None = None,
     require_key: bool = False,
+    balance: Decimal | float | str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     log: Callable[[str], None] = print,
@@ -125,6 +118,7 @@ def serve(
         rates: the shares of requests that get a step by chance, as for `fake_provider`.
         seed: where chance begins.
         require_key: answer requests without a key as documented for 401.
+        balance: what each account has at the beginning.
         host: the address to listen on.
         port: the port to listen on; 0 for any that is free.
         log: called with one line once it answers, and then with one line for each request, without keys.
@@ -133,7 +127,15 @@ def serve(
         ConfigurationError: as for `fake_provider`.
     """
     server = _server(
-        policy, script=script, rates=rates, seed=seed, require_key=require_key, host=host, port=port, log=log
+        policy,
+        script=script,
+        rates=rates,
+        seed=seed,
+        require_key=require_key,
+        balance=balance,
+        host=host,
+        port=port,
+        log=log,
     )
     log(f"{server.application.policy.provider} is faked at {server.url}")
     server.run()
@@ -146,6 +148,7 @@ def _server(
     rates: str,
     seed: int | None,
     require_key: bool,
+    balance: Decimal | float | str | None,
     host: str,
     port: int,
     log: Callable[[str], None] | None = None,
@@ -164,7 +167,9 @@ def _server(
         from ._load import load_policy
 
         policy = load_policy(policy)
-    application = Application(policy, script=script, rates=rates, seed=seed, require_key=require_key, log=log)
+    application = Application(
+        policy, script=script, rates=rates, seed=seed, require_key=require_key, balance=balance, log=log
+    )
     return Server(application, host, port)
 
 

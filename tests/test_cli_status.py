@@ -137,6 +137,7 @@ def test_a_table_of_what_the_store_holds(cli: Cli, store: Shared) -> None:
         ({"in_flight": 2.0, "most": 5.0, "documented": 10.0}, "2 of 5 in flight, documented 10"),
         ({"in_flight": 2.0, "most": None, "documented": None}, "2 in flight"),
         ({"state": "open", "seconds": 3.0, "retry_after": 6.0, "failed": 0.0}, "for 3 s, retry after 6 s"),
+        ({"why": "402 NO_CREDITS", "for": 90.0, "opens_in": None, "looks_in": 3.0}, "402 NO_CREDITS, for 1m30s, looks in 3 s"),
         ({"amount": "a lot", "seconds": "for ever"}, "a lot in for ever"),
         ({}, ""),
     ],
@@ -149,7 +150,8 @@ def test_what_is_known_in_words(facts: dict[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "colour"), [("open", "31"), ("half_open", "33"), ("full", "33"), ("closed", "32"), ("strange", "")]
+    ("state", "colour"),
+    [("open", "31"), ("shut", "31"), ("half_open", "33"), ("full", "33"), ("closed", "32"), ("strange", "")],
 )
 def test_a_state_has_its_colour(state: str, colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Red where calls are held back, yellow where they wait, green where they go; one that is unknown has none."""

@@ -37,7 +37,7 @@ def test_the_tree_is_the_one_that_the_docstring_draws() -> None:
         for name, value in vars(errors).items()
         if inspect.isclass(value) and issubclass(value, Exception)
     }
-    assert 11 == len(drawn)
+    assert 12 == len(drawn)
 
 
 def test_a_configuration_that_cannot_be_honoured_is_a_value_error() -> None:
@@ -54,6 +54,7 @@ def test_a_configuration_that_cannot_be_honoured_is_a_value_error() -> None:
         ("ClientClosed", "TransportError"),
         ("RateLimitExceeded", "TransportError"),
         ("ConcurrencyLimitExceeded", "TransportError"),
+        ("CreditLimitExceeded", "TransportError"),
         ("BreakerOpen", "TransportError"),
     ],
 )

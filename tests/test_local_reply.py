@@ -286,14 +286,14 @@ def test_a_head_has_the_documented_status_all_the_same() -> None:
 def test_a_policy_that_means_something_else_by_every_such_answer_still_gets_one() -> None:
     """The status, the reason and our mark."""
     rules = [
-        {"rule": "all", "when": {"status": "4xx"}, "category": "quota_exhausted"},
-        {"rule": "rest", "when": {"status": "5xx"}, "category": "quota_exhausted"},
+        {"rule": "all", "when": {"status": "4xx"}, "category": "permission"},
+        {"rule": "rest", "when": {"status": "5xx"}, "category": "permission"},
     ]
 
     found = [reply_of(policy(answers=rules), layer) for layer in MEANINGS]
 
-    assert [429, 429, 503] == [reply.status for reply in found]
-    assert ["our reason"] * 3 == [json.loads(reply.content)["error"]["message"] for reply in found]
+    assert [429, 429, 402, 503] == [reply.status for reply in found]
+    assert ["our reason"] * 4 == [json.loads(reply.content)["error"]["message"] for reply in found]
     assert b"" == reply_of(policy(answers=rules), method="HEAD").content
 
 
@@ -525,8 +525,10 @@ def test_a_strangers_policy_does_not_cost_much() -> None:
 
 
 def test_a_category_of_a_reply_is_known() -> None:
-    """The table names categories of pace and of providers that are down, nothing else."""
+    """The table names categories of pace, of money and of providers that are down, nothing else."""
     assert {
+        Category.CREDITS_EXHAUSTED,
+        Category.QUOTA_EXHAUSTED,
         Category.RATE_LIMITED,
         Category.CONCURRENCY_LIMITED,
         Category.UPSTREAM_UNAVAILABLE,

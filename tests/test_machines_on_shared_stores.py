@@ -1,4 +1,4 @@
-"""What holds of buckets, windows, permits and breakers in memory holds of them in SQLite and in Redis, under any history."""
+"""What holds of limits, breakers and credits in memory holds of them in SQLite and in Redis, under any history."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.given_time_stores import StoreMaker, fresh_stores
 from tests.servers import run_redis
 from tests.test_breaker_state import BreakerMachine
 from tests.test_bucket import TokenBucketMachine
+from tests.test_credits_state import CreditsMachine
 from tests.test_permits import PermitsMachine
 from tests.test_windows import WindowMachine
 
@@ -21,6 +22,7 @@ MACHINES: list[tuple[Callable[[StoreMaker], RuleBasedStateMachine], int, int]] =
     (WindowMachine, 40, 30),
     (PermitsMachine, 40, 30),
     (BreakerMachine, 100, 50),
+    (CreditsMachine, 25, 40),
 ]
 
 

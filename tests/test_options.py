@@ -52,7 +52,7 @@ def test_options_are_a_mapping(given: object) -> None:
         ("deadlne", "did you mean 'deadline'?"),
         (
             "retries",
-            "there are: attempt_timeout, cost, deadline, idempotency_key, max_attempts, off, operation, repeatable",
+            "there are: attempt_timeout, cost, credits, deadline, idempotency_key, max_attempts, off, operation, repeatable, tags",
         ),
         (7, "there are: attempt_timeout"),
     ],

@@ -97,7 +97,7 @@ def test_a_mistake_in_a_policy(text: str, expected: str) -> None:
         ("mode: [off]", "f:2:7: 'mode' must be a mapping, not a list"),
         ("mode: {limiter: on}", "f:2:17: 'limiter' must be 'enforce', 'observe' or 'off', not 'on'"),
         ("mode: {breker: off}",
-         ("f:2:8: the key must be 'retry', 'retry_budget', 'breaker', 'limiter' or 'concurrency', not 'breker' "
+         ("f:2:8: the key must be 'retry', 'retry_budget', 'credits', 'breaker', 'limiter' or 'concurrency', not 'breker' "
          "(did you mean 'breaker'?)")),
         ("refusals: rise", "f:2:11: 'refusals' must be 'reply' or 'raise', not 'rise' (did you mean 'raise'?)"),
         ("store: 5", "f:2:8: a store is a URL: memory://, sqlite:///path or redis://host:6379, as one text"),

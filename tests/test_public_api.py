@@ -19,6 +19,7 @@ def test_the_package_has_these_names_and_no_others() -> None:
     """Adding one is a decision."""
     expected = [
         "Attempt",
+        "BudgetWarning",
         "Category",
         "Policy",
         "Trail",
@@ -26,6 +27,8 @@ def test_the_package_has_these_names_and_no_others() -> None:
         "Wait",
         "install",
         "load_policy",
+        "on_budget_warning",
+        "tags",
         "trail_of",
         "uninstall",
         "wrap",

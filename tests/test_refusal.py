@@ -36,6 +36,7 @@ LIBRARIES: dict[str, tuple[Any, Any]] = {
 BOUND = {
     "limiter": "RateLimitExceeded",
     "concurrency": "ConcurrencyLimitExceeded",
+    "credits": "CreditLimitExceeded",
     "breaker": "BreakerOpen",
 }
 Layers = Callable[[Sequence[tuple[Any, float | None] | None]], list[int]]
@@ -92,11 +93,12 @@ def test_a_refused_call_is_an_outcome_and_an_event(layers: Layers) -> None:
     [
         ("limiter", "rate_limited"),
         ("concurrency", "concurrency_limited"),
+        ("credits", "credits_exhausted"),
         ("breaker", "upstream_unavailable"),
     ],
 )
 def test_each_layer_has_a_category(layer: Any, category: str) -> None:
-    """Of pace, or of a provider that is down."""
+    """Of pace, of money, or of a provider that is down."""
     assert category == MEANINGS[layer][0][0]
 
 

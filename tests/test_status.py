@@ -37,6 +37,8 @@ def describing(monkeypatch: pytest.MonkeyPatch, describe: Any) -> None:
         ("{some}:breaker:breaker:[::1]:8080", Key("some", "breaker", "breaker", "[::1]:8080")),
         ("{some}:budget", Key("some", "budget", "", "")),
         ("{}:budget:x", Key("", "budget", "x", "")),
+        ("{some}:latch:operation.search:ab12", Key("some", "latch", "operation.search", "ab12")),
+        ("{some}:credits:daily@credits:ever", None),
         ("{some}:session:x", None),
         ("{some}", None),
         ("}:bucket:{", None),
@@ -141,6 +143,24 @@ def test_a_number_that_is_none_is_left_open(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert (None, None, None, 1.0) == tuple(row.facts[name] for name in facts)
     assert 20 == len(row.facts)
+
+
+def test_a_latch_is_shut() -> None:
+    """With the words of whoever shut it, and when it opens or is looked at."""
+    store = MemoryStore()
+    store.run(Command("latch.shut", ("{some}:latch:account:ab12",), ("c", 0, 300.0, "402 NO_CREDITS")), 5.0)
+
+    (row,) = report(store.scan(), 10.0).rows
+
+    assert ("shut", Key("some", "latch", "account", "ab12")) == (row.state, row.parts)
+    assert {"why": "402 NO_CREDITS", "for": 5.0, "opens_in": None, "looks_in": 295.0} == row.facts
+
+
+def test_what_is_told_elsewhere_is_not_strange() -> None:
+    """Budgets, the ledger and jobs have a command of their own."""
+    keys = [f"{{a}}:{kind}:x" for kind in ("credits", "ledger", "job", "lodger")]
+
+    assert ((), 1) == ((found := report([(key, {}) for key in keys], 0.0)).rows, found.strange)
 
 
 def test_keys_of_others_are_counted() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -12,13 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resilience._clock import MachineTime
 from resilience._transactions import _MODULES, Command, Reply
 from resilience.stores._lua import lua_named
 from resilience.stores._memory import MemoryStore
-from resilience.stores._redis import RedisStore
-from resilience.stores._sqlite import SqliteStore
 from tests import strategies_bucket
+from tests.given_time_stores import GivenTimeRedis, GivenTimeSqlite, state_in_redis
 from tests.servers import RedisServer, run_redis
 
 KINDS = sorted(_MODULES)
@@ -35,12 +32,9 @@ class Stores:
     """One of each, with nothing in them, in which the same things happen at the same times."""
 
     def __init__(self, server: RedisServer, folder: Path) -> None:
-        self.now = 0.0
         self.memory = MemoryStore()
-        self.sqlite = SqliteStore(
-            str(folder / "twins.db"), "t", machine=lambda: MachineTime(self.now, self.now, "boot")
-        )
-        self.redis = RedisStore(server.url, "t", gives_time=True)
+        self.sqlite = GivenTimeSqlite(str(folder / "twins.db"))
+        self.redis = GivenTimeRedis(server)
         self._server = server
         self._folder = folder
 
@@ -49,13 +43,12 @@ class Stores:
         self.sqlite.close()
         for path in self._folder.iterdir():
             path.unlink()
-        self.now = start
+        self.sqlite.given = start
         # A new file begins at the wall's time, which is the steady one's here: its time is exactly what is given.
         self.sqlite.probe()
         assert b"+OK\r\n" == self._server.call("FLUSHALL")
 
     def run(self, command: Command, now: float) -> Reply:
-        self.now = now
         expected = self.memory.run(command, now)
         assert expected == self.sqlite.run(command, now), f"{command} at {now} in SQLite"
         assert expected == self.redis.run(command, now), f"{command} at {now} in Redis"
@@ -65,29 +58,7 @@ class Stores:
         """Every state is the same, to the last bit; memory holds what a script has tidied up but had no need to save."""
         expected = {key: plain(state) for key, state in self.sqlite.scan()}
         assert set(expected) == {key for key, _ in self.memory.scan()}
-        assert expected == {key: plain(state) for key in expected if (state := self.state_in_redis(key)) is not None}
-
-    def state_in_redis(self, key: str) -> Any:
-        raw = self._server.call("EVAL", DUMP, "1", f"t:{key}")
-        return json.loads(raw.partition(b"\r\n")[2])
-
-
-# As JSON with every digit, which cjson does not write; empty tables are null.
-DUMP = """
-local function text(value)
-  if type(value) == 'number' then return string.format('%.17g', value) end
-  if type(value) ~= 'table' then return cjson.encode(value) end
-  local parts = {}
-  if #value > 0 then
-    for index, each in ipairs(value) do parts[index] = text(each) end
-    return '[' .. table.concat(parts, ',') .. ']'
-  end
-  for key, each in pairs(value) do parts[#parts + 1] = cjson.encode(key) .. ':' .. text(each) end
-  return #parts > 0 and '{' .. table.concat(parts, ',') .. '}' or 'null'
-end
-local _, _, _, state = cmsgpack.unpack(redis.call('GET', KEYS[1]))
-return text(state)
-"""
+        assert expected == {key: plain(state_in_redis(self._server, f"t:{key}")[1]) for key in expected}
 
 
 def plain(value: Any) -> Any:
@@ -108,9 +79,9 @@ def three_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         stores.redis.close()
 
 
-def histories(kind: str) -> st.SearchStrategy[Steps]:
+def histories(kind: str, least: int = 1, most: int = 30) -> st.SearchStrategy[Steps]:
     commands = getattr(import_module(f"tests.strategies_{kind}"), f"commands_{kind}")()
-    return st.lists(st.tuples(waits, commands), min_size=1, max_size=30)
+    return st.lists(st.tuples(waits, commands), min_size=least, max_size=most)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,6 +115,37 @@ def test_all_stores_decide_the_same_where_slots_go_back_and_forth(stores: Stores
     check()
 
 
+def test_all_stores_decide_the_same_where_calls_are_lost_and_speak_again(stores: Stores) -> None:
+    """Long histories of credits, in which most reservations meet their end, or one another, in some budget."""
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(start=starts, steps=histories("credits", 40, 50))
+    def check(start: float, steps: Steps) -> None:
+        stores.clear(start)
+        now = start
+        for after, command in steps:
+            now += after
+            stores.run(command, now)
+        stores.check_states()
+
+    check()
+
+
+def test_all_stores_forget_the_same(stores: Stores) -> None:
+    """A page of the ledger, and the names of a budget, are more than any random history fills."""
+    page, budget = "{p}:ledger:0", "{p}:credits:daily:0-86400:account=a"
+    stores.clear(0.0)
+
+    for number in range(270):
+        row = [0.5, f"{number}", "scrape", "d1ge57", "", 1, "lost"]
+        reserved = Command("credits.reserve", (page, budget), (f"{number}", 0, 1, 1.0, 1, row, [-1, 2, 0, 0, -1, 1]))
+        counted = Command("credits.settle", (page, budget), (f"e{number}", 0, 0, 1, row, [3, 0, 0]))
+        stores.run(reserved, 2.0 * number)
+        stores.run(counted, 2.0 * number + 1)
+
+    stores.check_states()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_script_is_in_some_history(kind: str) -> None:
     """A verb that no strategy draws would be compared by nobody."""
@@ -155,7 +157,7 @@ def test_every_script_is_in_some_history(kind: str) -> None:
         drawn.update(command.name for _, command in steps)
 
     draw()
-    assert {name for name in SCRIPTS if name.startswith(f"{kind}.")} == drawn
+    assert {name for name in SCRIPTS if name.startswith(f"{kind}.")} <= drawn
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

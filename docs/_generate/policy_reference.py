@@ -30,6 +30,8 @@ ROOTS: dict[str, tuple[str, type[BaseModel]]] = {
 PACKAGE = "resilience"
 WORDS = {
     "Any": "any value",
+    "BudgetLimit": "text",
+    "Decimal": "number",
     "JsonValue": "any value",
     "Scalar": "plain value (text, number, true, false or null)",
     "Rate": "text",

@@ -11,7 +11,10 @@ import yaml
 from pydantic import BaseModel
 
 from resilience import load_policy
+from resilience._amounts import amount_text
 from resilience._categories import TREATMENTS, Category, Resend
+from resilience._conditions import When
+from resilience._credits_policy import Cost, Place, Times
 from resilience._limits import Limit
 from resilience._policy import Policy
 from resilience._retry import Retry, resolve
@@ -86,6 +89,14 @@ def _condition(rule: Rule) -> str:
     """What else an answer must look like, besides status and code."""
     rest = {key: value for key, value in _given(rule.when).items() if key not in {"status", "code"}}
     return ", ".join(f"{key} `{_plain(value)}`" for key, value in rest.items())
+
+
+def _shown(when: When) -> str:
+    """A whole condition in one line."""
+    said = {key: _plain(value) for key, value in _given(when).items()}
+    if when.status:
+        said["status"] = _statuses(when.status)
+    return ", ".join(f"{key} `{value}`" for key, value in said.items())
 
 
 def _retried(policy: Policy, rule: Rule) -> str:
@@ -202,6 +213,78 @@ def _breaker(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "Counts otherwise", counts
 
 
+def _costs(policy: Policy, costs: Iterable[Cost], *, added: str = "") -> Iterator[tuple[str, ...]]:
+    """What calls cost at worst, one row for each entry."""
+    for cost in costs:
+        when = _given(cost.when) if cost.when else {}
+        where = [f"{place} `{_plain(fields)}`" for place, fields in when.items()]
+        amount = f"{added}{amount_text(cost.cost)}{_times(cost.times)}"
+        yield _code(cost.operations or ()) or "all calls", ", ".join(where), amount, _page_link(policy, cost.doc)
+
+
+def _times(times: Times | None) -> str:
+    if times is None:
+        return ""
+    where = f"`{times.body}` of the body" if times.body is not None else f"`{times.query}` of the query"
+    return f" times {where} ({times.default} if it is not there, {times.most} at most)"
+
+
+def _prices(policy: Policy) -> Iterator[tuple[str, ...]]:
+    """The worst cases: the first that fits, what is added, and what holds for the rest."""
+    if policy.credits is None:
+        return
+    yield from _costs(policy, policy.credits.costs)
+    yield from _costs(policy, policy.credits.surcharges, added="+ ")
+    unknown = policy.credits.unknown_cost
+    rest = "unknown: refused where a budget applies" if unknown == "refuse" else amount_text(unknown)
+    yield "all others", "", rest, ""
+
+
+def _settled(policy: Policy) -> Iterator[tuple[str, ...]]:
+    """What tells what a call has cost, in the order in which it is believed."""
+    if policy.credits is None:
+        return
+    credits_ = policy.credits
+    for place in credits_.charged:
+        yield f"the answer tells it in {_place(place)}", "as told", _page_link(policy, credits_.doc)
+    for charge in credits_.charges:
+        amount = "its worst case" if charge.cost == "worst" else amount_text(charge.cost)
+        yield f"an answer with {_shown(charge.when)}", amount, _page_link(policy, charge.doc)
+    failed = {"free": "0", "charged": "its worst case", None: "by its [category](../layers/credits.md)"}
+    yield "another failure", failed[credits_.failed_calls], _page_link(policy, credits_.doc)
+    never = "its worst case" if credits_.unanswered == "charged" else "0"
+    yield "sent, and never answered", never, ""
+
+
+def _place(place: Place) -> str:
+    where = f"`{place.body}`" if place.body is not None else f"the header `{place.header}`"
+    after = f", the number after `{place.after}`" if place.after else ""
+    return where + after + (f" ({_code(place.operations)})" if place.operations else "")
+
+
+def _account(policy: Policy) -> Iterator[tuple[str, str]]:
+    """What else is documented of an account and its jobs."""
+    if policy.credits is None:
+        return
+    credits_ = policy.credits
+    yield "Unit", f"`{credits_.unit}`"
+    yield "Balance", "; ".join(map(_place, credits_.balance)) or "no answer tells it"
+    for job in credits_.jobs:
+        yield "Paid for when it has ended", f"{_code(job.submit)}, asked for by {_code(job.poll)}"
+    look = f"one call looks after {duration_text(credits_.recheck)} whether it is open again"
+    for rule in policy.answers:
+        if shut := _shuts(rule):
+            until = f"until `{_plain(_given(rule)['until'])}`" if rule.until else look
+            yield f"Shut by `{rule.rule}`", f"the {shut}; {until}"
+
+
+def _shuts(rule: Rule) -> str | None:
+    """What an answer shuts, if anything."""
+    if rule.latch is not None:
+        return None if rule.latch == "none" else rule.latch
+    return "account" if rule.category in {Category.CREDITS_EXHAUSTED, Category.QUOTA_EXHAUSTED} else None
+
+
 def _remedies(policy: Policy) -> Iterator[tuple[str, ...]]:
     for remedy in policy.remedies:
         wait = " to ".join(duration_text(seconds) for seconds in remedy.wait or ())
@@ -274,6 +357,11 @@ def page(policy: Policy) -> str:
             _rules(policy),
         ),
         "Limits": table(("Limit", "Allowed", "Counted", "Per", "Operations", "Longest wait", "Page"), _limits(policy)),
+        "Cost": [
+            *table(("What", "How"), _account(policy)),
+            *table(("Operation", "If the request has", "Costs at worst", "Page"), _prices(policy)),
+            *table(("What came of it", "It cost", "Page"), _settled(policy)),
+        ],
         "Circuit breaker": table(("What", "How"), () if policy.breaker.off else _breaker(policy)),
         "Operations": table(
             ("Operation", "Methods", "Paths", "May be repeated", "Times", "Retry", "Page"),
@@ -301,6 +389,9 @@ def page(policy: Policy) -> str:
         "method is idempotent, or its operation is declared so, or an idempotency key goes with it.",
         "Limits": "A number that depends on the plan applies once you [name your plan](../how-to/stay-within-a-plan.md); until "
         "then the answers teach it.",
+        "Cost": "What a call may cost is reserved of your budgets before it is sent: the first row that fits, and each `+` that fits. "
+        "What it did cost is settled by the first that speaks. How to [cap it](../how-to/cap-what-a-job-spends.md); what is "
+        "documented nowhere, and where pages disagree, stands in the policy file.",
         "Remedies": "What the provider's page says to change. `resilience explain` names it; nothing applies it yet.",
         "WebSocket close codes": "What the provider documents; nothing acts on it yet.",
         "Server-sent events": "What the provider documents; nothing acts on it yet.",

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from . import _breaker, _check, _explain, _fake_provider, _run, _schema, _status, _test
+from . import _breaker, _check, _credits, _explain, _fake_provider, _ledger, _run, _schema, _status, _test
+from ._group import DEFAULT, GroupWithDefault
 from ._output import say
 
 __all__ = ["app"]
 
 _BREAKER = "Hold a provider's calls back by hand, let them through again, or see how its breakers are."
+_CREDITS = "Show what is spent, reserved and left of each budget, and what providers have shut."
+_SPENDING: dict[str, Callable[..., None]] = {
+    DEFAULT: _credits.show,
+    "ledger": _ledger.ledger,
+    "unlatch": _credits.unlatch,
+}
 
 
 def app() -> typer.Typer:
@@ -39,6 +47,10 @@ def app() -> typer.Typer:
     for name, command in (("isolate", _breaker.isolate), ("close", _breaker.close), ("list", _breaker.listed)):
         breaker.command(name, epilog=_epilog(_breaker.EXAMPLES[name]))(command)
     application.add_typer(breaker, name="breaker", epilog=_epilog(_breaker.EXAMPLES["isolate"]))
+    spending = typer.Typer(help=_CREDITS, cls=GroupWithDefault)
+    for name, function in _SPENDING.items():
+        spending.command(name, epilog=_epilog(_credits.EXAMPLES[name]))(function)
+    application.add_typer(spending, name="credits", epilog=_epilog(_credits.EXAMPLES[DEFAULT]))
     add("fake-provider", epilog=_epilog(_fake_provider.EXAMPLE))(_fake_provider.fake_provider)
     return application
 

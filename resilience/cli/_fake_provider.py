@@ -28,11 +28,14 @@ def fake_provider(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Where chance begins: the same number, the same answers.")] = None,
     require_key: Annotated[bool, typer.Option("--require-key", help="Answer 401 to requests without a key.")] = False,
+    balance: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="What each account has: then, as documented without credits.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """Serve a provider's documented answers until you interrupt it; a line for each request.
 
-    Exit code: 130 after Ctrl+C, 2 if the policy, the script, the rates or the address cannot be honoured.
+    Exit code: 130 after Ctrl+C, 2 if the policy, the script, the rates, the balance or the address cannot be honoured.
     """
     serve(
         name,
@@ -42,6 +45,7 @@ def fake_provider(
         port=port,
         seed=seed,
         require_key=require_key,
+        balance=balance,
         log=_log_json if json else _log,
     )
     # Only Ctrl+C ends it so: of other signals it dies.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["complain", "fail", "nobody_reads", "say", "say_json", "say_table", "table", "visible"]
+__all__ = ["complain", "fail", "is_unicode", "nobody_reads", "say", "say_json", "say_table", "table", "visible"]
 
 # Where nothing is cut to a terminal's width, a line may be so long.
 _WIDEST = 200
@@ -47,12 +47,13 @@ def fail(message: str, *, code: int = 2) -> NoReturn:
 
 def say_json(value: object, *, lines: bool = False) -> None:
     """A value as JSON on standard output; with `lines` in one line, at once."""
-    say(json.dumps(value, indent=None if lines else 2, ensure_ascii=not _is_unicode(), default=_plain))
+    say(json.dumps(value, indent=None if lines else 2, ensure_ascii=not is_unicode(), default=_plain))
     if lines:
         sys.stdout.flush()
 
 
-def _is_unicode() -> bool:
+def is_unicode() -> bool:
+    """Whether the output can hold any sign."""
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 

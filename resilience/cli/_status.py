@@ -1,4 +1,4 @@
-"""`resilience status`: what the shared store holds now of breakers, limits, calls in flight and retry budgets."""
+"""`resilience status`: what the shared store holds now of breakers, latches, limits, calls in flight, retry budgets."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ resilience status --watch
 resilience status --store redis://localhost:6379 --provider anakin --json
 """
 _COLOURS = {
-    **dict.fromkeys(("open", "isolated", "unreadable"), "red"),
+    **dict.fromkeys(("open", "isolated", "shut", "unreadable"), "red"),
     **dict.fromkeys(("half_open", "paused", "waiting", "full", "lowered", "empty"), "yellow"),
     **dict.fromkeys(("ok", "closed"), "green"),
 }
 _LONGEST_KEY = 500
 _ANY_WIDTH = 10_000
 # Numbers of these names, and of names that end so, are seconds.
-_TIMES = {"paused", "next", "retry_after"}
+_TIMES = {"paused", "next", "retry_after", "for"}
 _TIMES_END = ("_for", "_in")
 
 
@@ -61,7 +61,7 @@ def status(
     every: Annotated[float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often --watch looks.")] = 2,
     json: Annotated[bool, typer.Option("--json", help="Say it in JSON; with --watch one object per line.")] = False,
 ) -> None:
-    """Show how breakers, limits, calls in flight and retry budgets are, from the store that processes share.
+    """Show how breakers, latches, limits, calls in flight and retry budgets are, from the store that processes share.
 
     Exit code: 0 if the store could be read, 1 if not, 2 if the configuration cannot be honoured or there is no such
     provider, 130 after Ctrl+C.
@@ -207,7 +207,8 @@ def _details(row: Row) -> str:
     if facts.pop("algorithm", None) == "unrated" or facts.get("paused"):
         for name in ("left", "burst", "amount", "seconds"):
             facts.pop(name, None)
-    said: list[str] = []
+    # In the provider's own words, letter for letter.
+    said: list[str] = [why] if isinstance(why := facts.pop("why", None), str) else []
     # What belongs together stands together; anything else follows with its name.
     for part, whole, words in (("left", "burst", "left"), ("in_flight", "most", "in flight")):
         if (value := facts.pop(part, None)) is not None:

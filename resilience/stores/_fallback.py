@@ -134,6 +134,8 @@ class FallbackStore:
             self._local.run(command, now)
 
     def _decide_alone(self, command: Command, now: float) -> Reply:
+        if command.strict:
+            return []
         self._owed.note(command, now)
         return self._local.run(command, now)
 

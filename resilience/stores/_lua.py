@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 __all__ = ["Lua", "lua_named"]
 
+# Whose scripts also use what those of another kind share.
+_BORROWED = {"credits": "latch"}
+
 
 class Lua(NamedTuple):
     """A script.
@@ -32,7 +35,8 @@ def lua_named(name: str) -> Lua:
     """
     folder = files("resilience.stores") / "lua"
     kind, dot, _ = name.partition(".")
-    parts = [folder / f"{part}.lua" for part in (["prelude", kind] if dot else [])]
+    shared = ["prelude", _BORROWED.get(kind, ""), kind] if dot else []
+    parts = [folder / f"{part}.lua" for part in shared if part]
     texts = [part.read_text("utf-8") for part in parts if part.is_file()]
     text = "".join([*texts, (folder / f"{name}.lua").read_text("utf-8")])
     # Redis names scripts by SHA-1; nothing rests on its strength (redis.io/commands/evalsha).

@@ -1,7 +1,7 @@
-"""What a store that was away is still owed: the permits that calls have given back meanwhile.
+"""What a store that was away is still owed: the permits that calls have given back meanwhile, and what calls have cost.
 
-What was taken in the shared store must be given back there, or it stays taken until its lease ends: minutes. Nothing else
-waits so long: rates fill up by themselves, and a probe's lease is short.
+What was taken in the shared store must be given back there, or it stays taken until its lease ends: minutes. What was
+spent must be counted there at all. Nothing else waits so long: rates fill up by themselves, and a probe's lease is short.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .._credits_state import unsent
 from .._transactions import Command, Reply
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["Owed", "undoing"]
 
 # What lies before these has its lease to end it.
 _MOST = 4096
+_OWED = frozenset({"permits.release", "credits.settle"})
 
 
 class Owed:
@@ -28,13 +30,13 @@ class Owed:
         self._commands: deque[tuple[Command, float]] = deque(maxlen=_MOST)
 
     def note(self, command: Command, now: float) -> None:
-        """Keep a command, if it releases permits: their names are nobody else's, in whichever store they were taken.
+        """Keep a command, if it releases permits or settles a cost: their names are nobody else's, in whichever store.
 
         Arguments:
             command: what was not done.
             now: the time by the clock of the caller.
         """
-        if command.name == "permits.release":
+        if command.name in _OWED:
             self._commands.append((command, now))
 
     def pay(self, store: SharedStore) -> None:
@@ -62,4 +64,6 @@ def undoing(command: Command, reply: Reply) -> Command | None:
         return Command("permits.release", command.keys, (command.arguments[0],))
     if command.name == "breaker.admit" and granted[3]:
         return Command("breaker.release", command.keys, (granted[2], granted[3]))
+    if command.name == "credits.reserve" and granted[:1] == [1.0]:
+        return unsent(command)
     return None

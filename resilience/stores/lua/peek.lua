@@ -1,12 +1,33 @@
--- States for people to look at, one JSON text for each key: rounded to 14 digits, and an empty list looks like {}.
+-- States for people to look at, one JSON text for each key, numbers with every digit; an empty list looks like {}.
+
+-- cjson would round to 14 digits, which are too few for an amount.
+local function text(value)
+  if type(value) == 'number' then
+    assert(value - value == 0, 'no number of JSON')
+    return string.format('%.17g', value)
+  elseif type(value) ~= 'table' then
+    return cjson.encode(value)
+  end
+  local parts = {}
+  if #value > 0 then
+    for index, each in ipairs(value) do
+      parts[index] = text(each)
+    end
+    return '[' .. table.concat(parts, ',') .. ']'
+  end
+  for key, each in pairs(value) do
+    parts[#parts + 1] = cjson.encode(tostring(key)) .. ':' .. text(each)
+  end
+  return '{' .. table.concat(parts, ',') .. '}'
+end
 
 local texts = {}
 for index, key in ipairs(KEYS) do
-  local is_ours, text = pcall(function()
+  local is_ours, found = pcall(function()
     local _, _, _, state = cmsgpack.unpack(redis.call('GET', key))
-    return cjson.encode(state)
+    return text(state)
   end)
   -- What has expired meanwhile, or was never ours, is nothing.
-  texts[index] = is_ours and text or ''
+  texts[index] = is_ours and found or ''
 end
 return texts

@@ -1,0 +1,225 @@
+"""What calls cost: each attempt reserves its worst case before it is sent, and settles on what its answer says.
+
+reserve ──▶ a budget is used up, or an answer has shut the account ──▶ refused, nothing is sent
+   └──────▶ attempt ──▶ its body ends ──▶ settled
+                    └─▶ without credits: the account is shut until a stated time, or until one call finds it open
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._amounts import amount_text, from_millionths
+from ._budget_warnings import BudgetWarning, warn
+from ._categories import Category
+from ._guard import guard_of, latch_of, latches_of, operation_latch
+from ._library import NEVER_SENT, ErrorKind
+from ._modes import Mode
+from ._refusal import refused
+from ._reservation import Reservation
+from ._trail import Refused
+from ._transactions import Command
+from ._units import seconds_text
+
+if TYPE_CHECKING:
+    from ._guard import Guard, Use
+    from ._jobs import Noted
+    from ._outcome import Call, Exchange, Outcome
+    from ._runtime import Runtime
+    from ._transactions import Reply
+
+__all__ = ["credits_layer"]
+
+_NOT_SENT = NEVER_SENT | {ErrorKind.REQUEST}
+_RECHECK = 300.0
+_BUDGET, _LATCH = 1, 2
+
+
+class _Why(NamedTuple):
+    """Why a call is refused."""
+
+    reason: str
+    retry_after: float | None
+    key: str = ""
+
+
+def credits_layer(inner: Call, runtime: Runtime) -> Call:
+    """Send nothing that a budget has no credits for, and count what was sent."""
+
+    async def credits_call(exchange: Exchange) -> Outcome:
+        mode = exchange.settings.modes.get("credits", Mode.ENFORCE)
+        if mode is Mode.OFF:
+            return await inner(exchange)
+        guard, latches = guard_of(exchange), _latches(exchange)
+        if guard is None and not any(map(exchange.store.holds, latches)):
+            outcome = await inner(exchange)
+            _heed(exchange, outcome, runtime, "")
+            return outcome
+        return await _guarded(inner, exchange, runtime, (guard, latches, mode))
+
+    return credits_call
+
+
+async def _guarded(
+    inner: Call, exchange: Exchange, runtime: Runtime, how: tuple[Guard | None, tuple[str, ...], Mode]
+) -> Outcome:
+    guard, latches, mode = how
+    obeyed = mode is Mode.ENFORCE
+    worst = Decimal(0) if guard is None else _worst(exchange, runtime)
+    if worst is None and guard is not None and guard.is_priced:
+        unknown = _Why(_unknown(exchange), None)
+        if obeyed:
+            return _refuse(exchange, unknown)
+        _observe(exchange, unknown)
+    exchange.is_under_way = False
+    reservation = Reservation(exchange, runtime, guard, latches, worst or Decimal(0), obeyed=obeyed)
+    try:
+        why = _judge(exchange, reservation, await reservation.ask(), obeyed=obeyed)
+        if why is not None and obeyed:
+            reservation.give_back()
+            return _refuse(exchange, why)
+        if why is not None:
+            _observe(exchange, why)
+        job = None if guard is None else await _job(exchange, runtime)
+        outcome = await inner(exchange)
+    except BaseException:
+        # Cancelled, also while the store was asked: whether it granted anything or not, there is nothing now.
+        if exchange.is_under_way:
+            reservation.leave()
+        else:
+            reservation.give_back()
+        raise
+    _heed(exchange, outcome, runtime, reservation.name)
+    await _end(exchange, outcome, runtime, (reservation, job))
+    return outcome
+
+
+async def _job(exchange: Exchange, runtime: Runtime) -> Noted | None:
+    """What is known of the job that a call asks about."""
+    if exchange.policy.credits is None or not exchange.policy.credits.jobs:
+        return None
+    from ._jobs import recall
+
+    return await recall(exchange, runtime)
+
+
+async def _end(exchange: Exchange, outcome: Outcome, runtime: Runtime, held: tuple[Reservation, Noted | None]) -> None:
+    """End the reservation, or have the body of the answer end it."""
+    reservation, job = held
+    if outcome.refusal is not None or not exchange.is_under_way or outcome.verdict.error in _NOT_SENT:
+        reservation.give_back()
+    elif outcome.response is None:
+        reservation.leave()
+    elif reservation.guard is None:
+        shut = latch_of(exchange, outcome.verdict.category, outcome.verdict.rule) is not None
+        reservation.settle(Decimal(0), "settled", word=0 if shut else 1)
+    else:
+        from ._settling import settle
+
+        await settle(exchange, runtime, outcome, reservation, job)
+
+
+def _worst(exchange: Exchange, runtime: Runtime) -> Decimal | None:
+    """What a call may cost at worst; `None` where nobody knows."""
+    if exchange.options.credits is not None:
+        return exchange.options.credits
+    if exchange.policy.credits is None:
+        # Its requests are all that is counted.
+        return Decimal(1)
+    from ._costs import worst_case
+    from ._request_parts import view_of
+
+    return worst_case(exchange.policy, view_of(exchange.request, exchange.operation, runtime.library))
+
+
+def _latches(exchange: Exchange) -> tuple[str, ...]:
+    latches = latches_of(exchange.policy)
+    account = latches.account + exchange.account
+    return (account, operation_latch(exchange)) if exchange.operation in latches.operations else (account,)
+
+
+def _heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> None:
+    """Shut what an answer says is used up, or not allowed."""
+    verdict = outcome.verdict
+    if outcome.refusal is not None or (verdict.rule is None and verdict.category is Category.SUCCESS):
+        return
+    key = latch_of(exchange, verdict.category, verdict.rule)
+    if key is not None:
+        costs = exchange.policy.credits
+        every = _RECHECK if costs is None else costs.recheck
+        status = "" if outcome.response is None else f"{outcome.response.status_code} "
+        why = f"{status}{verdict.code or verdict.category}"[:100].encode("ascii", "backslashreplace").decode()
+        arguments = (name, max(0.0, verdict.retry_after or 0.0), every, why)
+        runtime.tell(exchange.store, Command("latch.shut", (key,), arguments))
+
+
+def _judge(exchange: Exchange, reservation: Reservation, reply: Reply, *, obeyed: bool) -> _Why | None:
+    """Why the call is refused, or would be; tells of budgets that begin to be used up."""
+    guard = reservation.guard
+    if not reply:
+        reservation.elsewhere = True
+        budgets = [use.budget for use in guard.uses if use.budget is not None] if guard else []
+        if any(budget.hard and budget.on_store_failure == "refuse" for budget in budgets):
+            return _Why("the store of its budgets is away, and nobody knows what is left of them", None)
+        return None
+    # What was decided while a shared store was away is unknown to it.
+    reservation.elsewhere = bool(getattr(exchange.store, "is_away", False))
+    if guard is not None:
+        _warn(exchange, reservation, int(reply[7]))
+    granted, source, index = bool(reply[0]), int(reply[1]), int(reply[2])
+    reservation.looks = source == _LATCH
+    if source == _BUDGET and guard is not None:
+        return _used_up(reservation, guard.uses[index], index, reply)
+    if source == _LATCH and not (granted and obeyed):
+        what = "this account" if index == 0 else f"{exchange.operation} for this account"
+        again = "one call looks again when this wait is over"
+        return _Why(f"the provider has shut {what}; {again}", reply[3], reservation.command.keys[index])
+    return None
+
+
+def _used_up(reservation: Reservation, use: Use, index: int, reply: Reply) -> _Why:
+    amount, left, spent, reserved = (
+        from_millionths(each) for each in (reservation.command.arguments[6 + index][1], reply[4], reply[5], reply[6])
+    )
+    period = reservation.periods[index]
+    seconds: float | None = reply[3] if reply[3] >= 0 else None
+    fits = use.limit < 0 or reservation.command.arguments[6 + index][1] <= use.limit
+    if seconds is None and fits and period is not None and period.ends < float("inf"):
+        seconds = reservation.seconds_left(period)
+    again = "" if seconds is None else f"; more is free in {seconds_text(seconds)}"
+    if not fits:
+        again = "; that is more than the whole of it"
+    scopes = ", ".join(reservation.budget_keys[index].split(":")[4:])
+    text = (
+        f"{use.title}{f' of {scopes}' if scopes else ''} has {amount_text(left)} left, and this call may cost {amount_text(amount)} {use.unit} "
+        f"({amount_text(spent)} spent, {amount_text(reserved)} reserved by calls under way){again}"
+    )
+    return _Why(text, seconds, reservation.budget_keys[index])
+
+
+def _warn(exchange: Exchange, reservation: Reservation, which: int) -> None:
+    for index, use in enumerate(reservation.guard.uses if reservation.guard else ()):
+        if which >> index & 1 and use.budget is not None:
+            period = reservation.periods[index]
+            ends = None if period is None or period.ends == float("inf") else reservation.seconds_left(period)
+            used = from_millionths(use.warns)
+            scopes = tuple(reservation.budget_keys[index].split(":")[4:])
+            limit = use.budget.limit.amount
+            warn(BudgetWarning(exchange.policy.provider, use.budget.name, limit, used, use.unit, scopes, ends))
+
+
+def _unknown(exchange: Exchange) -> str:
+    operation = f"the operation {exchange.operation}" if exchange.operation else "such a call"
+    return (
+        f"nobody knows what {operation} may cost, and a budget bounds it; say so in the policy's credits.costs or "
+        "credits.unknown_cost, or with extensions={'resilience': {'credits': ...}}"
+    )
+
+
+def _refuse(exchange: Exchange, why: _Why) -> Outcome:
+    return refused(exchange, layer="credits", reason=why.reason, retry_after=why.retry_after, key=why.key)
+
+
+def _observe(exchange: Exchange, why: _Why) -> None:
+    exchange.trail.events.append(Refused("credits", why.reason, why.retry_after, observed=True))

@@ -1,0 +1,249 @@
+"""Credits: what calls reserve of budgets before they are sent, and what is settled once their cost is known.
+
+reserve ──▶ open ──▶ settled: what the call cost counts as spent, the rest is free again
+                 └─▶ lost: its lease ended without a word, as after a crash. What it reserved counts as spent, or, where
+                     the provider charges for answers alone, nothing; should it still speak, that is corrected
+
+Each function is a script of the store (see `_transactions`) over the states of `_budget_state` and `_latch_state`;
+`stores/lua` has a twin of each, line for line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._budget_state import BALANCE, LARGEST, budget_of, end, free, keep, rename, seconds_until, spent_of, write
+from ._latch_state import answer, ask, look
+from ._transactions import Command
+
+if TYPE_CHECKING:
+    from ._transactions import Reply, State, Transaction
+
+
+__all__ = ["describe", "recall", "remember", "renew", "report", "reserve", "settle", "sweep", "unsent"]
+
+
+def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
+    """Reserve the worst that a call may cost of all its budgets, or of none.
+
+    Arguments:
+        transaction: the states.
+        keys: of the latches, of the ledger's page, of the budgets.
+        arguments: the call's name; how many latches there are; 1 to obey them, 0 to tell only; seconds of the lease; 1 if
+            a call that is never heard of again counts as spent, else 0; its row for the ledger, without the charge; and for
+            each budget a list: limit (-1: none, -2: a balance, which keeps the provider's word), amount, window in seconds
+            (0: a calendar's), seconds for which the state is needed, at how much used to warn (-1: never; of a balance:
+            after how many seconds a call may find out whether it still holds), 1 to obey the budget, 0 never to refuse, 2
+            to tell only.
+
+    Returns:
+        1 if it was reserved, else 0; what stood in the way: 0 nothing, 1 a budget, 2 a latch (if it was reserved: this
+        call looks whether it still holds, or latches are only told); its index; seconds until the call could be let through
+        (-1: nobody knows); what is left of that budget, spent and reserved; and which budgets begin to be used up, as a sum
+        of powers of two.
+    """
+    call, latches, obeys, lease, counts, row = arguments[:6]
+    specs = arguments[6:]
+    passed, latch, seconds = ask(transaction, keys[:latches], call)
+    if not passed and obeys:
+        return [0.0, 2.0, latch, seconds, 0.0, 0.0, 0.0, 0.0]
+    rows: list[list[Any]] = []
+    page = keys[int(latches)]
+    budgets = keys[latches + 1 :]
+    states = [budget_of(transaction, key, specs[index][0], specs[index][2], rows) for index, key in enumerate(budgets)]
+    # A call whose reply never arrived asks again.
+    rows.extend([] for state in states if free(state, call))
+    refusal = _refusal(states, specs, transaction.now)
+    granted = refusal is None or specs[int(refusal[1])][5] == 2
+    warned = 0.0
+    if granted:
+        for index, state in enumerate(states):
+            reservation = [specs[index][1], transaction.now + lease, counts, row if index == 0 else 0]
+            if _open(state, call, reservation, specs[index], transaction.now):
+                warned += 2.0**index
+        if passed > 1 and obeys:
+            look(transaction, keys[:latches], call)
+    if granted or rows:
+        for index, key in enumerate(budgets):
+            keep(transaction, key, states[index], max(specs[index][3], lease))
+        write(transaction, page, rows)
+    if refusal is None:
+        refusal = [0.0, -1.0, 0.0, 0.0, 0.0, 0.0] if passed == 1 else [2.0, latch, seconds, 0.0, 0.0, 0.0]
+    return [1.0 if granted else 0.0, *refusal, warned]
+
+
+def _refusal(states: list[State], specs: tuple[list[Any], ...], now: float) -> list[float] | None:
+    """The first budget that stands in the way, one that is obeyed before one that only tells."""
+    found: list[float] | None = None
+    for index, state in enumerate(states):
+        limit, amount, _, _, warns, manner = specs[index]
+        spent = spent_of(state, now)
+        left = max(0, state["limit"] - spent - state["reserved"])
+        if not manner or state["limit"] < 0 or amount <= left:
+            continue
+        if limit == BALANCE and now >= state["seen"] + warns:
+            # What the provider said long ago may be wrong by now.
+            continue
+        if found is None or manner == 1:
+            seconds = seconds_until(state, amount, now)
+            found = [1.0, float(index), seconds, float(left), float(spent), float(state["reserved"])]
+        if manner == 1:
+            break
+    return found
+
+
+def _open(state: State, call: str, reservation: list[Any], spec: list[Any], now: float) -> bool:
+    """Reserve; whether the budget begins to be used up by that."""
+    limit, amount, _, _, warns, _ = spec
+    used = spent_of(state, now) + state["reserved"]
+    left = max(0, state["limit"] - used)
+    if limit == BALANCE and state["limit"] >= 0 and amount > left and now >= state["seen"] + warns:
+        # This call finds out; the next one waits for what it is told.
+        state["seen"] = now
+    # More than can be counted is not reserved, so that what is can be given back.
+    reservation[0] = min(amount, LARGEST - state["reserved"])
+    state["earliest"] = min(state["earliest"] or reservation[1], reservation[1])
+    state["open"][call] = reservation
+    state["reserved"] += reservation[0]
+    if limit == BALANCE or warns < 0:
+        return False
+    # Calls that reserve and cost less make it go to and fro about the mark: nobody wants to hear of each.
+    before = state["warned"] if 2 * used >= warns else 0
+    state["warned"] = 1 if before or used + amount >= warns else 0
+    return bool(state["warned"] and not before)
+
+
+def settle(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
+    """End a reservation: what it cost counts as spent, the rest is free again. Asked again, it changes nothing.
+
+    Arguments:
+        transaction: the states.
+        keys: as of the reservation.
+        arguments: the call's name; how many latches there are; what its answer says of a latch that it looked at (1 open,
+            0 nothing, -1 it was never sent); 1 to count also what was reserved elsewhere, or nowhere; its row for the
+            ledger without the charge, or 0 (of a call that was never sent, it is written where it corrects one); and for
+            each budget a list: what it cost (-1: what was reserved), window in seconds, seconds for which the state is
+            needed.
+
+    Returns:
+        1 if this ended it, 0 if it had ended before.
+    """
+    call, latches, word, elsewhere, row = arguments[:5]
+    charges = arguments[5:]
+    answer(transaction, keys[:latches], call, word)
+    rows: list[list[Any]] = []
+    page = keys[int(latches)]
+    ended = False
+    for index, key in enumerate(keys[latches + 1 :]):
+        charged, window, seconds = charges[index]
+        before = len(rows)
+        state = budget_of(transaction, key, BALANCE, window, rows)
+        change = end(state, call, charged, transaction.now, elsewhere=bool(elsewhere))
+        if change is not None:
+            ended = ended or index == 0
+            rows.append([*row, change] if index == 0 and row and (change or word >= 0) else [])
+        if len(rows) > before:
+            keep(transaction, key, state, seconds)
+    write(transaction, page, rows)
+    return [1.0 if ended else 0.0]
+
+
+def unsent(reservation: Command) -> Command:
+    """What gives a reservation back whose call was never sent.
+
+    Arguments:
+        reservation: the `credits.reserve`.
+    """
+    call, latches, _, _, _, row, *specs = reservation.arguments
+    charges = [[0, spec[2], spec[3]] for spec in specs]
+    return Command("credits.settle", reservation.keys, (call, latches, -1, 0, row, *charges))
+
+
+def renew(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
+    """Begin the lease anew: the call is still under way, or goes on under another name as a job of the provider's.
+
+    Arguments:
+        transaction: the states.
+        keys: of the budgets.
+        arguments: the call's name, its new name (which may be the same), and the seconds of the lease.
+
+    Returns:
+        In how many budgets it is open. Where it was lost, what becomes of it is counted under the new name.
+    """
+    call, name, lease = arguments
+    found = 0.0
+    for key in keys:
+        state = transaction.load(key)
+        if state is not None:
+            found += 1.0 if rename(state, call, name, transaction.now + lease) else 0.0
+            keep(transaction, key, state, lease)
+    return [found]
+
+
+def report(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
+    """Take the provider's word on what is left of its account.
+
+    Arguments:
+        transaction: the states.
+        keys: of the ledger's page and of the balance.
+        arguments: the balance; for how many seconds the state is needed; and the row for the ledger where the balance is
+            less than it should be by its own count: what is missing becomes its charge.
+
+    Returns:
+        What is missing, 0 if nothing was known before or calls are under way.
+    """
+    balance, seconds, row = arguments
+    rows: list[list[Any]] = []
+    state = budget_of(transaction, keys[1], BALANCE, 0.0, rows)
+    missing = 0
+    # What calls that are under way will cost may be taken off already.
+    if state["limit"] >= 0 and not state["open"]:
+        missing = max(0, state["limit"] - spent_of(state, transaction.now) - balance)
+    state["limit"], state["slots"], state["seen"] = balance, [], transaction.now
+    for each in state["lost"]:
+        # What it has cost is taken off, and counted in no part any more.
+        each[3] = -1
+    if missing:
+        rows.append([*row, missing])
+    keep(transaction, keys[1], state, seconds)
+    write(transaction, keys[0], rows)
+    return [float(missing)]
+
+
+def sweep(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any, ...]) -> Reply:
+    """Count what was lost, as the next call would. Keys: of the ledger's page and of budgets. Returns in how many places."""
+    rows: list[list[Any]] = []
+    for key in keys[1:]:
+        before = len(rows)
+        state = budget_of(transaction, key, BALANCE, 0.0, rows)
+        if len(rows) > before:
+            keep(transaction, key, state, 0.0)
+    write(transaction, keys[0], rows)
+    return [float(len(rows))]
+
+
+def remember(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
+    """Keep numbers for whoever asks: for how many seconds, and the numbers; without them they are forgotten. Returns 1."""
+    numbers = list(arguments[1:])
+    transaction.save(keys[0], {"numbers": numbers} if numbers else None, arguments[0])
+    return [1.0]
+
+
+def recall(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any, ...]) -> Reply:
+    """The numbers that were kept, none if there are none."""
+    state = transaction.load(keys[0])
+    return [] if state is None else [float(number) for number in state["numbers"]]
+
+
+def describe(state: State, now: float) -> dict[str, float | None]:
+    """A budget for people, in millionths: `limit` (`None` without end), `spent`, `reserved`, `left`; and `calls` open."""
+    spent, limit = spent_of(state, now), state["limit"]
+    left = None if limit < 0 else max(0, limit - spent - state["reserved"])
+    calls = len(dict(state["open"]))
+    return {
+        "limit": None if limit < 0 else limit,
+        "spent": spent,
+        "reserved": state["reserved"],
+        "left": left,
+        "calls": calls,
+    }

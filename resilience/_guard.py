@@ -1,0 +1,193 @@
+"""What guards the credits of a call: which budgets, counted apart by what, and the latches that may shut it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._amounts import amount_text, millionths
+from ._budget_state import BALANCE, PAGES
+from ._categories import Category
+from ._tags import key_part, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._budgets import Budget
+    from ._outcome import Exchange
+    from ._policy import Policy
+    from ._registry import Settings
+
+__all__ = [
+    "ONE_REQUEST",
+    "Guard",
+    "Latches",
+    "Use",
+    "guard_of",
+    "latch_of",
+    "latches_of",
+    "ledger_page",
+    "settling_key",
+]
+
+ONE_REQUEST = 1_000_000
+_DAY = 86_400.0
+_SHUT_BY_DEFAULT = frozenset({Category.CREDITS_EXHAUSTED, Category.QUOTA_EXHAUSTED})
+
+
+class Latches(NamedTuple):
+    """The latches of a policy's calls."""
+
+    account: str
+    """What the key of an account's latch begins with."""
+    operations: frozenset[str]
+    """The operations that an answer may shut."""
+
+
+class Use(NamedTuple):
+    """One budget that the calls of an operation use."""
+
+    name: str
+    """With its unit, as in its keys."""
+    budget: Budget | None
+    """`None` for the provider's own balance."""
+    unit: str
+    counts_requests: bool
+    limit: int
+    """In millionths, -1 without end, -2 for the balance."""
+    window: float
+    warns: float
+    """At how many millionths to warn, -1 never; of the balance, after how many seconds to look again."""
+    scopes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        if self.budget is None:
+            return f"the account's balance, as {self.unit} go,"
+        return (
+            f"the budget {self.budget.name} ({amount_text(self.budget.limit.amount)} {self.unit}{_each(self.budget)})"
+        )
+
+
+class Guard(NamedTuple):
+    """All budgets of the calls of one operation; the first counts in the provider's own unit."""
+
+    uses: tuple[Use, ...]
+    unit: str
+    is_priced: bool
+    """Whether a budget that is obeyed counts in that unit."""
+    strict: bool
+    """Whether no call goes out that a shared store has not let through."""
+
+
+def _each(budget: Budget) -> str:
+    period = budget.limit.period
+    if period is None:
+        return ""
+    return f" in any {period}" if budget.rolling else f"/{period}"
+
+
+def guard_of(exchange: Exchange) -> Guard | None:
+    """The budgets of a call; `None` where nothing is counted. Compiled once for each operation."""
+    settings = exchange.settings
+    if not settings.ledger and not settings.budgets:
+        return None
+    operation = exchange.operation
+    found: Guard | None = settings.guards.get(operation)
+    if found is None:
+        found = settings.guards[operation] = _compiled(exchange.policy, settings, operation)
+    return found
+
+
+def _compiled(policy: Policy, settings: Settings, operation: str | None) -> Guard:
+    from ._budgets import REQUESTS, Budget
+
+    unit = policy.credits.unit if policy.credits else REQUESTS
+    budgets = [each for each in settings.budgets if each.operations is None or operation in each.operations]
+    uses = [_use(budget, unit) for budget in budgets]
+    # What the ledger says of a call is what its first budget counts.
+    own = [use for use in uses if use.unit == unit]
+    others = [use for use in uses if use.unit != unit]
+    if not own:
+        everything = Budget.model_validate({"name": "all", "limit": "1/month", "per": "account", "hard": False})
+        own = [_use(everything, unit)._replace(limit=-1, warns=-1.0)]
+    priced = policy.credits
+    if priced is not None and priced.balance and unit != REQUESTS:
+        name = f"balance@{_slug(unit)}"
+        balance = Use(name, None, unit, False, BALANCE, 0.0, priced.recheck, ("account",))  # noqa: FBT003  by position
+        own.append(balance)
+    hard = [budget for budget in budgets if budget.hard]
+    is_priced = any(use.budget.hard for use in own if use.budget is not None)
+    strict = any(budget.on_store_failure != "local" for budget in hard)
+    return Guard((*own, *others), unit, is_priced, strict)
+
+
+def _use(budget: Budget, own: str) -> Use:
+    from ._budgets import REQUESTS, is_unit
+
+    unit = own if budget.limit.unit is None or is_unit(budget.limit.unit, own) else REQUESTS
+    limit = millionths(budget.limit.amount)
+    warns = -1.0 if budget.warn_at is None else float(round(limit * budget.warn_at))
+    return Use(f"{budget.name}@{_slug(unit)}", budget, unit, unit == REQUESTS, limit, budget.window, warns, budget.per)
+
+
+def _slug(unit: str) -> str:
+    return unit.replace(" ", "-")
+
+
+def settling_key(exchange: Exchange, use: Use, label: str) -> str:
+    """The key of a budget's state for a call.
+
+    Arguments:
+        exchange: the call.
+        use: the budget.
+        label: of its period.
+    """
+    parts = [f"{{{exchange.policy.provider}}}:credits:{use.name}:{label}"]
+    tags: Mapping[str, str] | None = None
+    for scope in use.scopes:
+        if scope == "account":
+            parts.append(f"account={exchange.account}")
+        elif scope == "operation":
+            parts.append(f"operation={exchange.operation or '-'}")
+        else:
+            tags = tags_of(exchange.options.tags) if tags is None else tags
+            value = tags.get(scope.partition(".")[2])
+            parts.append(f"{scope}={'-' if value is None else key_part(value)}")
+    return ":".join(parts)
+
+
+def ledger_page(exchange: Exchange, name: str) -> str:
+    """The key of the page of the ledger that a call is written on."""
+    return f"{{{exchange.policy.provider}}}:ledger:{int(name.rpartition('.')[2], 16) % PAGES}"
+
+
+def latches_of(policy: Policy) -> Latches:
+    """The latches of a policy."""
+    found: Latches | None = vars(policy).get("_latches")
+    if found is None:
+        operations: set[str] = set()
+        for rule in policy.answers:
+            if rule.latch == "operation":
+                operations |= set(rule.when.operation or policy.operations)
+        prefix = f"{{{policy.provider}}}:latch:"
+        found = vars(policy)["_latches"] = Latches(f"{prefix}account:", frozenset(operations))
+    return found
+
+
+def latch_of(exchange: Exchange, category: Category, rule: str | None) -> str | None:
+    """The key of the latch that an answer shuts, `None` for most."""
+    policy = exchange.policy
+    shuts: Any = None if rule is None else policy.rules[rule].latch
+    if shuts is None and category in _SHUT_BY_DEFAULT:
+        shuts = "account"
+    if shuts == "account":
+        return latches_of(policy).account + exchange.account
+    if shuts == "operation":
+        return operation_latch(exchange)
+    return None
+
+
+def operation_latch(exchange: Exchange) -> str:
+    """The key of the latch of a call's operation."""
+    return f"{{{exchange.policy.provider}}}:latch:operation.{exchange.operation or '-'}:{exchange.account}"

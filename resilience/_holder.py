@@ -1,0 +1,40 @@
+"""What a response stream may hold until it is over: a permit, the reservation of a call's cost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Protocol
+
+from ._clock import RealClock
+
+__all__ = ["Holder", "new_name"]
+
+# Unique among all processes that share a store: this one's token, its number (a fork has the token too), a counter.
+_token = RealClock().key()[-12:]
+_numbers = itertools.count(1)
+
+
+def new_name() -> str:
+    """A name for a call that no other call has, in whichever process."""
+    return f"{_token}.{os.getpid():x}.{next(_numbers):x}"
+
+
+class Holder(Protocol):
+    """What a stream may hold."""
+
+    def passed(self, chunk: bytes, /) -> None:
+        """A chunk of the body was read."""
+        ...
+
+    def ended(self) -> None:
+        """The body was read to its end."""
+        ...
+
+    def release(self) -> None:
+        """The stream was closed, or reading it failed. It may have ended before."""
+        ...
+
+    def abandon(self) -> None:
+        """Nobody has closed the stream, and the garbage collector came."""
+        ...

@@ -1,0 +1,207 @@
+"""Settling a reservation on what the answer says: at once where that is known, else when its body has come to its end."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from ._amounts import millionths
+from ._body import Body, peek
+from ._categories import Category
+from ._charges import reading_of
+from ._conditions import Answer
+from ._decode import media_type
+from ._guard import latch_of, ledger_page, settling_key
+from ._holder import new_name
+from ._jobs import begin, finish, recall
+from ._last_events import is_stream
+from ._request_parts import path_of
+from ._transactions import Command
+
+if TYPE_CHECKING:
+    from ._charges import Reading
+    from ._jobs import Noted
+    from ._library import Response
+    from ._outcome import Exchange, Outcome, Verdict
+    from ._reservation import Reservation
+    from ._runtime import Runtime
+
+__all__ = ["Settling", "settle"]
+
+_BALANCE_SECONDS = 7 * 86_400.0
+
+
+async def settle(
+    exchange: Exchange, runtime: Runtime, outcome: Outcome, reservation: Reservation, job: Noted | None
+) -> None:
+    """Settle what an attempt has cost, now or at the end of its body.
+
+    Arguments:
+        exchange: the call.
+        runtime: how the store is told.
+        outcome: its answer.
+        reservation: what it has reserved.
+        job: what is known of the job that the call asks about.
+    """
+    response = outcome.response
+    if response is None:
+        return
+    reading = reading_of(exchange.policy, exchange.operation)
+    if reading is None:
+        # Its requests are all that is counted.
+        good = outcome.verdict.category is Category.SUCCESS
+        reservation.settle(reservation.worst, "settled" if good else "failed", word=_word(exchange, outcome.verdict))
+        return
+    if reading.names_jobs and job is None:
+        job = await _named(exchange, runtime, outcome, reading, reservation)
+    settling = Settling(exchange, runtime, reservation, outcome, reading=reading, job=job)
+    if not reading.looks(response.status_code, media_type(response.headers.get("content-type", ""))):
+        settling.ended()
+        return
+    stream = response.stream
+    whole = stream.whole(sys.maxsize) if isinstance(stream, Body) else None
+    if whole is not None:
+        settling.passed(whole)
+        settling.ended()
+    elif response.is_closed:
+        # A transport that has read the body itself, as mocks do; `content` is decompressed already.
+        with suppress(Exception):
+            settling.decoded(response.content)
+        settling.ended()
+    else:
+        response.stream = runtime.library.held(stream, settling)
+
+
+async def _named(
+    exchange: Exchange, runtime: Runtime, outcome: Outcome, reading: Reading, reservation: Reservation
+) -> Noted | None:
+    """What is known of the job that an answer names."""
+    response = cast("Response", outcome.response)
+    try:
+        most = exchange.policy.inspect.max_bytes
+        if not response.is_closed and not isinstance(response.stream, Body):
+            await peek(runtime, response, most, exchange.deadline)
+        data = response.stream.whole(most) if isinstance(response.stream, Body) else None
+        if data is None:
+            return None
+        answer = Answer(response.status_code, response.headers, exchange.request.method, exchange.operation)
+        reading.fill(answer, data, complete=True)
+        ended = reading.read(answer, outcome.verdict).ended
+        return None if ended is None else await recall(exchange, runtime, ended)
+    except BaseException:
+        # Cancelled with an answer in hand: nobody else will close it.
+        reservation.settle(reservation.worst, "unanswered", word=0)
+        await runtime.close(response.stream)
+        raise
+
+
+class Settling:
+    """What a response stream holds until its body has told what the call cost.
+
+    Arguments:
+        as of `settle`.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        runtime: Runtime,
+        reservation: Reservation,
+        outcome: Outcome,
+        *,
+        reading: Reading,
+        job: Noted | None,
+    ) -> None:
+        response = cast("Response", outcome.response)
+        self._reading = reading
+        self._exchange = exchange
+        self._runtime = runtime
+        self._reservation = reservation
+        self._verdict = outcome.verdict
+        self._status = response.status_code
+        self._headers = response.headers
+        self._job = job
+        self._data = bytearray()
+        self._most = exchange.policy.inspect.max_bytes
+        # Of a stream its end tells; what is compressed can be read from its beginning alone.
+        encoded = self._headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
+        self._keeps_end = not encoded and is_stream(media_type(self._headers.get("content-type", "")))
+        self._is_decoded = False
+
+    def passed(self, chunk: bytes) -> None:
+        """Keep what of the body is looked at, and the reservation."""
+        self._reservation.renew()
+        if self._keeps_end:
+            self._data += chunk
+            if len(self._data) > 2 * self._most:
+                del self._data[: -self._most]
+        elif len(self._data) <= self._most:
+            # One byte more tells that it is not all.
+            self._data += chunk[: self._most + 1 - len(self._data)]
+
+    def decoded(self, content: bytes) -> None:
+        """Take a body that was decompressed already."""
+        self._is_decoded = True
+        self.passed(content)
+
+    def ended(self) -> None:
+        """The body has come to its end."""
+        self._settle(complete=True)
+
+    def release(self) -> None:
+        """It was closed before, or broke off."""
+        self._settle(complete=False)
+
+    def abandon(self) -> None:
+        """Nobody has closed it."""
+        self._reservation.in_a_thread(self.release)
+
+    def _settle(self, *, complete: bool) -> None:
+        exchange, verdict, reservation = self._exchange, self._verdict, self._reservation
+        if not reservation.is_open:
+            return
+        answer = Answer(self._status, self._headers, exchange.request.method, exchange.operation)
+        answer.code, answer.message = verdict.code, verdict.message
+        if self._data:
+            complete = complete and (self._keeps_end or len(self._data) <= self._most)
+            self._reading.fill(answer, bytes(self._data), complete=complete, decoded=self._is_decoded)
+            self._data.clear()
+        said = self._reading.read(answer, verdict, path_of(exchange.request))
+        good = verdict.category is Category.SUCCESS
+        if said.job is not None:
+            begin(exchange, self._runtime, reservation, said.job)
+        elif said.ended is not None:
+            # What the answer tells is what the job has cost, not the question how it stands.
+            if self._job is not None and self._job.id == said.ended:
+                finish(exchange, self._runtime, self._job, said.charged)
+            reservation.settle(reservation.worst, "settled", word=_word(exchange, verdict))
+        else:
+            charged = reservation.worst if said.charged is None else said.charged
+            reservation.settle(charged, "settled" if good else "failed", word=_word(exchange, verdict))
+        if said.balance is not None:
+            self._report(max(0, millionths(said.balance)))
+
+    def _report(self, balance: int) -> None:
+        """Take the provider's word on what is left."""
+        exchange, guard = self._exchange, self._reservation.guard
+        use = next((use for use in guard.uses if use.budget is None), None) if guard else None
+        if use is None:
+            return
+        name = new_name()
+        row = [
+            round(self._runtime.clock.wall(), 3),
+            name,
+            exchange.operation or "",
+            exchange.account,
+            "",
+            balance,
+            "balance",
+        ]
+        keys = (ledger_page(exchange, name), settling_key(exchange, use, "ever"))
+        self._runtime.tell(exchange.store, Command("credits.report", keys, (balance, _BALANCE_SECONDS, row)))
+
+
+def _word(exchange: Exchange, verdict: Verdict) -> int:
+    """What an answer says of a latch that its call has looked at: 1 that it holds no more, 0 that it does."""
+    return 1 if latch_of(exchange, verdict.category, verdict.rule) is None else 0

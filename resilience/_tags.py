@@ -1,0 +1,80 @@
+"""Tags that an application gives to its calls (a tenant, a job), by which budgets count apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import cast
+
+from .errors import ConfigurationError
+
+__all__ = ["check_tags", "key_part", "tags", "tags_of"]
+
+_current: ContextVar[Mapping[str, str] | None] = ContextVar("resilience_tags", default=None)
+_NONE: Mapping[str, str] = {}
+_MOST = 20
+_LONGEST_NAME = 32
+_LONGEST_VALUE = 200
+_LONGEST_IN_KEY = 64
+
+
+@contextmanager
+def tags(**given: str | int) -> Generator[None]:
+    """Give tags to all calls within: `with resilience.tags(tenant="acme"):`, also across `await` and into its tasks.
+
+    Arguments:
+        given: tags by name, added to those that are there already. They become part of a store's keys and of the ledger,
+            so they hold no secret.
+
+    Raises:
+        ConfigurationError: a value is no text or whole number, or too long.
+    """
+    token = _current.set({**(_current.get() or _NONE), **check_tags(given)})
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def tags_of(own: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The tags of a call: those of its context, and its own, which go before them."""
+    around = _current.get()
+    if not around:
+        return own or _NONE
+    return {**around, **own} if own else around
+
+
+def check_tags(given: object) -> Mapping[str, str]:
+    """The tags as texts.
+
+    Raises:
+        ConfigurationError: they cannot be honoured.
+    """
+    if not isinstance(given, Mapping) or len(cast("Mapping[object, object]", given)) > _MOST:
+        raise ConfigurationError(f"tags are a mapping of {_MOST} names at most, not {given!r:.60}")
+    found: dict[str, str] = {}
+    for name, value in cast("Mapping[object, object]", given).items():
+        if not isinstance(name, str) or not name.isidentifier() or len(name) > _LONGEST_NAME:
+            raise ConfigurationError(
+                f"{name!r:.60} is no name of a tag; write letters, digits and _, {_LONGEST_NAME} at most"
+            )
+        if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= _LONGEST_VALUE:
+            raise ConfigurationError(
+                f"the tag {name} is {value!r:.60}; it takes a text of 1 to {_LONGEST_VALUE} characters, or a whole number"
+            )
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"the tag {name} is {value!r:.60}, which holds half a character") from None
+        found[name] = str(value)
+    return found
+
+
+def key_part(value: str) -> str:
+    """A tag's value in a key: as it is where a key can carry it, else its digest."""
+    safe = value.replace("-", "").replace("_", "").replace(".", "")
+    if len(value) <= _LONGEST_IN_KEY and value.isascii() and safe.isalnum():
+        return value
+    return "~" + hashlib.blake2b(value.encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -1,0 +1,224 @@
+"""`resilience credits`: what is spent, reserved and left of each budget, what is shut, and how to open it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resilience._clock import RealClock
+from resilience._credits_ledger import Ledger
+from resilience._credits_report import CreditsReport, credits_report
+from resilience._finding import near
+from resilience._status import MOST_STATES
+from resilience._transactions import Command
+
+from ._credits_shown import Balances, Budgets, data_of, latch_data, latch_text
+from ._output import complain, fail, is_unicode, say, say_json, say_table, visible
+from ._shared import ALONE, Shared, shared_store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from resilience._credits_lines import Latch
+    from resilience._transactions import Store
+
+__all__ = ["EXAMPLES", "look", "show", "unlatch"]
+
+EXAMPLES = {
+    "show": "resilience credits anakin",
+    "ledger": "resilience credits ledger anakin --since 24h --csv spent.csv",
+    "unlatch": "resilience credits unlatch anakin",
+}
+_KINDS = ("credits", "latch", "ledger")
+# A command that names more would hold others up for long.
+_AT_ONCE = 100
+
+OneProvider = Annotated[
+    str | None, typer.Argument(metavar="PROVIDER", help="This provider alone, by the name of its policy.")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", metavar="URL", help="The store, if not that of the configuration.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Say it in JSON.")]
+
+
+def show(
+    provider: OneProvider = None,
+    *,
+    config: Config = None,
+    store: StoreUrl = None,
+    json: Json = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show older periods too, as long as they are kept.")
+    ] = False,
+) -> None:
+    """Show what is spent, reserved and left of each budget, and what providers have shut.
+
+    This is what `resilience credits` does without a command. Calls that were lost are counted first.
+
+    Exit code: 0 if the store could be read, 1 if not, 2 if the configuration cannot be honoured or there is no such
+    provider.
+    """
+    shared = shared_store(config, store)
+    found = look(shared, provider)
+    older = sum(line.is_over for line in found.lines)
+    if not everything:
+        found = replace(found, lines=tuple(line for line in found.lines if not line.is_over))
+    if json:
+        note = {"note": ALONE} if shared.is_alone else {}
+        say_json({"store": shared.shown, "namespace": shared.policies.namespace, **data_of(found), **note})
+        return
+    for warning in found.warnings:
+        complain(visible(warning))
+    if found.lines:
+        say_table(Budgets(found.lines, has_sparks=is_unicode()))
+    if found.balances:
+        say_table(Balances(found.balances))
+    for latch in found.latches:
+        say_table(latch_text(latch))
+    for line in _remarks(shared, provider, found, 0 if everything else older):
+        say(line)
+
+
+def _remarks(shared: Shared, provider: str | None, found: CreditsReport, older: int) -> list[str]:
+    """What the tables do not say."""
+    if shared.is_alone:
+        return [ALONE]
+    said = [
+        f"`resilience credits unlatch {visible(latched)}` opens what is shut, as after a payment"
+        for latched in dict.fromkeys(latch.provider for latch in found.latches)
+    ]
+    if older:
+        said.append(f"{older} budget{'s'[: older != 1]} of older periods; --all shows them")
+    if found.more:
+        said.append(f"{shared.shown} has more than {MOST_STATES} states, and not all were looked at; name a PROVIDER")
+    if found.lines or found.balances or found.latches:
+        return said
+    budgets = [
+        f"{source.name} {budget.name} ({budget.limit})"
+        for source in shared.policies.sources
+        if provider in {None, source.name}
+        for budget in source.settings.budgets
+    ]
+    if budgets:
+        said.append(f"no call has been counted in {shared.shown} yet; budgets: {', '.join(budgets)}")
+    else:
+        said += [
+            f"there is nothing of credits in {shared.shown}, and there are no budgets;",
+            f"write some in resilience.yaml: providers: {{{provider or 'NAME'}: {{budgets: [{{name: daily, limit: 500/day}}]}}}}",
+        ]
+    return said
+
+
+def look(shared: Shared, provider: str | None) -> CreditsReport:
+    """What the store holds of credits, calls that were lost among it; a store that cannot be read ends the command."""
+    found = CreditsReport((), (), (), Ledger())
+    if not shared.is_alone:
+        opened = shared.open()
+        try:
+            found = _read(shared, opened, provider)
+            if found.lost:
+                fault = _sweep(opened, found.lost)
+                found = _read(shared, opened, provider)
+                found = replace(found, warnings=(*found.warnings, *fault))
+        except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be read
+            fail(shared.fault(error), code=1)
+    known = sorted(source.name for source in shared.policies.sources)
+    # A store may hold states of providers of other configurations.
+    is_there = found.lines or found.balances or found.latches or found.ledger.rows
+    if provider is not None and provider not in known and not is_there:
+        meant = near(provider, [*known, "ledger", "unlatch"])
+        fail(
+            f"there is no active policy {provider!r}, and {shared.shown} has no state of one; "
+            f"{meant if meant.endswith('?') else near(provider, known)}"
+        )
+    return found
+
+
+def _read(shared: Shared, store: Store, provider: str | None) -> CreditsReport:
+    prefixes = [""] if provider is None else [f"{{{provider}}}:{kind}:" for kind in _KINDS]
+    states = (each for prefix in prefixes for each in store.scan(prefix))
+    operations: dict[tuple[str, str], Collection[str]] = {
+        (source.name, budget.name): budget.operations
+        for source in shared.policies.sources
+        for budget in source.settings.budgets
+        if budget.operations is not None
+    }
+    return credits_report(
+        states, store.now(RealClock.now()), RealClock().wall(), provider=provider, operations=operations
+    )
+
+
+def _sweep(store: Store, lost: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Count what was lost, as the next call would; why it could not be counted."""
+    faults: list[str] = []
+    for provider, keys in lost.items():
+        page = f"{{{provider}}}:ledger:0"
+        try:
+            for start in range(0, len(keys), _AT_ONCE):
+                command = Command("credits.sweep", (page, *keys[start : start + _AT_ONCE]))
+                store.run(command, RealClock.now())
+        except Exception:  # noqa: BLE001  a damaged state may stop the script in any way; the rest can be shown
+            faults.append(
+                f"calls of {provider} that were lost could not be counted: somebody else has changed its states"
+            )
+    return faults
+
+
+def unlatch(
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")],
+    *,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="DIGEST", help="What is shut of this account alone.")
+    ] = None,
+    operation: Annotated[
+        str | None, typer.Option("--operation", metavar="NAME", help="What is shut of this operation alone.")
+    ] = None,
+    config: Config = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
+    """Let calls through again that an answer has shut out, as after a payment; all of a provider, or those named.
+
+    Exit code: 0 if something was opened, 1 if nothing was shut or the store could not be reached, 2 if there is no such
+    provider or store.
+    """
+    shared = shared_store(config, store)
+    if shared.is_alone:
+        fail(ALONE)
+    latches = look(shared, provider).latches
+    chosen = [
+        latch
+        for latch in latches
+        if account in {None, latch.account} and (operation is None or operation == latch.operation)
+    ]
+    opened = shared.open()
+    lifted: list[Latch] = []
+    try:
+        for latch in chosen:
+            # One at a time: another process may have opened it meanwhile.
+            (count,) = opened.run(Command("latch.lift", (latch.key,)), RealClock.now())
+            lifted += [latch] * int(count)
+    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be used
+        fail(shared.fault(error), code=1)
+    # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
+    if getattr(opened, "is_away", False):
+        fail(f"the store {shared.shown} cannot be written, and no other process knows of the change", code=1)
+    if json:
+        say_json({"store": shared.shown, "opened": [latch_data(latch) for latch in lifted]})
+    for latch in () if json else lifted:
+        say_table(latch_text(latch, is_open=True))
+    if not lifted:
+        others = "; ".join(latch_text(latch).plain for latch in latches)
+        fail(
+            f"nothing is shut that you name; {others}"
+            if others
+            else f"nothing of {provider} is shut in {shared.shown}",
+            code=1,
+        )

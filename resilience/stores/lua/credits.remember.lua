@@ -1,0 +1,5 @@
+-- Keep numbers for whoever asks. The twin of `remember` in resilience/_credits_state.py.
+
+local numbers = { unpack(arguments, 2) }
+save(KEYS[1], #numbers > 0 and { numbers = numbers } or nil, arguments[1])
+return reply({ 1 })
