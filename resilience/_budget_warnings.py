@@ -59,7 +59,12 @@ def on_budget_warning(callback: Callback) -> Callable[[], None]:
 
     Returns:
         A function that ends this.
+
+    Raises:
+        TypeError: it cannot be called.
     """
+    if not callable(callback):
+        raise TypeError(f"on_budget_warning takes a function of one argument, not {callback!r:.60}")
     _callbacks.append(callback)
 
     def remove() -> None:

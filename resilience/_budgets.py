@@ -43,6 +43,7 @@ _ROLLING: dict[PeriodName, int] = {
 # This project's own fixed pattern, for a text of at most 60 characters.
 _LIMIT = re.compile(r"([0-9][0-9_.]*) *([A-Za-z][A-Za-z ]{0,18}[A-Za-z])? *(?:(?:/|per ) *([a-z]+))?", re.ASCII)
 _LONGEST = 60
+_LEAST = Decimal("0.000001")
 _EVER_SECONDS = 366 * 86_400.0
 
 
@@ -70,11 +71,11 @@ def _read(value: object) -> BudgetLimit:
     match = _LIMIT.fullmatch(text.replace(" per ", " / "))
     amount = decimal_of(match[1].replace("_", "")) if match else None
     period: PeriodName | None = next((name for name in _NAMES if match and match[3] in {name, f"{name}s"}), None)
-    if match is None or amount is None or amount <= 0 or (match[3] and period is None):
+    if match is None or amount is None or amount < _LEAST or (match[3] and period is None):
         raise PydanticCustomError(
             "budget",
-            "{value} is no budget; write an amount, its unit and the time: 500 credits/day, 20000/month, 5 USD/hour, or "
-            "100 credits for all time",
+            "{value} is no budget; write an amount from 0.000001, its unit and the time: 500 credits/day, 20000/month, "
+            "5 USD/hour, or 100 credits for all time",
             {"value": repr(value)[:80]},
         )
     return BudgetLimit(amount, match[2], period)
@@ -91,7 +92,8 @@ _Limit = Annotated[
 def _is_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
+        # A name that is not there is a KeyError of its own kind.
         raise PydanticCustomError(
             "timezone",
             "{name} is no time zone that this machine knows; write UTC or a name like Europe/Berlin (on a machine without "
@@ -147,6 +149,8 @@ class Budget(Model):
 
     @model_validator(mode="after")
     def _agrees(self) -> Budget:
+        if self.timezone != "UTC" and (self.rolling or self.limit.period is None):
+            raise PydanticCustomError("budget", "'timezone' says where days begin, and this budget has none")
         if self.rolling and self.limit.period is None:
             raise PydanticCustomError(
                 "budget", "a budget for all time cannot be rolling; write a time: 500 credits/day"

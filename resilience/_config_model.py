@@ -68,8 +68,12 @@ class Provider(Model):
         names = [budget.name for budget in budgets]
         for name in names:
             if names.count(name) > 1 or name == "balance":
-                raise PydanticCustomError("budget", "two budgets are named {name}, or one like the provider's own balance",
-                                          {"name": repr(name)})  # fmt: skip
+                what = (
+                    "'balance' is the name of what the provider says itself"
+                    if name == "balance"
+                    else "two have the name {name}"
+                )
+                raise PydanticCustomError("budget", what, {"name": repr(name)})  # fmt: skip
         return budgets
 
 

@@ -7,6 +7,7 @@ reserve ──▶ a budget is used up, or an answer has shut the account ──�
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,7 @@ from ._refusal import refused
 from ._reservation import Reservation
 from ._trail import Refused
 from ._transactions import Command
-from ._units import seconds_text
+from ._units import duration_text, seconds_text
 
 if TYPE_CHECKING:
     from ._guard import Guard, Use
@@ -56,17 +57,20 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
             outcome = await inner(exchange)
             _heed(exchange, outcome, runtime, "")
             return outcome
-        return await _guarded(inner, exchange, runtime, (guard, latches, mode))
+        worst = _worst(exchange, runtime)
+        if worst == 0:
+            # What costs nothing needs no credits: the result of a job that was paid for, the question what is left.
+            latches = latches[1:]
+        return await _guarded(inner, exchange, runtime, (guard, latches, mode, worst))
 
     return credits_call
 
 
 async def _guarded(
-    inner: Call, exchange: Exchange, runtime: Runtime, how: tuple[Guard | None, tuple[str, ...], Mode]
+    inner: Call, exchange: Exchange, runtime: Runtime, how: tuple[Guard | None, tuple[str, ...], Mode, Decimal | None]
 ) -> Outcome:
-    guard, latches, mode = how
+    guard, latches, mode, worst = how
     obeyed = mode is Mode.ENFORCE
-    worst = Decimal(0) if guard is None else _worst(exchange, runtime)
     if worst is None and guard is not None and guard.is_priced:
         unknown = _Why(_unknown(exchange), None)
         if obeyed:
@@ -172,9 +176,9 @@ def _judge(exchange: Exchange, reservation: Reservation, reply: Reply, *, obeyed
     if source == _BUDGET and guard is not None:
         return _used_up(reservation, guard.uses[index], index, reply)
     if source == _LATCH and not (granted and obeyed):
-        what = "this account" if index == 0 else f"{exchange.operation} for this account"
-        again = "one call looks again when this wait is over"
-        return _Why(f"the provider has shut {what}; {again}", reply[3], reservation.command.keys[index])
+        key = reservation.command.keys[index]
+        what = f"{exchange.operation} for this account" if ":latch:operation." in key else "this account"
+        return _Why(f"the provider has shut {what}; a call may look again in {_later(reply[3])}", reply[3], key)
     return None
 
 
@@ -185,9 +189,13 @@ def _used_up(reservation: Reservation, use: Use, index: int, reply: Reply) -> _W
     period = reservation.periods[index]
     seconds: float | None = reply[3] if reply[3] >= 0 else None
     fits = use.limit < 0 or reservation.command.arguments[6 + index][1] <= use.limit
-    if seconds is None and fits and period is not None and period.ends < float("inf"):
+    waits = reservation.command.arguments[6 + index][1] + reply[5] > use.limit
+    if seconds is None and fits and waits and period is not None and period.ends < float("inf"):
+        # Else it is only calls under way that stand in the way, and they may cost less at any moment.
         seconds = reservation.seconds_left(period)
-    again = "" if seconds is None else f"; more is free in {seconds_text(seconds)}"
+    again = "" if seconds is None else f"; more is free in {_later(seconds)}"
+    if use.budget is None and seconds is not None:
+        again = f"; a call may find out more in {_later(seconds)}"
     if not fits:
         again = "; that is more than the whole of it"
     scopes = ", ".join(reservation.budget_keys[index].split(":")[4:])
@@ -207,6 +215,10 @@ def _warn(exchange: Exchange, reservation: Reservation, which: int) -> None:
             scopes = tuple(reservation.budget_keys[index].split(":")[4:])
             limit = use.budget.limit.amount
             warn(BudgetWarning(exchange.policy.provider, use.budget.name, limit, used, use.unit, scopes, ends))
+
+
+def _later(seconds: float) -> str:
+    return seconds_text(seconds) if seconds < 120 else duration_text(math.ceil(seconds))
 
 
 def _unknown(exchange: Exchange) -> str:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote
 
 from ._amounts import from_millionths
 from ._credits_ledger import is_number
@@ -119,7 +120,7 @@ def line_of(key: str, provider: str, rest: str, state: object, *, now: float, wa
     is_named = budget and unit and all(sign for _, sign, _ in pairs) and len(key) <= _LONGEST_KEY
     if not is_named or span is None or facts is None:
         return None
-    scopes = {name: value for name, _, value in pairs}
+    scopes = {name: unquote(value) for name, _, value in pairs}
     limit, left = (None if facts[name] is None else from_millionths(facts[name]) for name in ("limit", "left"))
     spent, reserved = from_millionths(facts["spent"]), from_millionths(facts["reserved"])
     is_over = span.ends is not None and span.ends <= wall

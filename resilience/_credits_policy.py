@@ -80,6 +80,8 @@ class Times(Model):
 
     @model_validator(mode="after")
     def _is_one_place(self) -> Times:
+        if self.default > self.most:
+            raise PydanticCustomError("times", "'default' is more than 'most'")
         if (self.body is None) == (self.query is None):
             raise PydanticCustomError("times", "the number stands in exactly one of 'body' and 'query'")
         return self

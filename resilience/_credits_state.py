@@ -85,7 +85,8 @@ def _refusal(states: list[State], specs: tuple[list[Any], ...], now: float) -> l
             # What the provider said long ago may be wrong by now.
             continue
         if found is None or manner == 1:
-            seconds = seconds_until(state, amount, now)
+            looks_in = max(0.0, state["seen"] + warns - now)
+            seconds = looks_in if limit == BALANCE else seconds_until(state, amount, now)
             found = [1.0, float(index), seconds, float(left), float(spent), float(state["reserved"])]
         if manner == 1:
             break

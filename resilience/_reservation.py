@@ -7,6 +7,7 @@ reserved ──▶ never sent ─────────────▶ given b
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from _thread import start_new_thread
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Reservation"]
 
 _BALANCE_SECONDS = 7 * 86_400.0
+_log = logging.getLogger("resilience.credits")
 
 
 class Reservation:
@@ -179,6 +181,11 @@ class Reservation:
         row = self.row(outcome) if exchange.settings.ledger else 0
         elsewhere = 1 if self.elsewhere else 0
         self._tell(Command("credits.settle", command.keys, (self.name, latches, word, elsewhere, row, *charges)))
+        if charged > self.worst and guard.is_priced:
+            _log.warning(
+                "%s %s: a call has cost %s %s, and %s was its worst case by the policy",
+                *(exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst),
+            )
         shown = Charged(from_millionths(amount), guard.unit, from_millionths(millionths(self.worst)), outcome)
         exchange.trail.events.append(shown)
 
@@ -196,6 +203,10 @@ class Reservation:
         """Go on as a job of the provider's, under another name."""
         if self._close():
             self._tell(Command("credits.renew", self.budget_keys, (self.name, name, lease)))
+            latches = self.command.arguments[1]
+            if self.looks and latches:
+                # The provider took the call.
+                self._tell(Command("credits.settle", self.command.keys[: latches + 1], (self.name, latches, 1, 0, 0)))
 
     def in_a_thread(self, end: Any) -> None:
         """End it from the garbage collector, which may have come while this very thread held the store's lock."""

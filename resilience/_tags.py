@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import cast
+from urllib.parse import quote
 
 from .errors import ConfigurationError
 
@@ -17,7 +18,7 @@ _NONE: Mapping[str, str] = {}
 _MOST = 20
 _LONGEST_NAME = 32
 _LONGEST_VALUE = 200
-_LONGEST_IN_KEY = 64
+_LONGEST_IN_KEY = 120
 
 
 @contextmanager
@@ -73,8 +74,8 @@ def check_tags(given: object) -> Mapping[str, str]:
 
 
 def key_part(value: str) -> str:
-    """A tag's value in a key: as it is where a key can carry it, else its digest."""
-    safe = value.replace("-", "").replace("_", "").replace(".", "")
-    if len(value) <= _LONGEST_IN_KEY and value.isascii() and safe.isalnum():
-        return value
+    """A tag's value in a key: as in a URL (`%40` for `@`), a long one as a digest behind a `~`; `-` alone is no tag."""
+    quoted = "%2D" if value == "-" else quote(value, safe="").replace("~", "%7E")
+    if len(quoted) <= _LONGEST_IN_KEY:
+        return quoted
     return "~" + hashlib.blake2b(value.encode("utf-8", "replace"), digest_size=8).hexdigest()

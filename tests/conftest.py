@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from resilience.stores import forget_all
 from tests.servers import redis_server  # noqa: F401  a fixture
 from tests.worlds import WORLDS, World
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As under nohup; the programs that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -763,3 +763,31 @@ def test_the_default_takes_its_options(cli: Cli, some: Spender) -> None:
 
     assert [0] * 4 == [each[0] for each in found]
     assert 1 == len({json.dumps(json.loads(each[1])["budgets"]) for each in found})
+
+
+def test_unlatching_forgets_a_balance(cli: Cli, some: Spender) -> None:
+    """After a payment it is no longer true; a single operation has none."""
+    key = f"{{some}}:credits:balance@credits:ever:account={DIGEST}"
+    some.run("credits.report", ["{some}:ledger:0", key], 2_000_000, 3600.0, [0, "a", "", DIGEST, "", 0, "balance"])
+
+    part, first, again = cli("unlatch", "some", "--operation", "search"), cli("unlatch", "some"), cli("unlatch", "some")
+
+    assert (1, 0, 1) == (part[0], first[0], again[0])
+    assert "the balance of 2 credits that some has told is forgotten\n" == first[1]
+    assert [] == [key for key, _ in some.store.scan("{some}:credits:")]
+
+
+def test_resetting_a_budget(cli: Cli, some: Spender) -> None:
+    """All of it, or what is counted by a tag; the ledger stays."""
+    keys = [f"{{some}}:credits:job@credits:ever:tag.job={name}" for name in ("a", "b%40c")]
+    for key in keys:
+        some.reserve(key, amount=5)
+
+    wrong, none = cli("reset", "some", "job", "--tag", "a"), cli("reset", "some", "other")
+    one, rest = cli("reset", "some", "job", "--tag", "job=b@c"), cli("reset", "some", "job", "--json")
+
+    assert (2, 1) == (wrong[0], none[0])
+    assert "NAME=VALUE" in wrong[2]
+    assert "job of tag.job=b@c begins anew; 0 credits were spent\n" == one[1]
+    assert ["a"] == [each["scopes"]["tag.job"] for each in json.loads(rest[1])["reset"]]
+    assert [] == [key for key, _ in some.store.scan("{some}:credits:")]

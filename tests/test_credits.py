@@ -302,6 +302,79 @@ def test_another_account_is_not_shut() -> None:
     assert 2 == len(shop.requests)
 
 
+@pytest.mark.parametrize("budgets", [(), ("10 credits/day",)])
+def test_what_costs_nothing_passes_a_latch(budgets: tuple[str, ...]) -> None:
+    """The result of a job that was paid for, the question what is left; it opens nothing."""
+    made = policy(costs=[{"operations": "free", "cost": 0}, {"cost": 5}])
+    shop = Shop(made, [httpx.Response(402), good(), good()], budgets=budgets)
+    shop.call()
+
+    free = shop.call(f"https://{HOST}/free")
+
+    assert (200, 402, 2) == (free.status_code, shop.call().status_code, len(shop.requests))
+
+
+def test_a_job_that_was_begun_opens_a_latch() -> None:
+    """The provider took the call, whatever it will cost."""
+    answers = [httpx.Response(402), httpx.Response(202, json={"id": "j-1"}), httpx.Response(202, json={"id": "j-2"})]
+    shop = Shop(job_policy(), answers)
+
+    shop.call(f"https://{HOST}/jobs")
+    shop.wait(300)
+    statuses = [shop.call(f"https://{HOST}/jobs").status_code for _ in range(2)]
+
+    assert [202, 202] == statuses
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("acme", "acme"),
+        ("anna@shop.example", "anna%40shop.example"),
+        ("a:b/c", "a%3Ab%2Fc"),
+        ("-", "%2D"),
+        ("~x", "%7Ex"),
+    ],
+)
+def test_a_tag_can_be_read_in_a_key(value: str, part: str) -> None:
+    """As in a URL; a long one is a digest."""
+    shop = Shop(policy(), budgets=[{"name": "b0", "limit": "10 credits/day", "per": "tag.tenant"}])
+
+    shop.call(options={"tags": {"tenant": value}})
+    shop.call(options={"tags": {"tenant": value * 200}} if len(value) == 1 else {"tags": {"tenant": "x" * 150}})
+
+    keys = sorted(key.rpartition("=")[2] for key, _ in shop.store.scan("{provider}:credits:b0"))
+    assert part in keys
+    assert any(key.startswith("~") and len(key) == 17 for key in keys)
+
+
+def test_while_calls_are_under_way_nobody_knows_when_there_is_more() -> None:
+    """They may cost less at any moment, so no time is told; when all is spent, the end of the period is."""
+    seen: list[httpx.Response] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        if not seen:
+            seen.append(shop.call())
+        return good(1)
+
+    shop = Shop(policy(), answer, budgets=["5 credits/day"])
+    shop.call()
+
+    assert 402 == seen[0].status_code
+    assert "retry-after" not in seen[0].headers
+    assert "5 reserved by calls under way" in seen[0].json()["error"]
+
+
+def test_a_charge_beyond_the_worst_case_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """It counts, and its user should know."""
+    shop = Shop(policy(), [good(100)], budgets=["10 credits/day"])
+
+    shop.call()
+
+    assert Decimal(100) == shop.spent()
+    assert any("has cost 100 credits, and 5 was its worst case" in record.getMessage() for record in caplog.records)
+
+
 def test_latches_hold_without_any_budget_too() -> None:
     """The provider's word counts for everybody, and opens as for everybody."""
     shop = Shop(policy(recheck="60s"), [httpx.Response(402), good(), good()], budgets=[])

@@ -568,7 +568,7 @@ def test_a_balance_that_nobody_knows_refuses_nobody() -> None:
     wallet.settle("a", 0, HELD)
     assert [0] == wallet.report(100)
     assert (0, 0, 100, 0) == wallet.described(HELD)
-    assert [0, 1, 0, -1, 100, 0, 0, 0] == wallet.reserve("b", 101, HELD)
+    assert [0, 1, 0, 300, 100, 0, 0, 0] == wallet.reserve("b", 101, HELD)
 
 
 @everywhere

@@ -131,7 +131,7 @@ def test_a_store_that_fails_is_replaced_by_this_process_at_once(
     assert (1, True) == (store.fallbacks, store.is_away)
     assert 10.0 == store.now(10.0)
     assert [
-        "redis://host:6379 cannot be used: Connection refused.; until it is back, this process decides alone"
+        "redis://host:6379 cannot be used: Connection refused.; until it is back, this process decides alone, and on budgets as they say"
     ] == said(caplog)
 
 

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from . import _breaker, _check, _credits, _explain, _fake_provider, _ledger, _run, _schema, _status, _test
+from . import (
+    _breaker,
+    _check,
+    _credits,
+    _credits_opened,
+    _explain,
+    _fake_provider,
+    _ledger,
+    _run,
+    _schema,
+    _status,
+    _test,
+)
 from ._group import DEFAULT, GroupWithDefault
 from ._output import say
 
@@ -19,7 +31,8 @@ _CREDITS = "Show what is spent, reserved and left of each budget, and what provi
 _SPENDING: dict[str, Callable[..., None]] = {
     DEFAULT: _credits.show,
     "ledger": _ledger.ledger,
-    "unlatch": _credits.unlatch,
+    "unlatch": _credits_opened.unlatch,
+    "reset": _credits_opened.reset,
 }
 
 

@@ -15,22 +15,22 @@ from resilience._finding import near
 from resilience._status import MOST_STATES
 from resilience._transactions import Command
 
-from ._credits_shown import Balances, Budgets, data_of, latch_data, latch_text
+from ._credits_shown import Balances, Budgets, data_of, latch_text
 from ._output import complain, fail, is_unicode, say, say_json, say_table, visible
 from ._shared import ALONE, Shared, shared_store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from resilience._credits_lines import Latch
     from resilience._transactions import Store
 
-__all__ = ["EXAMPLES", "look", "show", "unlatch"]
+__all__ = ["EXAMPLES", "Config", "Json", "OneProvider", "StoreUrl", "look", "show"]
 
 EXAMPLES = {
     "show": "resilience credits anakin",
     "ledger": "resilience credits ledger anakin --since 24h --csv spent.csv",
     "unlatch": "resilience credits unlatch anakin",
+    "reset": "resilience credits reset anakin nightly --tag job=2026-11-21",
 }
 _KINDS = ("credits", "latch", "ledger")
 # A command that names more would hold others up for long.
@@ -169,56 +169,3 @@ def _sweep(store: Store, lost: Mapping[str, tuple[str, ...]]) -> list[str]:
                 f"calls of {provider} that were lost could not be counted: somebody else has changed its states"
             )
     return faults
-
-
-def unlatch(
-    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")],
-    *,
-    account: Annotated[
-        str | None, typer.Option("--account", metavar="DIGEST", help="What is shut of this account alone.")
-    ] = None,
-    operation: Annotated[
-        str | None, typer.Option("--operation", metavar="NAME", help="What is shut of this operation alone.")
-    ] = None,
-    config: Config = None,
-    store: StoreUrl = None,
-    json: Json = False,
-) -> None:
-    """Let calls through again that an answer has shut out, as after a payment; all of a provider, or those named.
-
-    Exit code: 0 if something was opened, 1 if nothing was shut or the store could not be reached, 2 if there is no such
-    provider or store.
-    """
-    shared = shared_store(config, store)
-    if shared.is_alone:
-        fail(ALONE)
-    latches = look(shared, provider).latches
-    chosen = [
-        latch
-        for latch in latches
-        if account in {None, latch.account} and (operation is None or operation == latch.operation)
-    ]
-    opened = shared.open()
-    lifted: list[Latch] = []
-    try:
-        for latch in chosen:
-            # One at a time: another process may have opened it meanwhile.
-            (count,) = opened.run(Command("latch.lift", (latch.key,)), RealClock.now())
-            lifted += [latch] * int(count)
-    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be used
-        fail(shared.fault(error), code=1)
-    # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
-    if getattr(opened, "is_away", False):
-        fail(f"the store {shared.shown} cannot be written, and no other process knows of the change", code=1)
-    if json:
-        say_json({"store": shared.shown, "opened": [latch_data(latch) for latch in lifted]})
-    for latch in () if json else lifted:
-        say_table(latch_text(latch, is_open=True))
-    if not lifted:
-        others = "; ".join(latch_text(latch).plain for latch in latches)
-        fail(
-            f"nothing is shut that you name; {others}"
-            if others
-            else f"nothing of {provider} is shut in {shared.shown}",
-            code=1,
-        )

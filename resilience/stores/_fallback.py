@@ -193,7 +193,11 @@ class FallbackStore:
                 # It was well for long. One that comes and goes is looked for, and spoken of, ever more rarely.
                 self._pause = 0.0
             self._wait(now)
-        _log.warning("%s cannot be used: %s; until it is back, this process decides alone", self.url, error)
+        _log.warning(
+            "%s cannot be used: %s; until it is back, this process decides alone, and on budgets as they say",
+            self.url,
+            error,
+        )
 
     def _complain(self, error: StateError) -> None:
         """Say once that what stands under a key is not ours; this process decides on that key alone."""

@@ -12,7 +12,8 @@ local function refusal_of(states)
     local left = math.max(0, state.limit - spent - state.reserved)
     if manner ~= 0 and state.limit >= 0 and amount > left and not (limit == BALANCE and now >= state.seen + warns) then
       if found == nil or manner == 1 then
-        local seconds = seconds_until(state, amount)
+        local looks_in = math.max(0, state.seen + warns - now)
+        local seconds = limit == BALANCE and looks_in or seconds_until(state, amount)
         found = { 1, index - 1, seconds, left, spent, state.reserved }
       end
       if manner == 1 then

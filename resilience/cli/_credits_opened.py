@@ -1,0 +1,144 @@
+"""`resilience credits unlatch` and `reset`: letting calls through again by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resilience._clock import RealClock
+from resilience._transactions import Command
+
+from ._credits import Config, Json, StoreUrl, look
+from ._credits_shown import latch_data, latch_text
+from ._output import fail, say, say_json, say_table, visible
+from ._shared import ALONE, Shared, shared_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from resilience._credits_lines import Line
+
+__all__ = ["reset", "unlatch"]
+
+_Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")]
+_Account = Annotated[str | None, typer.Option("--account", metavar="DIGEST", help="Of this account alone.")]
+
+
+def unlatch(
+    provider: _Provider,
+    *,
+    account: _Account = None,
+    operation: Annotated[
+        str | None, typer.Option("--operation", metavar="NAME", help="What is shut of this operation alone.")
+    ] = None,
+    config: Config = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
+    """Let calls through again that an answer has shut out, as after a payment; all of a provider, or those named.
+
+    What the provider has told of an account's balance is forgotten too, unless an operation is named.
+
+    Exit code: 0 if something was opened, 1 if nothing was shut or the store could not be reached, 2 if there is no such
+    provider or store.
+    """
+    shared = _shared(config, store)
+    found = look(shared, provider)
+    chosen = [
+        latch
+        for latch in found.latches
+        if account in {None, latch.account} and (operation is None or operation == latch.operation)
+    ]
+    told = [
+        line
+        for line in (found.balances if operation is None else ())
+        if line.limit is not None and account in {None, line.scopes.get("account")}
+    ]
+    gone = _forget(shared, [*(latch.key for latch in chosen), *(line.key for line in told)])
+    lifted = [latch for latch in chosen if latch.key in gone]
+    balances = [line for line in told if line.key in gone]
+    if json:
+        forgotten = [{"account": line.scopes.get("account"), "balance": str(line.limit)} for line in balances]
+        say_json({"store": shared.shown, "opened": [latch_data(latch) for latch in lifted], "forgotten": forgotten})
+    for latch in () if json else lifted:
+        say_table(latch_text(latch, is_open=True))
+    for line in () if json else balances:
+        say(f"the balance of {line.limit:f} {visible(line.unit)} that {visible(provider)} has told is forgotten")
+    if not gone:
+        others = "; ".join(latch_text(latch).plain for latch in found.latches)
+        fail(
+            f"nothing is shut that you name; {others}"
+            if others
+            else f"nothing of {provider} is shut in {shared.shown}",
+            code=1,
+        )
+
+
+def reset(
+    provider: _Provider,
+    budget: Annotated[str, typer.Argument(metavar="BUDGET", help="The budget, by its name.")],
+    *,
+    account: _Account = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="Of this tag alone; may be given again.")
+    ] = None,
+    config: Config = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
+    """Have a budget begin anew: what was spent of its present period, or of all time, is forgotten. The ledger stays.
+
+    Exit code: 0 if something was forgotten, 1 if nothing was counted or the store could not be reached, 2 if there is no
+    such provider or store.
+    """
+    shared = _shared(config, store)
+    wanted = [each.partition("=") for each in tag or ()]
+    if any(not equals for _, equals, _ in wanted):
+        fail("a tag is written as NAME=VALUE, as job=nightly")
+    chosen = [line for line in look(shared, provider).lines if line.budget == budget and _fits(line, account, wanted)]
+    gone = _forget(shared, [line.key for line in chosen])
+    if json:
+        shown = [
+            {"budget": line.budget, "unit": line.unit, "scopes": dict(line.scopes), "spent": str(line.spent)}
+            for line in chosen
+            if line.key in gone
+        ]
+        say_json({"store": shared.shown, "reset": shown})
+    for line in () if json else chosen:
+        scopes = ", ".join(f"{name}={value}" for name, value in line.scopes.items())
+        of = f" of {visible(scopes)}" if scopes else ""
+        say(f"{visible(budget)}{of} begins anew; {line.spent:f} {visible(line.unit)} were spent")
+    if not gone:
+        fail(f"nothing of a budget {budget!r} of {provider} that you name is counted in {shared.shown}", code=1)
+
+
+def _fits(line: Line, account: str | None, tags: Iterable[tuple[str, str, str]]) -> bool:
+    return account in {None, line.scopes.get("account")} and all(
+        line.scopes.get(f"tag.{name}") == value for name, _, value in tags
+    )
+
+
+def _shared(config: Config, store: StoreUrl) -> Shared:
+    shared = shared_store(config, store)
+    if shared.is_alone:
+        fail(ALONE)
+    return shared
+
+
+def _forget(shared: Shared, keys: Iterable[str]) -> set[str]:
+    """Forget states; which of them were there."""
+    opened = shared.open()
+    gone: set[str] = set()
+    try:
+        for key in keys:
+            # One at a time: another process may have done it meanwhile.
+            (count,) = opened.run(Command("latch.lift", (key,)), RealClock.now())
+            if count:
+                gone.add(key)
+    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be used
+        fail(shared.fault(error), code=1)
+    # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
+    if getattr(opened, "is_away", False):
+        fail(f"the store {shared.shown} cannot be written, and no other process knows of the change", code=1)
+    return gone
