@@ -554,7 +554,22 @@ def test_check_in_json(cli: Cli, tmp_path: Path) -> None:
     code, output, _ = cli("check", "some.yaml", "--json")
 
     problem = {"file": "some.yaml", "line": 1, "column": 10, "message": "'version' must be 1, not 2", "remedy": ""}
-    assert (1, {"files": ["some.yaml"], "problems": [problem]}) == (code, json.loads(output))
+    assert (1, {"files": ["some.yaml"], "problems": [problem], "notes": []}) == (code, json.loads(output))
+
+
+def test_check_notes_a_budget_that_refuses_what_has_no_price(cli: Cli, tmp_path: Path) -> None:
+    """No problem, and nothing would be sent: its user should know before the first call."""
+    budgets = "[{name: daily, limit: 5 USD/day}, {name: count, limit: 9 requests/day}]"
+    (tmp_path / "resilience.yaml").write_text(f"version: 1\nproviders: {{omniscrape: {{budgets: {budgets}}}}}\n")
+
+    code, output, _ = cli("check", "resilience.yaml")
+    noted = json.loads(cli("check", "resilience.yaml", "--json")[1])["notes"]
+
+    assert 0 == code
+    assert output.startswith(
+        "note: omniscrape: nobody knows what scrape, scrape-async, proxy-fetch may cost, and the budget daily"
+    )
+    assert 1 == len(noted)
 
 
 def test_check_looks_through_directories(cli: Cli, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def check(
     if not paths and Path(CONFIG).is_file():
         files.append(Path(CONFIG))
     problems = [problem for path in files for problem in problems_of(path)]
+    notes = [] if problems else _notes(files)
     if json:
         found = [
             {
@@ -46,12 +47,24 @@ def check(
             }
             for problem in problems
         ]
-        say_json({"files": [str(path) for path in files], "problems": found})
+        say_json({"files": [str(path) for path in files], "problems": found, "notes": notes})
     else:
         for problem in problems:
             say(visible(str(problem)))
+        for note in notes:
+            say(visible(f"note: {note}"))
         say(f"{_count(len(files), 'file')} checked, {_count(len(problems), 'problem')}")
     raise typer.Exit(1 if problems else 0)
+
+
+def _notes(files: list[Path]) -> list[str]:
+    """What is no problem, and what its user should know."""
+    from resilience._budget_checks import unpriced
+    from resilience._config import policies_for
+
+    configurations = [path for path in files if path.name == CONFIG]
+    sources = [source for path in configurations for source in policies_for(config=path).sources]
+    return [note for source in sources if (note := unpriced(source)) is not None]
 
 
 def _count(number: int, word: str) -> str:
