@@ -100,6 +100,8 @@ class TransportBase:
 class _Both:
     """The library's own transports, for whichever kind of client comes."""
 
+    is_own = True
+
     def __init__(self, module: Any) -> None:
         self._module = module
         self._lock = threading.Lock()

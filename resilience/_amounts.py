@@ -22,6 +22,8 @@ def decimal_of(value: object) -> Decimal | None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
+    if isinstance(value, int) and value.bit_length() > 4 * _LONGEST:
+        return None
     text = value.strip() if isinstance(value, str) else repr(value) if isinstance(value, float) else str(value)
     if len(text) > _LONGEST or not text.isascii() or "_" in text:
         return None

@@ -55,13 +55,23 @@ def attempt_layer(runtime: Runtime) -> Call:
 
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
     exchange.is_under_way = True
-    response = await runtime.send(exchange.request)
+    response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
     try:
         return Outcome(await _verdict(exchange, response, until, runtime), response)
     except BaseException:
         # Cancelled while its body was looked at: nobody else will close it.
         await runtime.close(response.stream)
         raise
+
+
+async def _watched(exchange: Exchange, runtime: Runtime) -> Response:
+    request, watch = exchange.request, exchange.watch
+    assert watch is not None
+    before = watch.begin(request, is_async=runtime.is_async)
+    try:
+        return await runtime.send(request)
+    finally:
+        watch.end(request, before)
 
 
 async def _verdict(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:

@@ -140,7 +140,7 @@ def free(state: State, call: str) -> list[Any] | None:
     if reservation is not None:
         state["reserved"] -= reservation[0]
         if not state["open"]:
-            state["earliest"] = 0.0
+            state["earliest"], state["reserved"] = 0.0, 0
     return reservation
 
 

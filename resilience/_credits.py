@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from ._amounts import amount_text, from_millionths
 from ._budget_warnings import BudgetWarning, warn
 from ._categories import Category
-from ._guard import guard_of, latch_of, latches_of, operation_latch
-from ._library import NEVER_SENT, ErrorKind
+from ._costs import costs_of
+from ._guard import guard_of, latch_of, latches_of, operation_latch, word_of
+from ._holder import new_name
+from ._library import NEVER_SENT
 from ._modes import Mode
 from ._refusal import refused
+from ._request_parts import view_of
 from ._reservation import Reservation
+from ._sending import Watch
 from ._trail import Refused
-from ._transactions import Command
+from ._transactions import Alone, Command
 from ._units import duration_text, seconds_text
 
 if TYPE_CHECKING:
@@ -32,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["credits_layer"]
 
-_NOT_SENT = NEVER_SENT | {ErrorKind.REQUEST}
 _RECHECK = 300.0
+_LONGEST_SHUT = 40 * 86_400.0
 _BUDGET, _LATCH = 1, 2
 
 
@@ -55,7 +59,7 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
         guard, latches = guard_of(exchange), _latches(exchange)
         if guard is None and not any(map(exchange.store.holds, latches)):
             outcome = await inner(exchange)
-            _heed(exchange, outcome, runtime, "")
+            _heed(exchange, outcome, runtime, new_name())
             return outcome
         worst = _worst(exchange, runtime)
         if worst == 0:
@@ -77,9 +81,13 @@ async def _guarded(
             return _refuse(exchange, unknown)
         _observe(exchange, unknown)
     exchange.is_under_way = False
+    exchange.watch = Watch() if guard is not None and runtime.tells_sending else None
     reservation = Reservation(exchange, runtime, guard, latches, worst or Decimal(0), obeyed=obeyed)
     try:
-        why = _judge(exchange, reservation, await reservation.ask(), obeyed=obeyed)
+        reply = await reservation.ask()
+        # Cancelled while a store that is far away was asked: nothing has been sent yet.
+        await runtime.checkpoint(exchange.store)
+        why = _judge(exchange, reservation, reply)
         if why is not None and obeyed:
             reservation.give_back()
             return _refuse(exchange, why)
@@ -89,7 +97,7 @@ async def _guarded(
         outcome = await inner(exchange)
     except BaseException:
         # Cancelled, also while the store was asked: whether it granted anything or not, there is nothing now.
-        if exchange.is_under_way:
+        if exchange.may_have_left:
             reservation.leave()
         else:
             reservation.give_back()
@@ -111,13 +119,13 @@ async def _job(exchange: Exchange, runtime: Runtime) -> Noted | None:
 async def _end(exchange: Exchange, outcome: Outcome, runtime: Runtime, held: tuple[Reservation, Noted | None]) -> None:
     """End the reservation, or have the body of the answer end it."""
     reservation, job = held
-    if outcome.refusal is not None or not exchange.is_under_way or outcome.verdict.error in _NOT_SENT:
+    unsent = outcome.response is None and not exchange.may_have_left
+    if outcome.refusal is not None or unsent or outcome.verdict.error in NEVER_SENT:
         reservation.give_back()
     elif outcome.response is None:
         reservation.leave()
     elif reservation.guard is None:
-        shut = latch_of(exchange, outcome.verdict.category, outcome.verdict.rule) is not None
-        reservation.settle(Decimal(0), "settled", word=0 if shut else 1)
+        reservation.settle(Decimal(0), "settled", word=word_of(outcome.verdict))
     else:
         from ._settling import settle
 
@@ -126,15 +134,15 @@ async def _end(exchange: Exchange, outcome: Outcome, runtime: Runtime, held: tup
 
 def _worst(exchange: Exchange, runtime: Runtime) -> Decimal | None:
     """What a call may cost at worst; `None` where nobody knows."""
-    if exchange.options.credits is not None:
-        return exchange.options.credits
     if exchange.policy.credits is None:
         # Its requests are all that is counted.
         return Decimal(1)
-    from ._costs import worst_case
-    from ._request_parts import view_of
-
-    return worst_case(exchange.policy, view_of(exchange.request, exchange.operation, runtime.library))
+    if exchange.options.credits is not None:
+        return exchange.options.credits
+    costs = costs_of(exchange.policy, exchange.operation)
+    if costs is None or costs.is_fixed:
+        return None if costs is None else costs.fixed
+    return costs.worst(view_of(exchange.request, exchange.operation, runtime.library))
 
 
 def _latches(exchange: Exchange) -> tuple[str, ...]:
@@ -154,11 +162,13 @@ def _heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> 
         every = _RECHECK if costs is None else costs.recheck
         status = "" if outcome.response is None else f"{outcome.response.status_code} "
         why = f"{status}{verdict.code or verdict.category}"[:100].encode("ascii", "backslashreplace").decode()
-        arguments = (name, max(0.0, verdict.retry_after or 0.0), every, why)
+        seconds = verdict.retry_after or 0.0
+        # What lies further away than any page says is a mistake, and one call looks.
+        arguments = (name, seconds if 0 < seconds <= _LONGEST_SHUT else 0.0, every, why)
         runtime.tell(exchange.store, Command("latch.shut", (key,), arguments))
 
 
-def _judge(exchange: Exchange, reservation: Reservation, reply: Reply, *, obeyed: bool) -> _Why | None:
+def _judge(exchange: Exchange, reservation: Reservation, reply: Reply) -> _Why | None:
     """Why the call is refused, or would be; tells of budgets that begin to be used up."""
     guard = reservation.guard
     if not reply:
@@ -167,15 +177,17 @@ def _judge(exchange: Exchange, reservation: Reservation, reply: Reply, *, obeyed
         if any(budget.hard and budget.on_store_failure == "refuse" for budget in budgets):
             return _Why("the store of its budgets is away, and nobody knows what is left of them", None)
         return None
-    # What was decided while a shared store was away is unknown to it.
-    reservation.elsewhere = bool(getattr(exchange.store, "is_away", False))
+    reservation.elsewhere = isinstance(reply, Alone)
     if guard is not None:
         _warn(exchange, reservation, int(reply[7]))
     granted, source, index = bool(reply[0]), int(reply[1]), int(reply[2])
-    reservation.looks = source == _LATCH
+    reservation.looks = source == _LATCH and granted and reply[3] == 0
     if source == _BUDGET and guard is not None:
+        budget = guard.uses[index].budget
+        if reservation.elsewhere and budget is not None and budget.on_store_failure == "allow":
+            return None
         return _used_up(reservation, guard.uses[index], index, reply)
-    if source == _LATCH and not (granted and obeyed):
+    if source == _LATCH and not reservation.looks:
         key = reservation.command.keys[index]
         what = f"{exchange.operation} for this account" if ":latch:operation." in key else "this account"
         return _Why(f"the provider has shut {what}; a call may look again in {_later(reply[3])}", reply[3], key)

@@ -61,7 +61,7 @@ def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[An
             reservation = [specs[index][1], transaction.now + lease, counts, row if index == 0 else 0]
             if _open(state, call, reservation, specs[index], transaction.now):
                 warned += 2.0**index
-        if passed > 1 and obeys:
+        if passed > 1:
             look(transaction, keys[:latches], call)
     if granted or rows:
         for index, key in enumerate(budgets):
@@ -104,8 +104,8 @@ def _open(state: State, call: str, reservation: list[Any], spec: list[Any], now:
     # More than can be counted is not reserved, so that what is can be given back.
     reservation[0] = min(amount, LARGEST - state["reserved"])
     state["earliest"] = min(state["earliest"] or reservation[1], reservation[1])
+    state["reserved"] += reservation[0]  # first: whatever interrupts this (a signal, in memory), nothing is given away
     state["open"][call] = reservation
-    state["reserved"] += reservation[0]
     if limit == BALANCE or warns < 0:
         return False
     # Calls that reserve and cost less make it go to and fro about the mark: nobody wants to hear of each.

@@ -12,8 +12,8 @@ from ._tags import key_part, tags_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._budgets import Budget
-    from ._outcome import Exchange
+    from ._budgets import Budget, Period
+    from ._outcome import Exchange, Verdict
     from ._policy import Policy
     from ._registry import Settings
 
@@ -27,10 +27,13 @@ __all__ = [
     "latches_of",
     "ledger_page",
     "settling_key",
+    "word_of",
 ]
 
 ONE_REQUEST = 1_000_000
-_DAY = 86_400.0
+_WORKED = frozenset(
+    {Category.SUCCESS, Category.NOT_READY, Category.TARGET_BLOCKED, Category.TARGET_ERROR, Category.JOB_FAILED}
+)
 _SHUT_BY_DEFAULT = frozenset({Category.CREDITS_EXHAUSTED, Category.QUOTA_EXHAUSTED})
 
 
@@ -58,6 +61,19 @@ class Use(NamedTuple):
     warns: float
     """At how many millionths to warn, -1 never; of the balance, after how many seconds to look again."""
     scopes: tuple[str, ...]
+    periods: list[Period]
+    """The last one that was asked for."""
+
+    def period_at(self, wall: float) -> Period:
+        """The period that a moment lies in; of a budget, not of the balance."""
+        last = self.periods[0] if self.periods else None
+        if last is None or not last.begins <= wall < last.ends:
+            from ._budgets import period_at
+
+            assert self.budget is not None
+            last = period_at(self.budget, wall)
+            self.periods[:] = [last]
+        return last
 
     @property
     def title(self) -> str:
@@ -114,11 +130,11 @@ def _compiled(policy: Policy, settings: Settings, operation: str | None) -> Guar
     priced = policy.credits
     if priced is not None and priced.balance and unit != REQUESTS:
         name = f"balance@{_slug(unit)}"
-        balance = Use(name, None, unit, False, BALANCE, 0.0, priced.recheck, ("account",))  # noqa: FBT003  by position
+        balance = Use(name, None, unit, False, BALANCE, 0.0, priced.recheck, ("account",), [])  # noqa: FBT003  by position
         own.append(balance)
     hard = [budget for budget in budgets if budget.hard]
     is_priced = any(use.budget.hard for use in own if use.budget is not None)
-    strict = any(budget.on_store_failure != "local" for budget in hard)
+    strict = any(budget.on_store_failure == "refuse" for budget in hard)
     return Guard((*own, *others), unit, is_priced, strict)
 
 
@@ -128,7 +144,9 @@ def _use(budget: Budget, own: str) -> Use:
     unit = own if budget.limit.unit is None or is_unit(budget.limit.unit, own) else REQUESTS
     limit = millionths(budget.limit.amount)
     warns = -1.0 if budget.warn_at is None else float(round(limit * budget.warn_at))
-    return Use(f"{budget.name}@{_slug(unit)}", budget, unit, unit == REQUESTS, limit, budget.window, warns, budget.per)
+    return Use(
+        f"{budget.name}@{_slug(unit)}", budget, unit, unit == REQUESTS, limit, budget.window, warns, budget.per, []
+    )
 
 
 def _slug(unit: str) -> str:
@@ -186,6 +204,15 @@ def latch_of(exchange: Exchange, category: Category, rule: str | None) -> str | 
     if shuts == "operation":
         return operation_latch(exchange)
     return None
+
+
+def word_of(verdict: Verdict) -> int:
+    """What an answer says of a latch that its call has looked at: 1 that it holds no more, 0 nothing.
+
+    Only an answer for which the provider has done its work shows that it would take others; one to a server that is down,
+    or to a key that is wrong, does not.
+    """
+    return 1 if verdict.category in _WORKED else 0
 
 
 def operation_latch(exchange: Exchange) -> str:

@@ -24,7 +24,7 @@ __all__ = ["Noted", "begin", "finish", "recall"]
 
 # Six bytes fit into every number exactly.
 _BYTES = 6
-_MOST_BYTES = 8 * 1024
+_MOST_BYTES = 64 * 1024
 _LATE_SECONDS = 86_400.0
 
 
@@ -56,6 +56,10 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
     costs, guard = exchange.policy.credits, reservation.guard
     if costs is None or guard is None:
         return
+    if reservation.elsewhere:
+        # The store that is away knows of no reservation that could go on.
+        reservation.settle(reservation.worst, "job", word=1)
+        return
     lease = next((each.lease for each in costs.jobs if exchange.operation in each.submit), 3600.0)
     key, name = _key(exchange, job), _name(exchange, job)
     noted: dict[str, Any] = {
@@ -65,13 +69,15 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
             [use.counts_requests, spec[2], spec[3]]
             for use, spec in zip(guard.uses, reservation.command.arguments[6:], strict=True)
         ],
-        "row": reservation.row("job"),
+        "row": [*reservation.row, "job"],
         "unit": guard.unit,
     }
     reservation.become_job(name, lease)
     # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
     kept = lease + _LATE_SECONDS
-    runtime.tell(exchange.store, Command("credits.remember", (key,), (kept, *_packed(json.dumps(noted)))))
+    runtime.tell(
+        exchange.store, Command("credits.remember", (key,), (kept, *_packed(json.dumps(noted, ensure_ascii=False))))
+    )
 
 
 async def recall(exchange: Exchange, runtime: Runtime, named: str | None = None) -> Noted | None:
@@ -136,8 +142,8 @@ def _packed(text: str) -> list[int]:
 
 
 def _unpacked(numbers: list[float]) -> str:
-    size = int(numbers[0])
-    if not 0 <= size <= _MOST_BYTES or len(numbers) != 1 + -(-size // _BYTES):
+    size = int(numbers[0]) if 0 <= numbers[0] <= _MOST_BYTES else -1
+    if size < 0 or len(numbers) != 1 + -(-size // _BYTES):
         return ""
     data = bytearray()
     for number in numbers[1:]:
@@ -157,6 +163,6 @@ def _noted(exchange: Exchange, job: str, text: str) -> Noted | None:
         row = list(found["row"])
         page, unit = str(found["page"]), str(found["unit"])
         int(row[5])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         return None
     return Noted(job, _name(exchange, job), page, keys, charges, row, unit) if len(keys) == len(charges) else None

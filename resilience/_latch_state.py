@@ -48,16 +48,18 @@ def shut(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, 
             # Calls that were under way when it was shut are told the same.
             return [(state["until"] or state["look_at"]) - now]
         every = max(every, min(2 * state["look_every"], _SLOWEST_LOOK))
+    # Answers come in another order than they were written.
+    until = max(now + seconds, 0 if state is None else state["until"]) if seconds else 0
     made = {
-        "until": now + seconds if seconds else 0,
+        "until": until,
         "look_at": now + every,
         "look_every": every,
         "probe": "",
         "why": why,
         "since": now if state is None else state["since"],
     }
-    transaction.save(keys[0], made, seconds or KEPT_SECONDS)
-    return [seconds or every]
+    transaction.save(keys[0], made, until - now if seconds else KEPT_SECONDS)
+    return [until - now if seconds else every]
 
 
 def lift(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any, ...]) -> Reply:

@@ -120,6 +120,7 @@ class Library:
         client_closed: our error as one of the library's.
         refusals: what is raised for a call that a layer refuses, as errors of the library's.
         respond: makes a response of the library, for a request that it answers.
+        own_transports: the classes of its own transports, which tell when they begin to send.
         request: makes another request to the host of a call: from the call, the method, the path as it is sent, and headers.
     """
 
@@ -135,6 +136,11 @@ class Library:
     refusals: Mapping[Layer, type[errors.Refused]]
     respond: Callable[[Any, LocalReply], Any]
     request: Callable[[Any, str, bytes, Mapping[str, str]], Any]
+    own_transports: tuple[type, ...] = ()
+
+    def tells_sending(self, transport: Any) -> bool:
+        """Whether a transport is one of those, or leads to nothing else."""
+        return bool(getattr(transport, "is_own", False)) or isinstance(transport, self.own_transports)
 
 
 def kinds(module: Any) -> Callable[[Exception], ErrorKind]:

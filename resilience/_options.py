@@ -125,13 +125,19 @@ def _check(name: object, value: object) -> None:
         raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")
 
 
+def _shown(value: object) -> str:
+    # Python refuses to write a number of very many digits.
+    is_long = isinstance(value, int) and value.bit_length() > _HIGHEST_COST.bit_length() * 4
+    return "a number of very many digits" if is_long else f"{value!r:.60}"
+
+
 def _credits(value: object) -> Decimal | None:
     if value is None:
         return None
     amount = decimal_of(value)
     if amount is None or amount < 0:
         raise ConfigurationError(
-            f"credits in extensions['resilience'] is {value!r:.60}; it takes a number from 0 to 1000000000"
+            f"credits in extensions['resilience'] is {_shown(value)}; it takes a number from 0 to 1000000000"
         )
     return amount
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._registry import Settings
     from ._replay import Replay
     from ._retry import Repeatable
+    from ._sending import Watch
     from ._trail import Trail
     from ._transactions import Store
 
@@ -99,8 +100,15 @@ class Exchange:
     """How often the request has been sent."""
     is_under_way: bool = False
     """Whether the attempt in hand has come to the transport: before that, nothing of it has cost the provider anything."""
+    watch: Watch | None = None
+    """Whether anything of the attempt in hand has left, where somebody wants to know."""
     admission: Admission | None = None
     """What the breaker let this attempt through with."""
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether anything of the attempt in hand may have come to the provider."""
+        return self.is_under_way and not (self.watch is not None and self.watch.is_unsent)
 
 
 Call = Callable[[Exchange], Coroutine[Any, Any, Outcome]]

@@ -16,11 +16,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ._amounts import from_millionths, millionths
-from ._budgets import period_at
 from ._credits_state import unsent
+from ._deadline import attempt_seconds
 from ._guard import ONE_REQUEST, ledger_page, settling_key
 from ._holder import new_name
-from ._tags import tags_of
+from ._tags import key_part, tags_of
 from ._trail import Charged
 from ._transactions import Command
 
@@ -35,6 +35,17 @@ __all__ = ["Reservation"]
 
 _BALANCE_SECONDS = 7 * 86_400.0
 _log = logging.getLogger("resilience.credits")
+
+
+def _lease(exchange: Exchange, now: float) -> float:
+    """How long a call may be under way without a word: what the policy says, and as long as its own timeouts let it."""
+    costs = exchange.policy.credits
+    seconds = attempt_seconds(exchange, now)
+    if seconds is None:
+        own: dict[str, float | None] = exchange.extensions.get("timeout") or {}
+        seconds = own.get("read")
+    # Twice: the time in the queue of a limit comes before it.
+    return max(600.0 if costs is None else costs.lease, 2 * (seconds or 0.0))
 
 
 class Reservation:
@@ -58,12 +69,14 @@ class Reservation:
         "_process",
         "_renew_at",
         "_runtime",
+        "_worst",
         "command",
         "elsewhere",
         "guard",
         "looks",
         "name",
         "periods",
+        "row",
         "worst",
     )
 
@@ -91,13 +104,19 @@ class Reservation:
         self._lock = threading.Lock()
         self._is_open = True
         costs = exchange.policy.credits
-        self._lease = 600.0 if costs is None else costs.lease
+        self._lease = _lease(exchange, runtime.clock.now())
         self._at = runtime.clock.wall()
         self._renew_at = runtime.clock.now() + self._lease / 2
         counts = 0 if costs is not None and costs.unanswered == "free" else 1
         page = ledger_page(exchange, self.name)
+        # Now, not when it is settled: that may be in a thread, or a task, with other tags.
+        tags = sorted(tags_of(exchange.options.tags).items()) if guard is not None else ()
+        told = ",".join([f"{name}={key_part(value)}" for name, value in tags])
+        self._worst = millionths(worst)
+        self.row = (round(self._at, 3), self.name, exchange.operation or "", exchange.account, told, self._worst)
+        """What the ledger says of it, but for how it ended and what it cost."""
+        row = [*self.row, "lost"] if guard is not None and exchange.settings.ledger else 0
         keys, specs = self._budgets(obeyed=obeyed) if guard is not None else ((), [])
-        row = self.row("lost") if guard is not None and exchange.settings.ledger else 0
         arguments = (self.name, len(latches), 1 if obeyed else 0, self._lease, counts, row, *specs)
         strict = guard is not None and guard.strict and obeyed
         self.command = Command("credits.reserve", (*latches, page, *keys), arguments, strict)
@@ -106,10 +125,10 @@ class Reservation:
         keys: list[str] = []
         specs: list[list[Any]] = []
         periods: list[Period | None] = []
-        wall, worst = self._at, millionths(self.worst)
+        wall, worst = self._at, self._worst
         for use in self.guard.uses if self.guard else ():
             budget = use.budget
-            period = None if budget is None else period_at(budget, wall)
+            period = None if budget is None else use.period_at(wall)
             label, seconds = ("ever", _BALANCE_SECONDS)
             if period is not None:
                 label, seconds = period.label, period.seconds_needed(wall, use.window)
@@ -120,13 +139,6 @@ class Reservation:
             specs.append([use.limit, amount, use.window, seconds, use.warns, manner if obeyed else 2 * manner])
         self.periods = tuple(periods)
         return tuple(keys), specs
-
-    def row(self, outcome: str) -> list[Any]:
-        """What the ledger says of it, but for what it cost."""
-        exchange = self._exchange
-        tags = ",".join(f"{name}={value}" for name, value in sorted(tags_of(exchange.options.tags).items()))
-        reserved = millionths(self.worst)
-        return [round(self._at, 3), self.name, exchange.operation or "", exchange.account, tags, reserved, outcome]
 
     @property
     def is_open(self) -> bool:
@@ -178,7 +190,7 @@ class Reservation:
             [ONE_REQUEST if use.counts_requests else amount, spec[2], spec[3]]
             for use, spec in zip(guard.uses, command.arguments[6:], strict=True)
         ]
-        row = self.row(outcome) if exchange.settings.ledger else 0
+        row = [*self.row, outcome] if exchange.settings.ledger else 0
         elsewhere = 1 if self.elsewhere else 0
         self._tell(Command("credits.settle", command.keys, (self.name, latches, word, elsewhere, row, *charges)))
         if charged > self.worst and guard.is_priced:
@@ -186,7 +198,7 @@ class Reservation:
                 "%s %s: a call has cost %s %s, and %s was its worst case by the policy",
                 *(exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst),
             )
-        shown = Charged(from_millionths(amount), guard.unit, from_millionths(millionths(self.worst)), outcome)
+        shown = Charged(from_millionths(amount), guard.unit, from_millionths(self._worst), outcome)
         exchange.trail.events.append(shown)
 
     def renew(self) -> None:

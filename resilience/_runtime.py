@@ -29,6 +29,9 @@ class Runtime(Protocol):
 
     library: Library
     clock: Clock
+    is_async: bool
+    tells_sending: bool
+    """Whether the transport tells when it begins to send: the libraries' own do."""
 
     async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
         """Wait at least so long, or until the waker is called; `False` if the client was closed meanwhile."""
@@ -40,6 +43,10 @@ class Runtime(Protocol):
 
     def tell(self, store: Store, command: Command, /) -> None:
         """The same for a decision whose reply nobody needs: for what is given back while a call is being cancelled."""
+        ...
+
+    async def checkpoint(self, store: Store, /) -> None:
+        """Let a cancellation that came while a store was asked take effect now."""
         ...
 
     async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
@@ -66,9 +73,12 @@ class Runtime(Protocol):
 class SyncRuntime:
     """Blocks the caller's thread, as a sync client does. No method ever suspends."""
 
+    is_async = False
+
     def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
         self.library = library
         self.clock = clock
+        self.tells_sending = library.tells_sending(transport)
         self._transport = transport
 
     async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
@@ -80,6 +90,9 @@ class SyncRuntime:
 
     def tell(self, store: Store, command: Command, /) -> None:
         store.run(command, self.clock.now())
+
+    async def checkpoint(self, _store: Store, /) -> None:
+        """Nothing can be cancelled."""
 
     async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         # A blocked thread cannot be interrupted: the request's own timeouts are cut instead.
@@ -102,9 +115,12 @@ class SyncRuntime:
 class AsyncRuntime:
     """Awaits, on whichever event loop the caller runs."""
 
+    is_async = True
+
     def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
         self.library = library
         self.clock = clock
+        self.tells_sending = library.tells_sending(transport)
         self._transport = transport
 
     async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
@@ -125,6 +141,12 @@ class AsyncRuntime:
         from .stores import tell
 
         tell(store, command, self.clock.now())
+
+    async def checkpoint(self, store: Store, /) -> None:
+        if not store.instant:
+            import anyio.lowlevel
+
+            await anyio.lowlevel.checkpoint()
 
     async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
         if seconds is None:

@@ -12,7 +12,8 @@ from ._categories import Category
 from ._charges import reading_of
 from ._conditions import Answer
 from ._decode import media_type
-from ._guard import latch_of, ledger_page, settling_key
+from ._fork import Lock
+from ._guard import ledger_page, settling_key, word_of
 from ._holder import new_name
 from ._jobs import begin, finish, recall
 from ._last_events import is_stream
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ._charges import Reading
     from ._jobs import Noted
     from ._library import Response
-    from ._outcome import Exchange, Outcome, Verdict
+    from ._outcome import Exchange, Outcome
     from ._reservation import Reservation
     from ._runtime import Runtime
 
@@ -51,7 +52,7 @@ async def settle(
     if reading is None:
         # Its requests are all that is counted.
         good = outcome.verdict.category is Category.SUCCESS
-        reservation.settle(reservation.worst, "settled" if good else "failed", word=_word(exchange, outcome.verdict))
+        reservation.settle(reservation.worst, "settled" if good else "failed", word=word_of(outcome.verdict))
         return
     if reading.names_jobs and job is None:
         job = await _named(exchange, runtime, outcome, reading, reservation)
@@ -80,6 +81,9 @@ async def _named(
     response = cast("Response", outcome.response)
     try:
         most = exchange.policy.inspect.max_bytes
+        media = media_type(response.headers.get("content-type", ""))
+        if is_stream(media) or not reading.looks(response.status_code, media):
+            return None
         if not response.is_closed and not isinstance(response.stream, Body):
             await peek(runtime, response, most, exchange.deadline)
         data = response.stream.whole(most) if isinstance(response.stream, Body) else None
@@ -128,6 +132,8 @@ class Settling:
         encoded = self._headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
         self._keeps_end = not encoded and is_stream(media_type(self._headers.get("content-type", "")))
         self._is_decoded = False
+        self._lock = Lock()
+        self._is_settled = False
 
     def passed(self, chunk: bytes) -> None:
         """Keep what of the body is looked at, and the reservation."""
@@ -159,8 +165,11 @@ class Settling:
 
     def _settle(self, *, complete: bool) -> None:
         exchange, verdict, reservation = self._exchange, self._verdict, self._reservation
-        if not reservation.is_open:
-            return
+        with self._lock:
+            # Whoever comes first has what was read: it may be closed in one thread while it is read in another.
+            if self._is_settled or not reservation.is_open:
+                return
+            self._is_settled = True
         answer = Answer(self._status, self._headers, exchange.request.method, exchange.operation)
         answer.code, answer.message = verdict.code, verdict.message
         if self._data:
@@ -175,10 +184,10 @@ class Settling:
             # What the answer tells is what the job has cost, not the question how it stands.
             if self._job is not None and self._job.id == said.ended:
                 finish(exchange, self._runtime, self._job, said.charged)
-            reservation.settle(reservation.worst, "settled", word=_word(exchange, verdict))
+            reservation.settle(reservation.worst, "settled", word=word_of(verdict))
         else:
             charged = reservation.worst if said.charged is None else said.charged
-            reservation.settle(charged, "settled" if good else "failed", word=_word(exchange, verdict))
+            reservation.settle(charged, "settled" if good else "failed", word=word_of(verdict))
         if said.balance is not None:
             self._report(max(0, millionths(said.balance)))
 
@@ -200,8 +209,3 @@ class Settling:
         ]
         keys = (ledger_page(exchange, name), settling_key(exchange, use, "ever"))
         self._runtime.tell(exchange.store, Command("credits.report", keys, (balance, _BALANCE_SECONDS, row)))
-
-
-def _word(exchange: Exchange, verdict: Verdict) -> int:
-    """What an answer says of a latch that its call has looked at: 1 that it holds no more, 0 that it does."""
-    return 1 if latch_of(exchange, verdict.category, verdict.rule) is None else 0

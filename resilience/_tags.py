@@ -32,7 +32,7 @@ def tags(**given: str | int) -> Generator[None]:
     Raises:
         ConfigurationError: a value is no text or whole number, or too long.
     """
-    token = _current.set({**(_current.get() or _NONE), **check_tags(given)})
+    token = _current.set(_bounded({**(_current.get() or _NONE), **check_tags(given)}))
     try:
         yield
     finally:
@@ -44,7 +44,15 @@ def tags_of(own: Mapping[str, str] | None) -> Mapping[str, str]:
     around = _current.get()
     if not around:
         return own or _NONE
-    return {**around, **own} if own else around
+    return _bounded({**around, **own}) if own else around
+
+
+def _bounded(found: Mapping[str, str]) -> Mapping[str, str]:
+    if len(found) > _MOST:
+        raise ConfigurationError(
+            f"a call has {_MOST} tags at most, and these are {len(found)}: {', '.join(found)[:200]}"
+        )
+    return found
 
 
 def check_tags(given: object) -> Mapping[str, str]:
@@ -61,9 +69,17 @@ def check_tags(given: object) -> Mapping[str, str]:
             raise ConfigurationError(
                 f"{name!r:.60} is no name of a tag; write letters, digits and _, {_LONGEST_NAME} at most"
             )
-        if isinstance(value, bool) or not isinstance(value, str | int) or not 0 < len(str(value)) <= _LONGEST_VALUE:
+        # Python refuses to write a number of very many digits.
+        is_long = isinstance(value, int) and value.bit_length() > _LONGEST_VALUE
+        if (
+            is_long
+            or not isinstance(value, str | int)
+            or isinstance(value, bool)
+            or not 0 < len(str(value)) <= _LONGEST_VALUE
+        ):
+            shown = "a number of very many digits" if is_long else f"{value!r:.60}"
             raise ConfigurationError(
-                f"the tag {name} is {value!r:.60}; it takes a text of 1 to {_LONGEST_VALUE} characters, or a whole number"
+                f"the tag {name} is {shown}; it takes a text of 1 to {_LONGEST_VALUE} characters, or a whole number"
             )
         try:
             str(value).encode()

@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from ._line import Lines
 
-__all__ = ["Command", "Reply", "Script", "State", "Store", "Transaction", "script_named"]
+__all__ = ["Alone", "Command", "Reply", "Script", "State", "Store", "Transaction", "script_named"]
 
 State = dict[str, Any]
 """Plain data: numbers, texts, and lists of them. Times are seconds of the store's own clock."""
 Reply = list[float]
 """What a script answers: numbers only, whose meaning its function documents."""
+
+
+class Alone(Reply):
+    """A reply of this process alone, since a shared store was away: the store will not know of it."""
 
 
 class Command(NamedTuple):

@@ -95,6 +95,7 @@ LIBRARY = Library(
     },
     respond=_respond,
     request=_request,
+    own_transports=(httpx2.HTTPTransport, httpx2.AsyncHTTPTransport),
 )
 
 

@@ -202,6 +202,9 @@ class _Event:
 class _Runtime:
     """The layers' runtime in virtual time."""
 
+    is_async = False
+    tells_sending = False
+
     def __init__(self, clock: _Clock, provider: Provider) -> None:
         self.library = _LIBRARY
         self.clock: Any = clock
@@ -217,6 +220,9 @@ class _Runtime:
 
     def tell(self, store: Store, command: Command, /) -> None:
         store.run(command, self.clock.now())
+
+    async def checkpoint(self, _store: Store, /) -> None:
+        """Nothing can be cancelled."""
 
     async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, _T], /) -> _T:
         return await work

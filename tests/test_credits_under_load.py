@@ -138,7 +138,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 def hang(url: str, store: str, calls: int) -> None:
     """Threads whose calls the provider charges and never answers: this process is killed with all of them under way."""
     transport = resilience.httpx.Transport(policies=[paid_policy("2s")], config=config(store))
-    client = httpx.Client(transport=transport, timeout=600)
+    client = httpx.Client(transport=transport, timeout=None)
     for _ in range(calls):
         threading.Thread(target=client.post, args=(url,), kwargs={"json": {"cost": 2, "fate": "hang"}}).start()
 

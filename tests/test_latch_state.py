@@ -147,14 +147,15 @@ def test_calls_that_were_under_way_shut_nothing_for_longer() -> None:
 
 
 def test_a_time_that_the_provider_names_holds_over_all_else() -> None:
-    """A later answer without one changes nothing of it, one with another does."""
+    """A later answer without one changes nothing of it, nor does one with a shorter; the longer one counts."""
     latches = shut()
 
     assert [50] == latches.shut("b", 50)
     latches.now += 10
     assert [40] == latches.shut("c", every=1.0)
-    assert [7] == latches.shut("c", 7)
-    assert 7 == latches.ask("d")[3]
+    assert [40] == latches.shut("c", 7)
+    assert [70] == latches.shut("c", 70)
+    assert 70 == latches.ask("d")[3]
 
 
 def test_an_unheard_look_is_followed_by_the_next() -> None:
@@ -219,14 +220,14 @@ def test_several_latches_all_let_through_or_none() -> None:
     assert {} == latches.states()
 
 
-def test_a_latch_that_is_only_told_refuses_nobody_and_nobody_looks() -> None:
-    """What would have been is said; what obeys is where it was."""
+def test_a_latch_that_is_only_told_refuses_nobody() -> None:
+    """What would have been is said; and one call looks, as where it is obeyed."""
     latches = shut()
 
     assert [1, 2, 0, 300, 0, 0, 0, 0] == latches.ask("b", obeys=0)
     latches.now += 300
     assert [1, 2, 0, 0, 0, 0, 0, 0] == latches.ask("c", obeys=0)
-    assert [1, 2, 0, 0, 0, 0, 0, 0] == latches.ask("d")
+    assert [1, 2, 0, 300, 0, 0, 0, 0] == latches.ask("d", obeys=0)
     assert 0 == latches.ask("e")[0]
 
 

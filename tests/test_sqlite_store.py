@@ -31,6 +31,7 @@ from resilience._clock import MachineTime, machine_time
 from resilience._transactions import Command
 from resilience.errors import ConfigurationError
 from resilience.stores import StoreError, open_store
+from resilience.stores._errors import StateError
 from resilience.stores._machine import Mark, time_of
 from resilience.stores._sqlite import SqliteStore, _inherited
 from resilience.stores._sqlite_file import is_busy, open_file, path_of
@@ -145,7 +146,7 @@ def test_what_a_failing_script_has_saved_is_forgotten(store: SqliteStore, monkey
 
     monkeypatch.setattr("resilience.stores._sqlite.script_named", lambda _: half)
 
-    with pytest.raises(LookupError):
+    with pytest.raises(StateError, match=r"not what this library has written \(LookupError"):
         store.run(take(), 0.0)
     assert [] == list(store.scan())
 

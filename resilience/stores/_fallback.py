@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 from .._line import Lines
-from .._transactions import Command, Reply, State, Store
+from .._transactions import Alone, Command, Reply, State, Store
 from ._errors import StateError, StoreError
 from ._memory import MemoryStore
 from ._owed import Owed
@@ -137,7 +138,7 @@ class FallbackStore:
         if command.strict:
             return []
         self._owed.note(command, now)
-        return self._local.run(command, now)
+        return Alone(self._local.run(command, now))
 
     def _told_in_vain(self, command: Command, now: float, error: Exception) -> None:
         self._owed.note(command, now)
@@ -177,6 +178,9 @@ class FallbackStore:
             self._local.clear()
             self._retry_at = None
             self._returned_at = now
+        # What was noted while the rest was being paid.
+        with suppress(StoreError):
+            self._owed.pay(self._shared)
         _log.warning("%s is back; limits and breakers are shared again", self.url)
         self._is_probing = False
 

@@ -6,6 +6,8 @@ spent must be counted there at all. Nothing else waits so long: rates fill up by
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,16 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Owed", "undoing"]
 
-# What lies before these has its lease to end it.
-_MOST = 4096
-_OWED = frozenset({"permits.release", "credits.settle"})
+_log = logging.getLogger("resilience.stores")
+# Of permits, what lies before these has its lease to end it.
+_MOST_PERMITS = 4096
+_MOST_COSTS = 100_000
+# A store that has applied a batch whose reply was lost knows the names of so many calls, and counts none of them twice.
+_BATCH = 100
 
 
 class Owed:
-    """Releases that did not arrive; safe for threads, the oldest are forgotten first."""
+    """What did not arrive; safe for threads, the oldest is forgotten first."""
 
     def __init__(self) -> None:
-        self._commands: deque[tuple[Command, float]] = deque(maxlen=_MOST)
+        self._lock = threading.Lock()
+        self._paying = threading.Lock()
+        self._permits: deque[tuple[Command, float]] = deque(maxlen=_MOST_PERMITS)
+        self._costs: deque[tuple[Command, float]] = deque()
+        self._has_complained = False
+
+    def __len__(self) -> int:
+        return len(self._permits) + len(self._costs)
 
     def note(self, command: Command, now: float) -> None:
         """Keep a command, if it releases permits or settles a cost: their names are nobody else's, in whichever store.
@@ -36,20 +48,42 @@ class Owed:
             command: what was not done.
             now: the time by the clock of the caller.
         """
-        if command.name in _OWED:
-            self._commands.append((command, now))
+        if command.name == "permits.release":
+            self._permits.append((command, now))
+        elif command.name == "credits.settle":
+            with self._lock:
+                self._costs.append((command, now))
+                is_full = len(self._costs) > _MOST_COSTS
+                if is_full:
+                    self._costs.popleft()
+            if is_full and not self._has_complained:
+                self._has_complained = True
+                _log.error(
+                    "more than %s settlements wait for their store: what the oldest have cost is lost", _MOST_COSTS
+                )
 
     def pay(self, store: SharedStore) -> None:
-        """Give it back; what a store does not know of does no harm there.
+        """Give it back; what a store does not know of does no harm there, and what it cannot take now is kept.
 
         Raises:
-            StoreError: the store is away again; nothing is forgotten.
+            StoreError: the store is away again; what has not arrived is kept.
         """
-        batch = list(self._commands)
-        if batch:
-            store.run_many(batch)
-            for _ in batch:
-                self._commands.popleft()
+        with self._paying:
+            for kept in (self._permits, self._costs):
+                refused: list[tuple[Command, float]] = []
+                while batch := self._first_of(kept):
+                    results = store.run_many(batch)
+                    with self._lock:
+                        for _ in range(min(len(batch), len(kept))):
+                            kept.popleft()
+                    failed = zip(batch, results, strict=True)
+                    refused += [each for each, result in failed if isinstance(result, Exception)]
+                for command, now in refused:
+                    self.note(command, now)
+
+    def _first_of(self, kept: deque[tuple[Command, float]]) -> list[tuple[Command, float]]:
+        with self._lock:
+            return [kept[index] for index in range(min(_BATCH, len(kept)))]
 
 
 def undoing(command: Command, reply: Reply) -> Command | None:

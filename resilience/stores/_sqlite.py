@@ -16,7 +16,7 @@ from .._clock import MachineTime, machine_time
 from .._line import Lines
 from .._transactions import Command, Reply, State, script_named
 from ..errors import ConfigurationError
-from ._errors import StoreError
+from ._errors import StateError, StoreError
 from ._sqlite_file import Foreign, identity, is_busy, open_file
 from ._sqlite_rows import Rows
 
@@ -90,7 +90,8 @@ class SqliteStore:
                     raise
                 except Exception as error:  # noqa: BLE001  of this decision alone: whoever asked for it gets it
                     rows.drop()
-                    replies.append(error)
+                    what = f"a state is not what this library has written ({type(error).__name__}: {error}); remove it"
+                    replies.append(StateError(what))
                 else:
                     rows.keep()
             return replies

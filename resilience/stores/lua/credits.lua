@@ -121,7 +121,7 @@ local function free(state, call)
     state.open[call] = nil
     state.reserved = state.reserved - reservation[1]
     if next(state.open) == nil then
-      state.earliest = 0
+      state.earliest, state.reserved = 0, 0
     end
   end
   return reservation

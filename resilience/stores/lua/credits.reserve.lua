@@ -66,7 +66,7 @@ if granted then
       warned = warned + 2 ^ (index - 1)
     end
   end
-  if passed > 1 and obeys ~= 0 then
+  if passed > 1 then
     look(shut, call)
   end
 end

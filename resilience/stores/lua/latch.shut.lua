@@ -8,13 +8,17 @@ if state ~= nil and seconds == 0 then
   end
   every = math.max(every, math.min(2 * state.look_every, SLOWEST_LOOK))
 end
+local until_ = 0
+if seconds ~= 0 then
+  until_ = math.max(now + seconds, state == nil and 0 or state['until'])
+end
 local made = {
-  ['until'] = seconds ~= 0 and now + seconds or 0,
+  ['until'] = until_,
   look_at = now + every,
   look_every = every,
   probe = '',
   why = why,
   since = state == nil and now or state.since,
 }
-save(KEYS[1], made, seconds ~= 0 and seconds or KEPT_SECONDS)
-return reply({ seconds ~= 0 and seconds or every })
+save(KEYS[1], made, seconds ~= 0 and until_ - now or KEPT_SECONDS)
+return reply({ seconds ~= 0 and until_ - now or every })
