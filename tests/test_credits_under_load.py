@@ -139,8 +139,15 @@ def hang(url: str, store: str, calls: int) -> None:
     """Threads whose calls the provider charges and never answers: this process is killed with all of them under way."""
     transport = resilience.httpx.Transport(policies=[paid_policy("2s")], config=config(store))
     client = httpx.Client(transport=transport, timeout=None)
-    for _ in range(calls):
-        threading.Thread(target=client.post, args=(url,), kwargs={"json": {"cost": 2, "fate": "hang"}}).start()
+    threads = [
+        threading.Thread(target=client.post, args=(url,), kwargs={"json": {"cost": 2, "fate": "hang"}})
+        for _ in range(calls)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        # A program whose main thread has ended can import nothing more.
+        thread.join()
 
 
 @pytest.fixture(params=["sqlite", "redis"])
