@@ -72,12 +72,14 @@ class Slots:
     def __init__(self) -> None:
         self._lock = Lock()
         self._slots: list[Slot] = []
+        self._shift = CHARGED
         self.asked = (-_FRESH, CHARGED)
         """When the store said last whether a pause had moved slots, and the shift that it told."""
 
     def add(self, slot: Slot) -> bool:
         """Add one; whether it is the earliest now."""
         with self._lock:
+            self._learn(slot.shift)
             insort(self._slots, slot)
             return self._slots[0] is slot
 
@@ -102,11 +104,19 @@ class Slots:
             return self._slots.pop()
 
     def move(self, slot: Slot, seconds: float, shift: float) -> None:
-        """Put back a slot that has moved by so much; what was reserved at the same shift moves by as much as that grew."""
-        grown = shift - slot.shift
+        """Put back a slot that has moved by so much."""
         with self._lock:
-            mates = [each.moved(grown, shift) if each.shift == slot.shift else each for each in self._slots]
-            self._slots = sorted([*mates, slot.moved(seconds, shift)])
+            self._learn(shift)
+            insort(self._slots, slot.moved(seconds, shift))
+
+    def _learn(self, shift: float) -> None:
+        """Move each slot by as much as the shift has grown since its own was told: else their order would not be true."""
+        # Compared with the last one, not the greatest: a store that has lost everything counts from zero again.
+        if shift not in (self._shift, CHARGED):
+            self._shift = shift
+            self._slots = sorted(
+                each.moved(shift - each.shift, shift) if CHARGED < each.shift < shift else each for each in self._slots
+            )
 
 
 _lock = Lock()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resilience import Policy
@@ -743,6 +743,8 @@ def test_in_any_order_of_coming_and_going_the_law_and_the_order_hold(
     ),
     pauses=st.lists(st.tuples(st.floats(0, 6), st.floats(0.1, 5)), max_size=3),
 )
+# Slots of one line that were told with three different shifts.
+@example(arrivals=[0.0, 0.0, 0.0, 2.0], cancels=[(3, 3.0)], pauses=[(0.0, 2.0), (1.0, 2.0), (2.0, 2.0)])
 def test_those_who_stay_never_wait_longer_because_others_went(
     arrivals: list[float], cancels: list[tuple[int, float]], pauses: list[tuple[float, float]]
 ) -> None:
