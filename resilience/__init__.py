@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ._categories import Category
 from ._outcome import Verdict
-from ._trail import Attempt, Trail, Wait, trail_of
+from ._trail import Attempt, Trail, Wait, last_trail, trail_of
 
 if TYPE_CHECKING:
     from ._budget_warnings import BudgetWarning, on_budget_warning
+    from ._hub import listen
     from ._install import install, uninstall, wrap
     from ._load import load_policy
     from ._policy import Policy
@@ -24,6 +25,8 @@ __all__ = [
     "Verdict",
     "Wait",
     "install",
+    "last_trail",
+    "listen",
     "load_policy",
     "on_budget_warning",
     "tags",
@@ -37,6 +40,7 @@ _LATER = {
     "BudgetWarning": "_budget_warnings",
     "Policy": "_policy",
     "install": "_install",
+    "listen": "_hub",
     "load_policy": "_load",
     "on_budget_warning": "_budget_warnings",
     "tags": "_tags",

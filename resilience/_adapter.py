@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ._chain import Chain
 from ._clock import RealClock
 from ._config import policies_for
+from ._enriched import SENDERS, moved_inwards, stand_in
+from ._hub import check_listener
 from ._registry import Policies
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._library import Library
     from ._policy import Policy
+    from .events import Listener
 
 __all__ = ["TransportBase"]
 
@@ -35,7 +38,11 @@ class TransportBase:
         policies: Iterable[str | PathLike[str] | Policy] | Policies | None = None,
         config: str | PathLike[str] | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        listeners: Iterable[Listener] = (),
     ) -> None:
+        heard_by = tuple(listeners)
+        for listener in heard_by:
+            check_listener(listener)
         self.policies = policies if isinstance(policies, Policies) else policies_for(policies, config)
         if inner is not None and not isinstance(inner, (self.module.BaseTransport, self.module.AsyncBaseTransport)):
             raise TypeError(
@@ -43,7 +50,8 @@ class TransportBase:
                 "for a client, call resilience.wrap(client)"
             )
         self._inner = _Both(self.module) if inner is None else inner
-        self.chain = Chain(self.library, self._inner, self.policies, clock or RealClock())
+        self.chain = Chain(self.library, self._inner, self.policies, clock or RealClock(), heard_by)
+        stand_in(self)
 
     @property
     def inner(self) -> Any:
@@ -90,6 +98,10 @@ class TransportBase:
         self.chain.close()
         await self._inner.aclose()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Somebody replaces a method of this one transport, as OpenTelemetry's `instrument_client` does.
+        super().__setattr__(name, moved_inwards(self, name, value) if name in SENDERS else value)
+
     def __getattr__(self, name: str) -> Any:
         # An application that looked into its transport (a pool, a test's recorder) still finds what it looked for.
         if name.startswith("__") or name == "_inner":
@@ -107,6 +119,7 @@ class _Both:
         self._lock = threading.Lock()
         self._sync: Any = None
         self._async: Any = None
+        self.sends_by = (module.HTTPTransport, module.AsyncHTTPTransport)
 
     def handle_request(self, request: Any) -> Any:
         if self._sync is None:

@@ -12,6 +12,7 @@ from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
 from ._library import ErrorKind
 from ._outcome import Outcome
+from ._quoted import safe_verdict
 from ._trail import Attempt
 
 if TYPE_CHECKING:
@@ -37,8 +38,14 @@ def attempt_layer(runtime: Runtime) -> Call:
             outcome = await runtime.attempt(seconds, _attempt(exchange, until, runtime))
         except Exception as error:  # noqa: BLE001  the one place where errors become values
             outcome = _failed(exchange, error, runtime)
+            if exchange.spans is not None:
+                exchange.spans.unanswered(outcome)
+        except BaseException:
+            if exchange.spans is not None:
+                exchange.spans.unanswered()
+            raise
         exchange.sent += 1
-        exchange.trail.events.append(
+        exchange.record(
             Attempt(
                 number=exchange.sent,
                 started=started - exchange.started,
@@ -55,13 +62,23 @@ def attempt_layer(runtime: Runtime) -> Call:
 
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
     exchange.is_under_way = True
-    response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
+    spans = exchange.spans
+    entered = None if spans is None else spans.enter(exchange)
     try:
-        return Outcome(await _verdict(exchange, response, until, runtime), response)
+        response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
+    finally:
+        if entered is not None:
+            entered.leave()
+    try:
+        verdict = await _verdict(exchange, response, until, runtime)
     except BaseException:
         # Cancelled while its body was looked at: nobody else will close it.
         await runtime.close(response.stream)
         raise
+    outcome = Outcome(verdict, response)
+    if spans is not None:
+        spans.answered(runtime, outcome)
+    return outcome
 
 
 async def _watched(exchange: Exchange, runtime: Runtime) -> Response:
@@ -94,7 +111,7 @@ async def _verdict(exchange: Exchange, response: Response, until: float | None, 
         peeked = await peek(runtime, response, limit, until)
         decoded = decode(peeked.data, headers.get("content-encoding", ""), limit=limit)
         answer.body, answer.complete, broken = decoded.data, decoded.complete and peeked.complete, peeked.error
-    verdict = classifier.classify(answer, runtime.clock.wall())
+    verdict = safe_verdict(classifier.classify(answer, runtime.clock.wall()), exchange.request, exchange.policy)
     if broken is not None and response.status_code < 400 and not verdict.retryable:
         # The application would meet this error while reading what the status calls a success.
         return _error_verdict(exchange, broken, runtime)

@@ -9,7 +9,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING
 
-from ._breaker_hearing import Admission, Heard
+from ._breaker_hearing import Admission, Heard, changed
 from ._breaker_machine import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, NAMES, PROBE, REFUSED
 from ._breaker_policy import DOCUMENTED, IGNORED
 from ._breaker_waits import wait_for_turn, wake
@@ -117,8 +117,8 @@ async def _admit(exchange: Exchange, runtime: Runtime, held: Admission) -> Reply
     lease = _lease(exchange, exchange.policy.breaker.probe_lease)
     command = Command("breaker.admit", (held.key,), (held.plan.settings, lease, held.generation, held.probe))
     reply = await runtime.decide(exchange.store, command)
-    if reply[4] != reply[5] and Heard.by is not None:
-        Heard.by.changed(exchange, runtime, held, (reply[4], reply[5]))
+    if reply[4] != reply[5]:
+        changed(exchange, runtime, held, (reply[4], reply[5]))
     return reply
 
 
@@ -149,7 +149,7 @@ async def _check_health(
     began = runtime.clock.now()
     asked, verdict = await ask_health(exchange, runtime, health, values)
     said = f"the health endpoint {asked} answered {verdict.category}"
-    exchange.trail.events.append(Wait(runtime.clock.now() - began, said, layer="breaker"))
+    exchange.record(Wait(runtime.clock.now() - began, said, layer="breaker"))
     # What calls ignore because it speaks of their targets, the health endpoint says of the provider.
     if FAILURE not in {admission.plan.results[verdict.category], DOCUMENTED[verdict.category]}:
         return None
@@ -166,7 +166,7 @@ def _refuse(exchange: Exchange, key: str, reply: Reply) -> Outcome | None:
     elif state == ISOLATED:
         reason += ", by hand"
     if _mode(exchange) is Mode.OBSERVE:
-        exchange.trail.events.append(Refused("breaker", reason, retry_after, observed=True))
+        exchange.record(Refused("breaker", reason, retry_after, observed=True))
         return None
     return refused(exchange, layer="breaker", reason=reason, retry_after=retry_after, key=key)
 
@@ -203,8 +203,8 @@ async def _record(exchange: Exchange, runtime: Runtime, admission: Admission, re
     # As aiobreaker does it: the call is counted, then heard of, then the state changes.
     if Heard.by is not None and (outcome.response is not None or outcome.error is not None):
         Heard.by.after(exchange, runtime, admission, outcome)
-    if reply[3] != reply[4] and Heard.by is not None:
-        Heard.by.changed(exchange, runtime, admission, (reply[3], reply[4]))
+    if reply[3] != reply[4]:
+        changed(exchange, runtime, admission, (reply[3], reply[4]))
     if admission.probe:
         wake(exchange.store, admission.key)
     return reply

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ._breaker_machine import NAMES
+from ._hub import tell
+from .events import Tripped
+
 if TYPE_CHECKING:
     from ._breaker_policy import BreakerPlan
     from ._outcome import Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["Admission", "Heard", "Hearing"]
+__all__ = ["Admission", "Heard", "Hearing", "changed"]
 
 
 class Admission(NamedTuple):
@@ -50,3 +54,11 @@ class Heard:
     """Nobody, until somebody listens."""
 
     by: Hearing | None = None
+
+
+def changed(exchange: Exchange, runtime: Runtime, admission: Admission, change: tuple[float, float]) -> None:
+    """Tell that the breaker went from a state to another."""
+    if Heard.by is not None:
+        Heard.by.changed(exchange, runtime, admission, change)
+    before, now = (NAMES[int(state)] for state in change)
+    tell(exchange, "on_trip", Tripped(exchange.policy.provider, exchange.operation, admission.key, now, before))

@@ -67,7 +67,7 @@ async def wait_for_turn(
                 return Outcome(verdict, error=runtime.library.client_closed(exchange.trail.stopped))
     finally:
         lines.leave(key, line, waker)
-        exchange.trail.events.append(Wait(runtime.clock.now() - began, "the breaker", layer="breaker"))
+        exchange.record(Wait(runtime.clock.now() - began, "the breaker", layer="breaker"))
 
 
 def _is_worth_waiting(reply: Reply, left: float) -> bool:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from ._amounts import amount_text
-from ._units import seconds_text
+from ._words import printable, seconds_text
+
+if TYPE_CHECKING:
+    from .events import Listener
 
 __all__ = ["BudgetWarning", "on_budget_warning", "warn"]
 
@@ -39,7 +43,7 @@ class BudgetWarning:
     resets_in: float | None
 
     def __str__(self) -> str:
-        scopes = f" of {', '.join(self.scopes)}" if self.scopes else ""
+        scopes = f" of {printable(', '.join(self.scopes))}" if self.scopes else ""
         again = "" if self.resets_in is None else f"; it begins anew in {seconds_text(self.resets_in)}"
         return (
             f"{self.provider}: {self.used / self.limit:.0%} of the budget {self.budget}{scopes} is used, at least "
@@ -74,11 +78,20 @@ def on_budget_warning(callback: Callback) -> Callable[[], None]:
     return remove
 
 
-def warn(warning: BudgetWarning) -> None:
-    """Tell it to the log and to all callbacks."""
-    _log.warning("%s", warning)
+def warn(warning: BudgetWarning, listeners: tuple[Listener, ...] = ()) -> None:
+    """Tell it to the log, to all listeners and to all callbacks.
+
+    Arguments:
+        warning: what is to be told.
+        listeners: those that hear of this client alone.
+    """
+    # It tells of events, and one of them is this warning.
+    from ._hub import tell_all
+
+    tell_all("on_budget_warning", warning, listeners)
     for callback in tuple(_callbacks):
         try:
             callback(warning)
         except Exception:  # noqa: BLE001  whatever it raises, the call that reached the mark is none of its business
-            _log.exception("a callback of on_budget_warning failed; the call goes on")
+            with suppress(Exception):
+                _log.exception("a callback of on_budget_warning failed; the call goes on")

@@ -16,6 +16,7 @@ the client's own transport
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from ._clock import Clock, Closing
 from ._concurrency import concurrency_layer
 from ._credits import credits_layer
 from ._deadline import deadline_layer, restore_timeouts
+from ._hub import Hub, end_call
 from ._idempotency import check_key, idempotency_layer, restore_key
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
@@ -37,7 +39,8 @@ from ._replay import replayable
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._scopes import account_of
-from ._trail import Trail, observers
+from ._telemetry import start
+from ._trail import LAST, Trail, observers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._registry import Policies
     from ._transactions import Store
+    from .events import Listener
 
 __all__ = ["Chain", "build", "prepare", "unwrap"]
 
@@ -72,9 +76,18 @@ class Chain:
         transport: the client's own transport.
         policies: which policy speaks of which host.
         clock: time and chance.
+        listeners: who hears of this client's calls.
     """
 
-    def __init__(self, library: Library, transport: Transport, policies: Policies, clock: Clock) -> None:
+    def __init__(
+        self,
+        library: Library,
+        transport: Transport,
+        policies: Policies,
+        clock: Clock,
+        listeners: tuple[Listener, ...] = (),
+    ) -> None:
+        self._listeners = listeners
         self._library = library
         self._transport = transport
         self._policies = policies
@@ -101,10 +114,13 @@ class Chain:
         if exchange is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
+        self._begin(exchange)
+        ended = None
         try:
-            outcome = run_now(self._sync(exchange))
+            outcome = ended = run_now(self._sync(exchange))
         finally:
             _restore(exchange)
+            self._end(exchange, ended)
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
     async def handle_async(self, request: Request) -> Response:
@@ -113,11 +129,30 @@ class Chain:
         if exchange is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
+        self._begin(exchange)
+        ended = None
         try:
-            outcome = await self._async(exchange)
+            outcome = ended = await self._async(exchange)
         finally:
             _restore(exchange)
+            self._end(exchange, ended)
         return unwrap(exchange, outcome, self._library, self._clock.wall)
+
+    def _begin(self, exchange: Exchange) -> None:
+        """Tell of the call where somebody hears of it."""
+        exchange.listeners = self._listeners
+        modules = sys.modules
+        if "opentelemetry.trace" in modules or "opentelemetry.metrics" in modules:
+            start(exchange, self._transport, self._clock.wall)
+
+    def _end(self, exchange: Exchange, outcome: Outcome | None) -> None:
+        trail = LAST.trail = exchange.trail
+        if outcome is None:
+            trail.stopped = trail.stopped or "it was interrupted"
+        if exchange.spans is not None:
+            exchange.spans.end(exchange, outcome)
+        if Hub.listeners or exchange.listeners or observers:
+            end_call(exchange, outcome, self._clock.now() - exchange.started)
 
 
 def prepare(request: Request, policies: Policies, library: Library, closing: Closing, store: Store) -> Exchange | None:
@@ -181,8 +216,6 @@ def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callabl
     trail = exchange.trail
     if outcome.refusal is not None:
         outcome = in_place_of_answer(exchange, outcome, library, wall)
-    for observe in observers:
-        observe(trail)
     if outcome.response is not None:
         outcome.response.extensions = {**outcome.response.extensions, "resilience": trail}
         return outcome.response

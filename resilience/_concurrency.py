@@ -142,7 +142,7 @@ async def _observe(exchange: Exchange, use: _Use, permit: Permit) -> None:
     if not reply[0]:
         permit.take()
         # How long nobody can know: the calls in flight are more than there would have been.
-        exchange.trail.events.append(Wait(0.0, use.named(int(reply[2]), reply[3]), "concurrency", observed=True))
+        exchange.record(Wait(0.0, use.named(int(reply[2]), reply[3]), "concurrency", observed=True))
 
 
 async def _admit(exchange: Exchange, use: _Use, permit: Permit, runtime: Runtime) -> Outcome | None:
@@ -198,7 +198,7 @@ async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, ru
             reply = await permit.ask()
             if reply[0]:
                 if (waited := clock.now() - permit.began) > 0:
-                    exchange.trail.events.append(Wait(waited, use.named(index, most), "concurrency"))
+                    exchange.record(Wait(waited, use.named(index, most), "concurrency"))
                 return None
             if reply[2] != index:
                 return int(reply[2])

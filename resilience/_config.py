@@ -193,7 +193,7 @@ def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
     for source in sources:
         provider = config.providers.get(source.name)
         if provider is None:
-            settings = Settings(modes=config.mode, refusals=config.refusals)
+            settings = Settings(modes=config.mode, refusals=config.refusals, spans=config.spans)
             adjusted.append(Source(source.name, source.hosts, source.policy, settings))
         elif not provider.off:
             _check_plan(source, provider.plan, read)
@@ -202,7 +202,12 @@ def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
                 read.refuse(("providers", source.name, "budgets", *keys), message, remedy)
             ledger = bool(provider.budgets) if provider.ledger is None else provider.ledger
             settings = Settings(
-                provider.plan, modes, provider.refusals or config.refusals, budgets=provider.budgets, ledger=ledger
+                provider.plan,
+                modes,
+                provider.refusals or config.refusals,
+                budgets=provider.budgets,
+                ledger=ledger,
+                spans=config.spans,
             )
             adjusted.append(Source(source.name, provider.hosts or source.hosts, source.policy, settings))
     return adjusted

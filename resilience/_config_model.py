@@ -95,6 +95,9 @@ class Config(Model):
     """What all keys in a shared store begin with."""
     mode: Modes = {}
     """What the layers do with their decisions: `enforce`, `observe` or `off`, for all of them or by their names."""
+    spans: Literal["always", "touched", "never", "off"] = "touched"
+    """Which calls get a span of their own beside those of their attempts: `touched` are those that were retried, delayed
+    or refused. `off` makes no spans at all."""
     refusals: Literal["reply", "raise"] = "reply"
     """What a call gets that one of our layers refuses: a response in the provider's own shape, or an error."""
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._amounts import amount_text, from_millionths
 from ._budget_warnings import BudgetWarning, warn
-from ._categories import Category
 from ._costs import costs_of
-from ._guard import guard_of, latch_of, latches_of, operation_latch, word_of
+from ._guard import guard_of, latches_of, operation_latch, word_of
+from ._heed import heed
 from ._holder import new_name
 from ._library import NEVER_SENT
 from ._modes import Mode
@@ -24,7 +24,7 @@ from ._request_parts import view_of
 from ._reservation import Reservation
 from ._sending import Watch
 from ._trail import Refused
-from ._transactions import Alone, Command
+from ._transactions import Alone
 from ._units import duration_text, seconds_text
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["credits_layer"]
 
-_RECHECK = 300.0
-_LONGEST_SHUT = 40 * 86_400.0
 _BUDGET, _LATCH = 1, 2
 
 
@@ -59,7 +57,7 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
         guard, latches = guard_of(exchange), _latches(exchange)
         if guard is None and not any(map(exchange.store.holds, latches)):
             outcome = await inner(exchange)
-            _heed(exchange, outcome, runtime, new_name())
+            heed(exchange, outcome, runtime, new_name())
             return outcome
         worst = _worst(exchange, runtime)
         if worst == 0:
@@ -102,7 +100,7 @@ async def _guarded(
         else:
             reservation.give_back()
         raise
-    _heed(exchange, outcome, runtime, reservation.name)
+    heed(exchange, outcome, runtime, reservation.name)
     await _end(exchange, outcome, runtime, (reservation, job))
     return outcome
 
@@ -149,23 +147,6 @@ def _latches(exchange: Exchange) -> tuple[str, ...]:
     latches = latches_of(exchange.policy)
     account = latches.account + exchange.account
     return (account, operation_latch(exchange)) if exchange.operation in latches.operations else (account,)
-
-
-def _heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> None:
-    """Shut what an answer says is used up, or not allowed."""
-    verdict = outcome.verdict
-    if outcome.refusal is not None or (verdict.rule is None and verdict.category is Category.SUCCESS):
-        return
-    key = latch_of(exchange, verdict.category, verdict.rule)
-    if key is not None:
-        costs = exchange.policy.credits
-        every = _RECHECK if costs is None else costs.recheck
-        status = "" if outcome.response is None else f"{outcome.response.status_code} "
-        why = f"{status}{verdict.code or verdict.category}"[:100].encode("ascii", "backslashreplace").decode()
-        seconds = verdict.retry_after or 0.0
-        # What lies further away than any page says is a mistake, and one call looks.
-        arguments = (name, seconds if 0 < seconds <= _LONGEST_SHUT else 0.0, every, why)
-        runtime.tell(exchange.store, Command("latch.shut", (key,), arguments))
 
 
 def _judge(exchange: Exchange, reservation: Reservation, reply: Reply) -> _Why | None:
@@ -226,7 +207,8 @@ def _warn(exchange: Exchange, reservation: Reservation, which: int) -> None:
             used = from_millionths(use.warns)
             scopes = tuple(reservation.budget_keys[index].split(":")[4:])
             limit = use.budget.limit.amount
-            warn(BudgetWarning(exchange.policy.provider, use.budget.name, limit, used, use.unit, scopes, ends))
+            warning = BudgetWarning(exchange.policy.provider, use.budget.name, limit, used, use.unit, scopes, ends)
+            warn(warning, exchange.listeners)
 
 
 def _later(seconds: float) -> str:
@@ -246,4 +228,4 @@ def _refuse(exchange: Exchange, why: _Why) -> Outcome:
 
 
 def _observe(exchange: Exchange, why: _Why) -> None:
-    exchange.trail.events.append(Refused("credits", why.reason, why.retry_after, observed=True))
+    exchange.record(Refused("credits", why.reason, why.retry_after, observed=True))

@@ -3,37 +3,163 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._trail import observers
+from ._amounts import amount_text
+from ._clock import RealClock
+from ._fork import Lock
+from ._trail import Refused, Wait, observers
+from ._words import printable, seconds_text
 
 if TYPE_CHECKING:
-    from ._trail import Trail
+    from ._trail import Ended, Trail
 
-__all__ = ["explain_at_exit"]
+__all__ = ["Account", "explain_at_exit"]
 
-_MOST = 100
+# The last ones: what a long program did at its beginning is of no use at its end.
+_MOST_ROWS = 100
+_MOST_TRAILS = 3
+# Where no terminal says how wide it is, a line may be so long.
+_WIDEST = 200
+_HEADERS = ("when", "provider", "operation", "attempts", "waited", "cost", "outcome", "why")
+_NUMBERS = {"attempts", "waited", "cost"}
+
+
+class _Touched(NamedTuple):
+    """A call with a story: when it was over, in seconds since 1970, and what became of it."""
+
+    wall: float
+    trail: Trail
+    ended: Ended
+
+
+class Account:
+    """What was done to the calls of this process, as far as it is to be told at the end."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing was called: what a forked child has of its parent, the parent tells."""
+        self._calls = self._count = 0
+        self._touched: deque[_Touched] = deque(maxlen=_MOST_ROWS)
+
+    def note(self, trail: Trail, ended: Ended) -> None:
+        """A call is over.
+
+        Arguments:
+            trail: what happened to it.
+            ended: what became of it.
+        """
+        # What an attempt has cost is no story, nor is a call that went through at its first one.
+        is_touched = ended != "success" or any(isinstance(event, Wait | Refused) for event in trail.events)
+        with self._lock:
+            self._calls += 1
+            if is_touched:
+                self._count += 1
+                self._touched.append(_Touched(RealClock().wall(), trail, ended))
+
+    def text(self, width: int | None) -> str:
+        """All of it; nothing where nothing was called.
+
+        Arguments:
+            width: of the terminal, in signs; `None` where there is none.
+        """
+        if not self._calls:
+            return ""
+        touched = list(self._touched)
+        parts = [f"resilience: {self._count} of {self._calls} calls touched"]
+        if self._count > len(touched):
+            parts[0] += f", the last {len(touched)} of them:"
+        if touched:
+            parts.append(_table([_row(each) for each in touched], width or _WIDEST))
+            parts += [str(each.trail) for each in touched[-_MOST_TRAILS:]]
+        return "\n\n".join(parts)
+
+    def tell(self) -> None:
+        """Write it to standard error; a program that has closed that ends as it would have."""
+        with suppress(Exception):
+            text = self.text(_width())
+            if text:
+                # What a stream of an old encoding cannot say must not cost the rest.
+                encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+                sys.stderr.write(f"\n{text}\n".encode(encoding, "backslashreplace").decode(encoding))
+                sys.stderr.flush()
 
 
 def explain_at_exit() -> None:
-    """Print the trails of the touched calls to stderr when this process ends, the last hundred of them."""
-    touched: deque[Trail] = deque(maxlen=_MOST)
-    counts = {"calls": 0, "touched": 0}
+    """Print to standard error, when this process ends, a table of the calls that were touched and the last trails.
 
-    def finished(trail: Trail) -> None:
-        counts["calls"] += 1
-        # A call that went through at the first attempt has no story.
-        if len(trail.events) > 1 or trail.stopped != "success":
-            counts["touched"] += 1
-            touched.append(trail)
+    A process that a signal ends, or `os._exit`, tells nothing.
+    """
+    account = Account()
+    observers.append(account.note)
+    atexit.register(account.tell)
+    if hasattr(os, "register_at_fork"):
+        register: Any = os.register_at_fork
+        register(after_in_child=account.begin)
 
-    def tell() -> None:
-        if not counts["calls"]:
-            return
-        lines = [f"\nresilience: {counts['touched']} of {counts['calls']} calls touched", *map(str, touched), ""]
-        sys.stderr.write("\n".join(lines))
 
-    observers.append(finished)
-    atexit.register(tell)
+def _row(touched: _Touched) -> tuple[str, ...]:
+    wall, trail, ended = touched
+    costs: dict[str, Decimal] = {}
+    for charge in trail.charges:
+        costs[charge.unit] = costs.get(charge.unit, Decimal(0)) + charge.amount
+    waited = sum(wait.seconds for wait in trail.waits)
+    return (
+        f"{datetime.fromtimestamp(wall).astimezone():%H:%M:%S}",
+        trail.provider,
+        trail.operation or "",
+        str(len(trail.attempts)),
+        seconds_text(waited) if waited else "",
+        ", ".join(f"{amount_text(amount)} {unit}" for unit, amount in costs.items()),
+        ended,
+        printable(_why(trail, ended)),
+    )
+
+
+def _why(trail: Trail, ended: Ended) -> str:
+    """What has touched a call: why it ended as it did, or what stood in the way of one that was good in the end."""
+    if ended != "success":
+        return trail.stopped
+    for attempt in reversed(trail.attempts):
+        verdict = attempt.verdict
+        if verdict.category != "success":
+            rule = f", rule {verdict.rule}" if verdict.rule else ""
+            return f"{attempt.status or attempt.error} {verdict.category}{rule}"
+    if trail.waits:
+        return trail.waits[-1].source
+    observed = next(event for event in reversed(trail.events) if isinstance(event, Wait | Refused))
+    return f"observed: {observed.source if isinstance(observed, Wait) else observed.reason}"
+
+
+def _width() -> int | None:
+    """The width of the terminal; `None` where a file or a pipe reads."""
+    return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+
+
+def _table(rows: list[tuple[str, ...]], width: int) -> str:
+    # Only now: the program that has run must not have paid for it. It may run without the command line's packages.
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except Exception:  # noqa: BLE001  whatever is wrong with a package, there is a plain way
+        return "\n".join("  ".join(filter(None, row)) for row in (_HEADERS, *rows))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in _HEADERS:
+        table.add_column(header, justify="right" if header in _NUMBERS else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(width=width, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")

@@ -16,7 +16,6 @@ from decimal import Decimal
 from email.utils import formatdate
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
@@ -24,6 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from ._documented import Documented
 from ._fake_account import Accounts, Asked
 from ._received import Received
+from ._redact import safe_headers, safe_path, safe_query
 from ._request_parts import LARGEST_BODY
 from ._script import Step, parse_rates, parse_script
 from .errors import ConfigurationError
@@ -41,9 +41,6 @@ __all__ = ["Application"]
 _KEPT_REQUESTS = 10_000
 _KEPT_BODY = 64 * 1024
 _PIECES = 10
-_HIDDEN = "***"
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "api-key"})
-_SECRET_QUERY = frozenset({"access_token", "api-key", "api_key", "apikey"})
 # RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: answers without a body. For 204 and 304 it follows from the status
 # that there is none (RFC 9112 section 6.3); a 205 must say so.
 _BODILESS = frozenset({204, 205, 304})
@@ -121,9 +118,9 @@ class Application:
             number=number,
             at=at,
             method=request.method,
-            path=scope["raw_path"].decode("latin-1"),
-            query=self._shown_query(scope["query_string"].decode("latin-1")),
-            headers=self._shown_headers(request),
+            path=safe_path(scope["raw_path"].decode("latin-1"), self.policy),
+            query=safe_query(scope["query_string"].decode("latin-1"), self.policy),
+            headers=MappingProxyType(safe_headers(_joined(request), self.policy)),
             body=body[:_KEPT_BODY],
             size=size,
             sha256=sha256,
@@ -150,19 +147,6 @@ class Application:
     def _has_key(self, request: Request) -> bool:
         query = {name.lower() for name, value in request.query_params.items() if value}
         return bool(self._key_query & query) or any(request.headers.get(name) for name in self._key_headers)
-
-    def _shown_headers(self, request: Request) -> MappingProxyType[str, str]:
-        secret = _SECRET_HEADERS | self._key_headers
-        shown = {name: _HIDDEN if name in secret else value for name, value in _joined(request).items()}
-        return MappingProxyType(shown)
-
-    def _shown_query(self, query: str) -> str:
-        parts: list[str] = []
-        for part in query.split("&"):
-            name, equals, _ = part.partition("=")
-            secret = unquote_plus(name).lower() in self._key_query | _SECRET_QUERY
-            parts.append(f"{name}{equals}{_HIDDEN}" if secret and equals else part)
-        return "&".join(parts)
 
 
 def _joined(request: Request) -> dict[str, str]:

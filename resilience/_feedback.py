@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._categories import TREATMENTS
 from ._delays import http_date, read_delay
+from ._hub import tell
 from ._pays import bucket_of, keys_of
 from ._ratelimit_fields import parse_ratelimit, parse_ratelimit_policy
 from ._scopes import key_of
 from ._transactions import Command
+from .events import Paused
 
 if TYPE_CHECKING:
     from ._limits import FeedbackHeaders
     from ._outcome import Exchange, Outcome
     from ._pays import Bill, Payment
 
-__all__ = ["feedback"]
+__all__ = ["feedback", "tell_pause"]
 
 # What an answer may do at most, however broken the server that wrote it: a wait that it asks for stands for an hour, or
 # for the window of a limit that is longer; so does a reset in a header that the policy names. After that one call asks
@@ -102,6 +104,14 @@ def _learn(exchange: Exchange, headers: Any, bill: Bill) -> bool:
             bill.names.learn(key_of(exchange, "bucket", pay.bucket, pay.scopes), exchange.operation, told)
             learned = True
     return learned
+
+
+def tell_pause(exchange: Exchange, command: Command) -> None:
+    """Tell that an answer has paused a limit, if that is what a command does."""
+    if command.name == "bucket.pause":
+        limit = command.keys[0].split(":")[2].partition("@")[0]
+        paused = Paused(exchange.policy.provider, exchange.operation, limit, command.arguments[0])
+        tell(exchange, "on_pause", paused)
 
 
 def _throttled(exchange: Exchange, rule: str | None, bill: Bill, keys: tuple[str, ...]) -> tuple[Payment, str]:

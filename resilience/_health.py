@@ -19,6 +19,7 @@ from ._headers import HeaderName
 from ._model import Model
 from ._operations import PathTemplate
 from ._paths import compile_path
+from ._redact import safe_path
 from ._request_parts import document_of, path_of, path_values, query_of
 
 if TYPE_CHECKING:
@@ -190,4 +191,4 @@ async def ask_health(
     outcome.forget_error()
     if outcome.response is not None:
         await discard(runtime, asked, outcome.response)
-    return f"{health.method} {path}", outcome.verdict
+    return f"{health.method} {safe_path(path)}", outcome.verdict

@@ -26,6 +26,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from ._policy import Policy
     from ._registry import Policies
+    from .events import Listener
 
 __all__ = ["install", "uninstall", "wrap"]
 
@@ -42,6 +43,8 @@ def wrap(
     client: ClientT,
     policies: Iterable[str | PathLike[str] | Policy] | None = None,
     config: str | PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    listeners: Iterable[Listener] = (),
 ) -> ClientT:
     """Make one client obey the policies, in place, its proxies and mounts kept; wrapped twice is wrapped once.
 
@@ -49,22 +52,23 @@ def wrap(
         client: a Client or AsyncClient of httpx or httpx2.
         policies: names, paths or policies that are active; by default the configuration's, else all shipped ones.
         config: a configuration file or its content; by default RESILIENCE_CONFIG or ./resilience.yaml.
+        listeners: hear of this client's calls alone; `resilience.listen` is for all clients.
 
     Raises:
         ConfigurationError: a policy or the configuration cannot be honoured.
-        TypeError: this is no client of httpx or httpx2.
+        TypeError: this is no client of httpx or httpx2, or one of the listeners is none.
     """
     adapter = _adapter_of(client)
+    heard_by = tuple(listeners)
     found = policies_for(policies, config)
     target: Any = client
 
     def wrapped(transport: Any) -> Any:
         if transport is None:
             return None
-        # Wrapped again, it is still wrapped once, with the policies that were given last.
-        return adapter.Transport(
-            transport.inner if isinstance(transport, adapter.Transport) else transport, policies=found
-        )
+        # Wrapped again, it is still wrapped once, with the policies and listeners that were given last.
+        inner = transport.inner if isinstance(transport, adapter.Transport) else transport
+        return adapter.Transport(inner, policies=found, listeners=heard_by)
 
     target._transport = wrapped(target._transport)
     # A mount of None sends by the client's own transport (NO_PROXY), which is wrapped already.

@@ -110,7 +110,7 @@ def finish(exchange: Exchange, runtime: Runtime, job: Noted, charged: Decimal | 
     row = job.row if exchange.settings.ledger else 0
     runtime.tell(exchange.store, Command("credits.settle", (job.page, *job.keys), (job.name, 0, 0, 0, row, *charges)))
     runtime.tell(exchange.store, Command("credits.remember", (_key(exchange, job.id),), (0.0,)))
-    exchange.trail.events.append(Charged(from_millionths(amount), job.unit, from_millionths(reserved), "job"))
+    exchange.record(Charged(from_millionths(amount), job.unit, from_millionths(reserved), "job"))
 
 
 def _asked(exchange: Exchange) -> str | None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._breaker import ask_again
 from ._categories import Category
-from ._feedback import feedback
+from ._feedback import feedback, tell_pause
+from ._hub import tell_happened
 from ._library import ErrorKind
 from ._modes import Mode
 from ._outcome import Outcome, Verdict
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["limiter_layer", "look_ahead"]
 
-# After a longer wait the provider may be down that was up before.
-_LONG_WAIT = 1.0
+_LONG_WAIT = 1.0  # seconds; after a longer one the provider may be down that was up before
 
 
 class _Paid(NamedTuple):
@@ -97,8 +97,9 @@ class _Visit:
         if self._mark is None:
             return 0.0
         events, seconds = self.exchange.trail.events, self.runtime.clock.now() - self.began
-        events[self._mark] = Wait(seconds, self._source, "limiter")
+        events[self._mark] = wait = Wait(seconds, self._source, "limiter")
         self._mark = None
+        tell_happened(self.exchange, wait)
         return seconds
 
     def refused(self, pay: Payment, key: str, seconds: float) -> Outcome:
@@ -136,8 +137,8 @@ def limiter_layer(inner: Call, runtime: Runtime) -> Call:
             if visit is not None and not used and not exchange.is_under_way:
                 visit.give_back()
         for command in feedback(exchange, outcome, bill, keys, runtime.clock.wall()) if used else ():
-            # Told, not asked: the answer is in hand, and nobody else would close it if this call were cancelled here.
-            runtime.tell(exchange.store, command)
+            runtime.tell(exchange.store, command)  # not asked: nobody else would close the answer, if cancelled here
+            tell_pause(exchange, command)
         return outcome
 
     return limiter_call
@@ -159,12 +160,11 @@ async def _observe(visit: _Visit) -> None:
         visit.charge(at)
         return
     pay, key = visit.payments[int(index)], visit.keys[int(index)]
-    events = visit.exchange.trail.events
     if granted:
-        events.append(Wait(seconds, pay.source, "limiter", observed=True))
+        visit.exchange.record(Wait(seconds, pay.source, "limiter", observed=True))
         give_back(visit.exchange.store, visit.runtime, key, pay.spec, Slot(at, at, shift))
     else:
-        events.append(Refused("limiter", visit.reason(pay, seconds), seconds, observed=True))
+        visit.exchange.record(Refused("limiter", visit.reason(pay, seconds), seconds, observed=True))
 
 
 async def _pay(visit: _Visit) -> Outcome | None:

@@ -77,6 +77,11 @@ class Lines:
             waker = line.join(most)
             return None if waker is None else (line, waker)
 
+    def lengths(self) -> dict[str, int]:
+        """How many stand in each line."""
+        with self._lock:
+            return {key: len(line) for key, line in self._lines.items()}
+
     def leave(self, key: str, line: Line, waker: Waker) -> None:
         """Go, served or not."""
         with self._lock:

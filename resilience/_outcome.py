@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._categories import Category
+from ._hub import Hub, tell_happened
+from ._trail import Attempt
 
 if TYPE_CHECKING:
     from ._breaker import Admission
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from ._replay import Replay
     from ._retry import Repeatable
     from ._sending import Watch
-    from ._trail import Trail
+    from ._spans import Spans
+    from ._trail import Charged, Refused, Trail, Wait
     from ._transactions import Store
+    from .events import Listener
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
 
@@ -54,7 +58,8 @@ class Outcome:
 
     verdict: Verdict
     response: Response | None = None
-    error: Exception | None = None
+    error: Exception | None = field(default=None, repr=False)
+    """Its words are the library's, which may quote the request."""
     refusal: Refusal | None = None
     """What one of our own layers refused: nothing was sent."""
 
@@ -68,7 +73,7 @@ class Outcome:
         return error
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Exchange:
     """One call on its way through the layers; times are seconds of the runtime's `now()`."""
 
@@ -104,6 +109,26 @@ class Exchange:
     """Whether anything of the attempt in hand has left, where somebody wants to know."""
     admission: Admission | None = None
     """What the breaker let this attempt through with."""
+    listeners: tuple[Listener, ...] = ()
+    """Who hears of the calls of this client alone."""
+    is_virtual: bool = False
+    """Whether it takes place in a simulation: then nobody else hears of it."""
+    spans: Spans | None = None
+    """The call in a tracing backend, where there is one."""
+
+    def __repr__(self) -> str:
+        # Request and options hold what nobody else may see.
+        return (
+            f"<Exchange {self.trail.provider} {self.operation or '-'}, account {self.account}, sent {self.sent} times>"
+        )
+
+    def record(self, happened: Attempt | Wait | Refused | Charged) -> None:
+        """Write something into the trail, and tell whoever hears of it."""
+        self.trail.events.append(happened)
+        if self.spans is not None:
+            self.spans.heard(self, happened)
+        if type(happened) is not Attempt or Hub.listeners or self.listeners:
+            tell_happened(self, happened)
 
     @property
     def may_have_left(self) -> bool:

@@ -29,6 +29,7 @@ from ._units import Size, TimeLimit
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ._attempt_span import Parts
     from ._classifier import Classifier
     from ._local_reply import LocalReplies
     from ._outcome import Verdict
@@ -214,6 +215,11 @@ class Policy(Model):
         if found is None:
             found = self._limits_by_plan[plan] = resolve_limits(self, plan)
         return found
+
+    @cached_property
+    def span_parts(self) -> dict[tuple[str | None, str, str], Parts]:
+        """What the spans of attempts have in common, by operation, method and URL; kept of some that are called again."""
+        return {}
 
     @cached_property
     def _limits_by_plan(self) -> dict[str | None, tuple[Resolved, ...]]:

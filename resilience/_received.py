@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 __all__ = ["Received"]
@@ -11,7 +11,7 @@ __all__ = ["Received"]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request that came to a fake provider. What may carry a key is shown as `***`."""
+    """A request that came to a fake provider. What may carry a key is shown as `REDACTED`, but for the body."""
 
     number: int
     """Its place in the order of arrival, from 1."""
@@ -24,8 +24,8 @@ class Received:
     """The query as it was sent, without its question mark."""
     headers: Mapping[str, str]
     """The headers by their names in small letters; several of one name are joined by commas."""
-    body: bytes
-    """The start of the body, up to 64 KiB."""
+    body: bytes = field(repr=False)
+    """The start of the body as it came, up to 64 KiB; no log and no `repr` shows it."""
     size: int
     """Bytes of the whole body."""
     sha256: str

@@ -52,7 +52,7 @@ def refused(exchange: Exchange, *, layer: Layer, reason: str, retry_after: float
         retry_after: seconds until it would be let through; `None` where nobody can know.
         key: the state that decided.
     """
-    exchange.trail.events.append(Refused(layer, reason, retry_after))
+    exchange.record(Refused(layer, reason, retry_after))
     verdict = Verdict(
         MEANINGS[layer][0][0],
         retryable=False,

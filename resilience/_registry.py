@@ -30,6 +30,7 @@ class Settings:
         refusals: what a call gets that one of our layers refuses: a `reply` in the provider's shape, or an error (`raise`).
         budgets: what may be spent.
         ledger: whether each settlement is written down.
+        spans: which calls get a span of their own beside those of their attempts; `off` for none at all.
     """
 
     plan: str | None = None
@@ -37,6 +38,7 @@ class Settings:
     refusals: Literal["reply", "raise"] = "reply"
     budgets: tuple[Budget, ...] = ()
     ledger: bool = False
+    spans: Literal["always", "touched", "never", "off"] = "touched"
     guards: dict[str | None, Any] = field(default_factory=dict[str | None, Any], compare=False, repr=False)
     """What was compiled of the budgets, by operation."""
 

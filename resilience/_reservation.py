@@ -199,7 +199,7 @@ class Reservation:
                 *(exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst),
             )
         shown = Charged(from_millionths(amount), guard.unit, from_millionths(self._worst), outcome)
-        exchange.trail.events.append(shown)
+        exchange.record(shown)
 
     def renew(self) -> None:
         """Keep it open: cheap, and called for each chunk of a body."""

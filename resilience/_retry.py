@@ -85,7 +85,7 @@ def retry_layer(inner: Call, runtime: Runtime, ahead: Mapping[Layer, Ahead] | No
                 decision = await _plan(exchange, outcome, decision, asked=asked, runtime=runtime, purse=purse)
             if decision.wait is None:
                 return _end(exchange, outcome, decision.reason)
-            exchange.trail.events.append(Wait(decision.wait, decision.reason))
+            exchange.record(Wait(decision.wait, decision.reason))
             previous = decision.wait
             try:
                 kept = await _keep(exchange, outcome, runtime)
@@ -114,7 +114,7 @@ async def _once(inner: Call, exchange: Exchange, mode: Mode, asked: _Asked, runt
         if decision.wait is not None:
             decision = await _plan(exchange, outcome, decision, asked=asked, runtime=runtime, purse=None)
         if decision.wait is not None:
-            exchange.trail.events.append(Wait(decision.wait, decision.reason, observed=True))
+            exchange.record(Wait(decision.wait, decision.reason, observed=True))
         exchange.trail.stopped = decision.reason if decision.wait is None else "retries are only observed"
     return outcome
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from ._redact import HIDDEN, is_secret_parameter
 from .errors import ConfigurationError
 
-__all__ = ["check_store_url", "completed", "without_credentials"]
+__all__ = ["check_store_url", "completed", "without_credentials", "words_without"]
 
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _KINDS = ("", "+unix", "+cluster", "+sentinel")
@@ -102,3 +103,19 @@ def without_credentials(url: str) -> str:
     if "@" in rest:
         authority, slash, path = rest.rpartition("@")[2].partition("/")
     return f"{scheme}://{authority.partition('?')[0]}{slash}{path.partition('?')[0]}"
+
+
+def words_without(words: str, url: str) -> str:
+    """What somebody says of a store, without anything of its URL that only its owner may see.
+
+    Arguments:
+        words: of a library, or of the server.
+        url: with its password.
+    """
+    rest = url.partition("://")[2]
+    credentials, query = rest.rpartition("@")[0], rest.partition("?")[2]
+    values = [part.partition("=")[2] for part in query.split("&") if is_secret_parameter(part.partition("=")[0])]
+    for secret in (credentials, credentials.partition(":")[2], query, *values):
+        for form in filter(None, (secret, unquote(secret))):
+            words = words.replace(form, HIDDEN)
+    return words

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ._amounts import amount_text
+from ._words import printable
 
 if TYPE_CHECKING:
     from ._modes import Layer
     from ._outcome import Verdict
 
-__all__ = ["Attempt", "Charged", "Refused", "Trail", "Wait", "trail_of"]
+__all__ = ["LAST", "Attempt", "Charged", "Ended", "Refused", "Trail", "Wait", "last_trail", "observers", "trail_of"]
+
+Ended = Literal["success", "failure", "rejected", "interrupted"]
+"""What became of a call: one of our own layers rejected it, or its caller has interrupted it."""
+# How far an SDK's own error may stand from the one that it was made of.
+_MOST_CAUSES = 10
 
 
 class Attempt(NamedTuple):
@@ -112,12 +120,12 @@ class Trail:
         for event in self.events:
             if isinstance(event, Wait):
                 waited = "would have waited" if event.observed else "waited"
-                lines.append(f"     {waited} {event.seconds:.3f}s, asked for by {event.source}")
+                lines.append(f"     {waited} {event.seconds:.3f}s, asked for by {printable(event.source)}")
                 continue
             if isinstance(event, Refused):
                 refused = "would have been refused" if event.observed else "refused"
                 later = "" if event.retry_after is None else f"; again in {event.retry_after:.3f}s"
-                lines.append(f"     {refused} by the {event.layer.replace('_', ' ')}: {event.reason}{later}")
+                lines.append(f"     {refused} by the {event.layer.replace('_', ' ')}: {printable(event.reason)}{later}")
                 continue
             if isinstance(event, Charged):
                 reserved = "" if event.amount == event.reserved else f" of {amount_text(event.reserved)} reserved"
@@ -126,17 +134,12 @@ class Trail:
             verdict = event.verdict
             answer = event.status if event.status is not None else event.error
             rule = f", rule {verdict.rule}" if verdict.rule else ""
-            code = f", code {_printable(verdict.code)}" if verdict.code else ""
+            code = f", code {printable(verdict.code)}" if verdict.code else ""
             page = f", {verdict.doc}" if verdict.doc else ""
             lines.append(f"  {event.number}. {event.started:.3f}s: {answer} {verdict.category}{code}{rule}{page}")
         if self.stopped:
-            lines.append(f"  => {self.stopped}")
+            lines.append(f"  => {printable(self.stopped)}")
         return "\n".join(lines)
-
-
-def _printable(text: str) -> str:
-    """A provider's text without anything that could move a terminal's cursor or begin a line."""
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _texts(fields: dict[str, Any]) -> dict[str, Any]:
@@ -148,12 +151,56 @@ def _plain(attempt: Attempt) -> dict[str, Any]:
     return {**attempt._asdict(), "verdict": asdict(attempt.verdict)}
 
 
-observers: list[Callable[[Trail], None]] = []
-"""Called with the trail of each call that is done; kept short and harmless by whoever adds to it."""
+observers: list[Callable[[Trail, Ended], None]] = []
+"""Called with the trail of each call that is over; kept short and harmless by whoever adds to it."""
+
+
+class _Last(threading.local):
+    trail: Trail | None = None
+
+
+LAST = _Last()
+"""The trail of the call that ended last, for each thread."""
+
+
+def last_trail() -> Trail | None:
+    """The trail of the call that ended last in this thread, `None` before the first: for a prompt and a debugger.
+
+    Calls that no policy applied to have none; one that was interrupted, by Ctrl-C or a cancelled task, has. All tasks of
+    an event loop share its thread: where several call at once, ask the response with `trail_of`.
+    """
+    return LAST.trail
 
 
 def trail_of(answer: object) -> Trail | None:
-    """The trail of a response or of a raised error, or `None` where no policy applied."""
-    extensions: Any = getattr(answer, "extensions", None)
-    found: object = getattr(answer, "trail", None) if extensions is None else extensions.get("resilience")
-    return found if isinstance(found, Trail) else None
+    """The trail of a response or of a raised error, or `None` where no policy applied.
+
+    Arguments:
+        answer: a response; an error; or what an SDK has made of one of them, if it keeps it as `.response` or as the
+            error's cause.
+    """
+    for each in _behind(answer):
+        extensions: Any = getattr(each, "extensions", None)
+        found: object = getattr(each, "trail", None) if extensions is None else None
+        if extensions is not None:
+            # Whatever else has extensions need not be a response.
+            with suppress(Exception):
+                found = extensions.get("resilience")
+        if isinstance(found, Trail):
+            return found
+    return None
+
+
+def _behind(answer: object) -> Iterator[object]:
+    """An answer, its response, and the errors that it was made of."""
+    for _ in range(_MOST_CAUSES):
+        yield answer
+        if not isinstance(answer, BaseException):
+            return
+        response: object = None
+        # It may be a property, which raises.
+        with suppress(Exception):
+            response = getattr(answer, "response", None)
+        yield response
+        # What it was said to come from; in whose handling it was raised may be another call.
+        answer = answer.__cause__

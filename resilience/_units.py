@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ._words import seconds_text
+
 __all__ = [
     "Duration",
     "Size",
@@ -56,11 +58,6 @@ def duration_text(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
-
-
-def seconds_text(seconds: float) -> str:
-    """Seconds for people, three digits of them: `0.0312s`, `2.12s`, `86400s`."""
-    return f"{seconds:.0f}s" if seconds >= 100 else f"{seconds:.3g}s"
 
 
 def parse_size(text: str) -> int:

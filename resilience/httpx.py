@@ -107,6 +107,8 @@ class Transport(TransportBase, httpx.BaseTransport, httpx.AsyncBaseTransport):
             `resilience.wrap(client)` keeps those.
         policies: names, paths or policies that are active; by default the configuration's, else all shipped ones.
         config: a configuration file or its content; by default RESILIENCE_CONFIG or ./resilience.yaml.
+        clock: time and chance; tests give a `resilience.testing.VirtualClock`.
+        listeners: hear of this client's calls alone; `resilience.listen` is for all clients.
     """
 
     library: ClassVar[Library] = LIBRARY

@@ -283,7 +283,7 @@ def test_a_store_that_cannot_be_opened(cli: Cli, monkeypatch: pytest.MonkeyPatch
     code, output, complaints = cli("status")
 
     assert (2, "") == (code, output)
-    assert complaints.startswith("resilience: install redis to use redis://***@cache.test")
+    assert complaints.startswith("resilience: install redis to use redis://REDACTED@cache.test")
     assert "secret" not in complaints
 
 

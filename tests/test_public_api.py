@@ -12,7 +12,7 @@ import pytest
 
 import resilience
 
-PUBLIC = ["errors", "httpx", "httpx2", "simulate", "testing"]
+PUBLIC = ["errors", "events", "httpx", "httpx2", "simulate", "testing"]
 
 
 def test_the_package_has_these_names_and_no_others() -> None:
@@ -26,6 +26,8 @@ def test_the_package_has_these_names_and_no_others() -> None:
         "Verdict",
         "Wait",
         "install",
+        "last_trail",
+        "listen",
         "load_policy",
         "on_budget_warning",
         "tags",

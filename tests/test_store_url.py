@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience._store_url import check_store_url, completed, without_credentials
+from resilience._store_url import check_store_url, completed, without_credentials, words_without
 from resilience.errors import ConfigurationError
 
 
@@ -135,3 +135,18 @@ def test_an_at_sign_in_the_query_ends_no_credentials() -> None:
     """What follows it is a part of what the query hides."""
     assert "redis://h:1/0" == without_credentials("redis://h:1/0?password=a@bsecret")
     assert "redis://h" == without_credentials("redis://h?password=a@bsecret")
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "expected"),
+    [
+        ("redis://me:s%40crt@h", "bad s@crt or s%40crt, me", "bad REDACTED or REDACTED, me"),
+        ("redis://:pw@h", "bad pw", "bad REDACTED"),
+        ("redis://h/0?db=0&password=pw", "bad pw, and db=0&password=pw, 0", "bad REDACTED, and REDACTED, 0"),
+        ("redis://h/0?db=0", "0 is bad", "0 is bad"),
+        ("redis://h", "bad", "bad"),
+    ],
+)
+def test_what_is_said_of_a_store_has_nothing_of_its_credentials(url: str, words: str, expected: str) -> None:
+    """However short they are, encoded or not."""
+    assert expected == words_without(words, url)

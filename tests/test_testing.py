@@ -182,7 +182,7 @@ def test_serving_ends_with_an_interrupt(tmp_path: Path) -> None:
     threads[0].join()
 
     assert [429, 200] == statuses
-    assert ['GET /v1/a?key=*** -> 429 (429 body {"a": 1})', "POST /v1/b -> (drop)", "PUT / -> 200"] == lines[1:]
+    assert ['GET /v1/a?key=REDACTED -> 429 (429 body {"a": 1})', "POST /v1/b -> (drop)", "PUT / -> 200"] == lines[1:]
 
 
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])

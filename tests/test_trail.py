@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from types import SimpleNamespace
 from typing import Any
 
+import anthropic
+import groq
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience import Attempt, Category, Trail, Verdict, Wait, trail_of
+import resilience
+from resilience import Attempt, Category, Trail, Verdict, Wait, last_trail, trail_of
+from resilience._trail import LAST, Refused
+from tests.test_events import CLIENTS, MODULES, ONCE, Player
+from tests.worlds import URL, Step, policy
 
 
 def attempt(number: int, *, status: int | None = 503, error: str | None = None, **verdict: Any) -> Attempt:
@@ -86,9 +95,60 @@ def test_nothing_that_a_provider_writes_begins_a_line_or_moves_a_cursor(code: st
     assert lines[1].isprintable()
 
 
+@given(text=st.text(min_size=1, max_size=50))
+def test_no_other_text_begins_a_line_either(text: str) -> None:
+    """A source, a reason and the end may quote a policy or the application."""
+    trail = Trail("p", None, [Wait(1.0, text), Refused("credits", text, None)], text)
+
+    lines = str(trail).split("\n")
+
+    assert 4 == len(lines)
+    assert all(line.isprintable() for line in lines)
+
+
+class Strange(Exception):
+    """An SDK's error whose properties raise."""
+
+    @property
+    def response(self) -> object:
+        raise RuntimeError("there is none")
+
+
+def caused(error: BaseException, cause: BaseException | None) -> BaseException:
+    """An error that was said to come from another."""
+    error.__cause__ = cause
+    return error
+
+
+def raised_in_handling(other: BaseException) -> BaseException:
+    """An error of another call, raised while this one was handled."""
+    error = ValueError("mine")
+    error.__context__ = other
+    return error
+
+
+def told() -> Exception:
+    """An error that carries a trail."""
+    error = RuntimeError("refused")
+    error.trail = Trail("p")  # type: ignore[attr-defined]
+    return error
+
+
+RESPONSE = SimpleNamespace(extensions={"resilience": Trail("p")})
+
+
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
+        (caused(ValueError("the SDK's"), told()), True),
+        (caused(Strange(), caused(ValueError("between"), told())), True),
+        (caused(told(), ValueError("below")), True),
+        (raised_in_handling(told()), False),
+        (Strange(), False),
+        (type("StatusError", (Exception,), {"response": RESPONSE})(), True),
+        (type("StatusError", (Exception,), {"response": None})(), False),
+        (SimpleNamespace(response=RESPONSE), False),
+        (SimpleNamespace(extensions=5), False),
         (SimpleNamespace(extensions={"resilience": Trail("p")}), True),
         (SimpleNamespace(extensions={}), False),
         (SimpleNamespace(extensions={"resilience": "mine"}), False),
@@ -99,5 +159,196 @@ def test_nothing_that_a_provider_writes_begins_a_line_or_moves_a_cursor(code: st
     ],
 )
 def test_a_trail_is_found_on_responses_and_on_errors(answer: object, *, found: bool) -> None:
-    """Where no policy applied there is none."""
+    """And on what an SDK has made of them, unless that is its own business. Where no policy applied there is none."""
     assert found == (trail_of(answer) is not None)
+
+
+def test_causes_that_go_round_in_a_circle_end() -> None:
+    """As may happen when an error is raised again."""
+    first, second = ValueError(1), ValueError(2)
+    caused(first, caused(second, first))
+
+    assert None is trail_of(first)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("layer", ["limiter", "breaker", "credits"])
+def test_a_refusal_that_is_raised_tells_its_story(client: str, layer: str) -> None:
+    """As an attribute, and as a note in the traceback; nothing was attempted, and it says why."""
+    config: dict[str, Any] = {"refusals": "raise"}
+    if layer == "credits":
+        config["budgets"] = [{"name": "day", "limit": "1 requests/day"}]
+    pace = {"name": "pace", "rate": "1/minute", "per": "provider", "max_wait": "1s"}
+    made = policy(
+        limits=[pace] if layer == "limiter" else [],
+        breaker={"consecutive_failures": 1, "failure_rate": None} if layer == "breaker" else {"off": True},
+        **ONCE,
+    )
+    player = Player(client, made, [Step(500)], config=config)
+    caught: list[Exception] = []
+
+    async def script(call: Any) -> None:
+        await call.send()
+        try:
+            await call.send()
+        except player.module.HTTPError as error:
+            caught.append(error)
+
+    player.run(script)
+
+    (error,) = caught
+    trail = trail_of(error)
+    assert trail is not None
+    assert ((), [layer], True) == (
+        trail.attempts,
+        [each.layer for each in trail.refusals],
+        trail.stopped.startswith(f"refused by the {layer}: "),
+    )
+    assert [f"resilience: {trail}"] == error.__notes__
+    assert trail is last_trail()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_transports_own_error_tells_its_story_once(client: str) -> None:
+    """Also where it raises the same instance again: the note is that of the last call."""
+    player = Player(client, policy(**ONCE))
+    error = player.module.ConnectError("refused")
+
+    def fail(_request: Any) -> Any:
+        raise error
+
+    player.transport._inner.handler = fail
+    for _ in range(2):
+        with pytest.raises(player.module.ConnectError):
+            player.calls(1)
+
+    (note,) = error.__notes__
+    assert note == f"resilience: {last_trail()}"
+    assert "ConnectError network_error" in note
+
+
+@pytest.fixture
+def _no_last() -> None:
+    LAST.trail = None
+
+
+@pytest.mark.usefixtures("_no_last")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_last_call_can_be_asked_for(client: str) -> None:
+    """After success, failure and refusal; in a prompt also when an event loop ran it."""
+    assert None is last_trail()
+    player = Player(client, policy(breaker={"consecutive_failures": 1, "failure_rate": None}, **ONCE), [Step(), Step(500)])  # fmt: skip
+
+    found: list[Any] = []
+    for _ in range(3):
+        (answer,) = player.calls(1)
+        found.append((answer.status_code, last_trail() is trail_of(answer)))
+
+    assert [(200, True), (500, True), (503, True)] == found
+
+
+@pytest.mark.usefixtures("_no_last")
+@pytest.mark.parametrize("library", MODULES)
+def test_calls_without_a_policy_are_not_remembered(library: str) -> None:
+    """They have no trail."""
+    module = MODULES[library]
+    inner = module.MockTransport(lambda _: module.Response(200))
+
+    with resilience.wrap(module.Client(transport=inner), [policy()]) as client:
+        client.get(URL)
+        before = last_trail()
+        client.get("https://elsewhere.test/")
+        client.get(URL, extensions={"resilience": {"off": True}})
+
+    assert before is last_trail() is not None
+
+
+@pytest.mark.usefixtures("_no_last")
+def test_each_thread_has_its_own_last_call() -> None:
+    """And a new one has none."""
+    found: list[Any] = []
+    player = Player("sync-httpx", policy())
+
+    def other() -> None:
+        found.append(last_trail())
+        player.calls(1)
+        found.append(last_trail())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+
+    assert (None, "provider", None) == (found[0], found[1].provider, last_trail())
+
+
+@pytest.mark.usefixtures("_no_last")
+def test_tasks_of_a_loop_share_the_last_call() -> None:
+    """It is the one that ended last, in whichever of them."""
+    player = Player("asyncio-httpx", policy())
+
+    async def script(call: Any) -> None:
+        first = await call.send()
+        second = await asyncio.create_task(call.send())
+        assert trail_of(second) is last_trail() is not trail_of(first)
+
+    player.run(script)
+
+
+@pytest.mark.usefixtures("_no_last")
+def test_only_the_last_trail_is_kept_and_no_answer() -> None:
+    """What was before is gone, and so is the response, as soon as the application lets go of it."""
+    import gc
+    import weakref
+
+    player = Player("sync-httpx", policy(), [Step(body={"a": 1})])
+    (first,) = player.calls(1)
+    answer, trail = weakref.ref(first), last_trail()
+    del first
+    gc.collect()
+
+    assert (None, True) == (answer(), last_trail() is trail)
+    player.calls(1)
+    assert last_trail() is not trail
+
+
+@pytest.mark.parametrize(("module", "client"), [(openai, "OpenAI"), (anthropic, "Anthropic"), (groq, "Groq")])
+@pytest.mark.parametrize(
+    ("steps", "refusals", "raised"),
+    [
+        ([429], "reply", "RateLimitError"),
+        ([None], "reply", "APIConnectionError"),
+        ([500], "raise", "APIConnectionError"),
+    ],
+)
+def test_what_an_sdk_makes_of_an_answer_tells_its_story_too(
+    module: Any, client: str, steps: list[int | None], refusals: str, raised: str
+) -> None:
+    """Its error for a status, for a broken connection, and for a call that we refused."""
+    library = MODULES[module.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
+
+    def provide(_request: Any) -> Any:
+        if steps[0] is None:
+            raise library.ConnectError("gone")
+        return library.Response(steps[0], json={})
+
+    breaker = {"consecutive_failures": 1, "failure_rate": None} if refusals == "raise" else {"off": True}
+    inner = resilience.wrap(
+        module.DefaultHttpxClient(transport=library.MockTransport(provide)),
+        [policy(breaker=breaker, **ONCE)],
+        {"version": 1, "refusals": refusals},
+    )
+    prompt: Any = [{"role": "user", "content": "hi"}]
+    with getattr(module, client)(api_key="k", base_url=URL, http_client=inner, max_retries=0) as sdk:
+        ask = sdk.messages.create if module is anthropic else sdk.chat.completions.create
+        errors: list[Exception] = []
+        for _ in range(2):
+            with pytest.raises(module.APIError) as caught:
+                ask(model="m", max_tokens=9, messages=prompt)
+            errors.append(caught.value)
+
+    error = errors[-1]
+    assert raised == type(error).__name__
+    trail = trail_of(error)
+    assert trail is not None
+    assert trail is last_trail()
+    assert (refusals == "raise") == trail.stopped.startswith("refused by the breaker")

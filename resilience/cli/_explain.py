@@ -16,6 +16,7 @@ from resilience._categories import TREATMENTS, Category
 from resilience._config import named_plan
 from resilience._library import ErrorKind
 from resilience._load import read_policy
+from resilience._redact import safe_address
 from resilience._units import duration_text
 
 from ._files import policy_file, shown_path
@@ -108,7 +109,7 @@ def explain(
     if json:
         say_json(_data(found))
     else:
-        _show(found, f"{status if error is None else error} to {method} {path}")
+        _show(found, f"{status if error is None else error} to {method} {safe_address(path, found.policy)}")
 
 
 def _explanation(

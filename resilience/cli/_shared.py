@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from resilience._config import policies_for
-from resilience._store_url import check_store_url, completed, without_credentials
+from resilience._store_url import check_store_url, completed, without_credentials, words_without
 from resilience.errors import ConfigurationError
 from resilience.stores import open_store
 
@@ -67,12 +66,7 @@ class Shared:
 
     def _cleared(self, error: Exception) -> str:
         """What an error says, without the password, whatever a library puts into its errors."""
-        words = str(error) or type(error).__name__
-        rest = self.url.partition("://")[2]
-        credentials = rest.rpartition("@")[0]
-        for secret in (credentials, credentials.partition(":")[2], rest.partition("?")[2]):
-            for form in filter(None, (secret, unquote(secret))):
-                words = words.replace(form, "***")
+        words = words_without(str(error) or type(error).__name__, self.url)
         return visible(words)[:_LONGEST].rstrip(".")
 
 

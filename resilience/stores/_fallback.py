@@ -12,8 +12,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
+from .._hub import tell_all
 from .._line import Lines
 from .._transactions import Alone, Command, Reply, State, Store
+from ..events import StoreChanged
 from ._errors import StateError, StoreError
 from ._memory import MemoryStore
 from ._owed import Owed
@@ -181,7 +183,7 @@ class FallbackStore:
         # What was noted while the rest was being paid.
         with suppress(StoreError):
             self._owed.pay(self._shared)
-        _log.warning("%s is back; limits and breakers are shared again", self.url)
+        tell_all("on_store", StoreChanged(self.url, is_away=False, reason=""))
         self._is_probing = False
 
     def _lose(self, error: StoreError, losses: int, now: float) -> None:
@@ -197,11 +199,7 @@ class FallbackStore:
                 # It was well for long. One that comes and goes is looked for, and spoken of, ever more rarely.
                 self._pause = 0.0
             self._wait(now)
-        _log.warning(
-            "%s cannot be used: %s; until it is back, this process decides alone, and on budgets as they say",
-            self.url,
-            error,
-        )
+        tell_all("on_store", StoreChanged(self.url, is_away=True, reason=str(error)))
 
     def _complain(self, error: StateError) -> None:
         """Say once that what stands under a key is not ours; this process decides on that key alone."""

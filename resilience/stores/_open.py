@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._transactions import Store
     from ._fallback import FallbackStore
 
-__all__ = ["forget_all", "open_store"]
+__all__ = ["forget_all", "open_store", "opened_stores"]
 
 # Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -83,6 +83,12 @@ def _open_shared(url: str, namespace: str) -> FallbackStore:
     from ._redis import RedisStore
 
     return FallbackStore(RedisStore(url, namespace))
+
+
+def opened_stores() -> tuple[Store, ...]:
+    """The stores that this process uses by the machine's clock; none of them is asked anything."""
+    # Without the lock, which is held while a store is opened.
+    return (_process, *tuple(_opened.values()))
 
 
 def forget_all() -> None:

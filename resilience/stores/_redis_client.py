@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
-from urllib.parse import unquote
 
-from .._store_url import without_credentials
+from .._store_url import without_credentials, words_without
 from ..errors import ConfigurationError
 
 __all__ = ["Client", "cleared"]
@@ -94,7 +93,8 @@ class Client:
             storage = self._storage_from_string(self._plain_url(), **self._options())
         except (ValueError, Misconfigured) as error:
             shown = without_credentials(self._url)
-            raise ConfigurationError(f"the store {shown} cannot be opened: {cleared(error, self._url)}") from error
+            # A traceback would show what they say of the URL themselves.
+            raise ConfigurationError(f"the store {shown} cannot be opened: {cleared(error, self._url)}") from None
         return cast("Commands", storage.storage)
 
     def _plain_url(self) -> str:
@@ -124,9 +124,4 @@ def cleared(error: BaseException, url: str) -> str:
         url: of the store, with its password.
     """
     words = " ".join(str(error).split()) or type(error).__name__
-    rest = url.partition("://")[2]
-    credentials = rest.rpartition("@")[0]
-    for secret in (credentials, credentials.partition(":")[2], rest.partition("?")[2]):
-        for form in filter(None, (secret, unquote(secret))):
-            words = words.replace(form, "***")
-    return words[:_LONGEST_MESSAGE]
+    return words_without(words, url)[:_LONGEST_MESSAGE]

@@ -1,0 +1,197 @@
+"""The CLIENT span of one attempt, as the HTTP semantic conventions want it ("an HTTP span for each attempt").
+
+What is known before the request is sent is given when the span begins, since samplers decide by it. The span's context
+goes with the request, and the span ends when the answer's body does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from _thread import start_new_thread
+from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ._carried import Carried
+from ._redact import safe_url
+from ._telemetry import complain
+
+if TYPE_CHECKING:
+    from ._outcome import Exchange, Outcome, Verdict
+    from ._telemetry import Tracing
+
+__all__ = ["NAMESPACE", "AttemptSpan", "Parts", "parts_of", "verdict_attributes"]
+
+NAMESPACE = "resilience"
+"""What attributes of our own begin with."""
+# RFC 9110 section 9, RFC 5789 and QUERY: the names that the conventions know.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+_PORTS = {"http": 80, "https": 443}
+_VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2", b"HTTP/3": "3"}
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]{1,255}(:[0-9]{1,5})?[A-Za-z0-9._~/-]{0,200}")
+_LONGEST = 200
+_MOST_URLS = 200
+
+
+class _Forks:
+    """How often this process was forked off since the package was imported; asking for its id is a call of the system."""
+
+    count = 0
+
+
+def _count() -> None:
+    _Forks.count += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count)
+
+
+Parts = tuple[str, Mapping[str, Any]]
+"""What the spans of attempts at one URL have in common: their name, and what is known before the request is sent."""
+
+
+def parts_of(exchange: Exchange) -> Parts:
+    """The name of an attempt's span, and what is known before the request is sent."""
+    request = exchange.request
+    full = str(request.url)
+    key = (exchange.operation, request.method, full)
+    found = exchange.policy.span_parts.get(key)
+    if found is None:
+        found = _parts(exchange, full)
+        if _PLAIN.fullmatch(full) and request.method in _METHODS:
+            # What holds no secret and has no end of forms is kept: many URLs are called again.
+            if len(exchange.policy.span_parts) >= _MOST_URLS:
+                exchange.policy.span_parts.clear()
+            exchange.policy.span_parts[key] = found
+    name, attributes = found
+    if exchange.sent:
+        attributes = {**attributes, "http.request.resend_count": exchange.sent}
+    return name, attributes
+
+
+def _parts(exchange: Exchange, full: str) -> Parts:
+    policy, operation, url = exchange.policy, exchange.operation, exchange.request.url
+    name = method = exchange.request.method
+    found: dict[str, Any] = {"http.request.method": method, f"{NAMESPACE}.provider": policy.provider}
+    if method not in _METHODS:
+        name, found["http.request.method"] = "HTTP", "_OTHER"
+        found["http.request.method_original"] = method[:_LONGEST]
+    if operation is not None:
+        found[f"{NAMESPACE}.operation"] = operation
+        templates = policy.operations[operation].path
+        if len(templates) == 1:
+            found["url.template"] = templates[0]
+            name = f"{name} {templates[0]}"
+    found["server.address"] = url.host
+    port = url.port or _PORTS.get(url.scheme)
+    if port is not None:
+        found["server.port"] = port
+    # Most URLs have nothing to hide, nor a place for it.
+    found["url.full"] = full if _PLAIN.fullmatch(full) else safe_url(url, policy)
+    # Samplers and span processors see it, and it is seen again.
+    return name, MappingProxyType(found)
+
+
+def verdict_attributes(verdict: Verdict) -> dict[str, Any]:
+    """What the policy says of an answer."""
+    found: dict[str, Any] = {f"{NAMESPACE}.category": str(verdict.category)}
+    if verdict.code is not None:
+        found[f"{NAMESPACE}.code"] = verdict.code[:_LONGEST]
+    if verdict.rule is not None:
+        found[f"{NAMESPACE}.rule"] = verdict.rule[:_LONGEST]
+    if verdict.doc is not None:
+        found[f"{NAMESPACE}.doc"] = verdict.doc[:_LONGEST]
+    return found
+
+
+class AttemptSpan:
+    """The span of one attempt; held by the response's stream until its body is over.
+
+    Arguments:
+        tracing: what the application traces with.
+        parent: the context in which the attempt is made.
+        exchange: the call.
+        beneath: what is set in the context while the request is sent.
+    """
+
+    __slots__ = ("_carried", "_forks", "_is_over", "_token", "_tracing", "span")
+
+    def __init__(self, tracing: Tracing, parent: Any, exchange: Exchange, beneath: str | None) -> None:
+        name, attributes = parts_of(exchange)
+        trace, context = tracing.trace, tracing.context
+        self._is_over = False
+        self._forks = _Forks.count
+        self._tracing = tracing
+        self.span = tracing.tracer.start_span(name, context=parent, kind=trace.SpanKind.CLIENT, attributes=attributes)
+        within = trace.set_span_in_context(self.span, parent)
+        carrier: dict[str, str] = {}
+        try:
+            tracing.propagate.inject(carrier, within)
+        except Exception:  # noqa: BLE001  a propagator of the application's
+            complain()
+        self._carried = Carried(exchange.request, carrier)
+        if beneath is not None:
+            within = context.set_value(beneath, True, within)  # noqa: FBT003  a value, not a flag
+        self._token = context.attach(within)
+
+    def leave(self) -> None:
+        """The request was sent: it gets its own headers back, and the context is the application's again."""
+        self._tracing.context.detach(self._token)
+        try:
+            self._carried.take_out()
+        except Exception:  # noqa: BLE001  headers are whatever the transport has made of them
+            complain()
+
+    def answered(self, outcome: Outcome) -> None:
+        """An answer came: say what it means."""
+        span, verdict, response = self.span, outcome.verdict, outcome.response
+        if response is None or not span.is_recording():
+            return
+        found = verdict_attributes(verdict)
+        status = found["http.response.status_code"] = response.status_code
+        version = _VERSIONS.get(response.extensions.get("http_version"))
+        if version is not None:
+            found["network.protocol.version"] = version
+        if verdict.category != "success":
+            # By the conventions the status; where that says that all is well, what the policy says it means.
+            found["error.type"] = str(status) if status >= 400 else str(verdict.category)
+            span.set_status(self._tracing.trace.StatusCode.ERROR)
+        span.set_attributes(found)
+
+    def failed(self, error: Exception, verdict: Verdict) -> None:
+        """No answer came, or none in time."""
+        if self.span.is_recording():
+            self.span.set_attributes(verdict_attributes(verdict) | {"error.type": _class_of(error)})
+            self.span.set_status(self._tracing.trace.StatusCode.ERROR)
+
+    def passed(self, _chunk: bytes) -> None:
+        """Nothing to do for a chunk."""
+
+    def ended(self) -> None:
+        """The body has come to its end."""
+        self.release()
+
+    def release(self) -> None:
+        """The answer is over."""
+        if not self._is_over:
+            self._is_over = True
+            try:
+                self.span.end()
+            except Exception:  # noqa: BLE001  a span processor of the application's
+                complain()
+
+    def abandon(self) -> None:
+        """Nobody has closed the answer."""
+        # A process that was forked off has a copy of what it did not begin.
+        if not self._is_over and self._forks == _Forks.count:
+            # The collector may have come while this very thread held the lock of a span processor.
+            with suppress(RuntimeError):
+                start_new_thread(self.release, ())
+
+
+def _class_of(error: Exception) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

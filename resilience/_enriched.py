@@ -1,0 +1,172 @@
+"""Spans that opentelemetry-instrumentation-httpx makes of attempts: what we know of an attempt is added to them.
+
+It wraps the methods of the libraries' own transports, of their classes or (`instrument_client`) of one client's. What
+it has wrapped is told by its module, each time anew: it may come and go.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from ._library import Request
+    from ._telemetry import Tracing
+
+__all__ = ["SENDERS", "Enriched", "is_there", "is_traced", "moved_inwards", "stand_in"]
+
+_SCOPE = "opentelemetry.instrumentation.httpx"
+SENDERS = ("handle_request", "handle_async_request")
+"""The methods of a transport that send."""
+_known: ContextVar[Mapping[str, Any] | None] = ContextVar("resilience_attempt", default=None)
+_providers: WeakSet[Any] = WeakSet()
+# All else that instrumentation says itself, in whichever version of the conventions.
+_OURS = ("resilience.", "http.request.resend_count", "url.template")
+
+
+def is_there() -> bool:
+    """Whether this process has that instrumentation at all."""
+    return _SCOPE in sys.modules
+
+
+def is_traced(transport: Any) -> bool:
+    """Whether a transport's requests get spans of their own.
+
+    Arguments:
+        transport: the client's own.
+    """
+    if not is_there():
+        return False
+    if type(transport).__module__.startswith(_SCOPE):
+        return True
+    # Ours that was given none sends by those of the library.
+    where = (transport, *getattr(transport, "sends_by", ()))
+    return any(_is_its(getattr(each, name, None)) for each in where for name in SENDERS)
+
+
+def _is_its(method: Any) -> bool:
+    # Its wrappers are proxies that know what they wrap, and who wraps it: a partial of a method of its classes.
+    wrapper = getattr(method, "_self_wrapper", None)
+    return str(getattr(getattr(wrapper, "func", wrapper), "__module__", "")).startswith(_SCOPE)
+
+
+def stand_in(transport: Any) -> None:
+    """Have `uninstrument_client` find what it looks for on our own transport, where the one that sends is traced.
+
+    Arguments:
+        transport: ours, which was just put around the other.
+    """
+    if is_there():
+        for name in SENDERS:
+            theirs: Any = _own(transport.inner).get(name)
+            if _is_its(theirs):
+                _own(transport).update({each: type(theirs)(getattr(transport, each), _through) for each in SENDERS})
+
+
+def moved_inwards(transport: Any, name: str, method: Any) -> Any:
+    """What takes the place of a method of our own transport.
+
+    `instrument_client` wraps the transports that a client has. Around ours its span would be one for all attempts, with
+    one context for all of them; so it is put around the transport that sends.
+
+    Arguments:
+        transport: ours.
+        name: of the method.
+        method: what is put in its place.
+    """
+    inner, before = transport.inner, _own(transport).get(name)
+    if getattr(before, "_self_wrapper", None) is _through:
+        _take_off(transport)
+    if not _is_its(method):
+        return method
+    # An asynchronous transport has no method for sync calls, and a proxy of ours for it does no harm.
+    if hasattr(inner, name):
+        try:
+            setattr(inner, name, type(method)(getattr(inner, name), method._self_wrapper))  # noqa: SLF001  it has no other
+        except AttributeError:
+            # A transport with slots: better one span for all attempts than none.
+            return method
+    return type(method)(method.__wrapped__, _through)
+
+
+def _take_off(transport: Any) -> None:
+    """Undo what stands on our transport and on the one that sends; `uninstrument_client` knows one method of the two."""
+    for name in SENDERS:
+        _own(transport).pop(name, None)
+        theirs: Any = _own(transport.inner).get(name)
+        if _is_its(theirs):
+            setattr(transport.inner, name, theirs.__wrapped__)
+
+
+def _own(transport: Any) -> dict[str, Any]:
+    """What was set on this one transport; one with slots has nothing."""
+    found: dict[str, Any] = getattr(transport, "__dict__", {})
+    return found
+
+
+def _through(wrapped: Any, _instance: Any, arguments: Any, named: Any) -> Any:
+    return wrapped(*arguments, **named)
+
+
+class Enriched:
+    """While an attempt is sent: the span that is begun for it gets what we know, and our own as its parent.
+
+    Arguments:
+        tracing: what the application traces with.
+        parent: the context in which the attempt is made.
+        attributes: of the attempt.
+        request: what is sent; that instrumentation gives it other headers, and it gets its own back.
+    """
+
+    __slots__ = ("_before", "_context", "_headers", "_request", "_token")
+
+    def __init__(self, tracing: Tracing, parent: Any, attributes: Mapping[str, Any], request: Request) -> None:
+        _listen_to(tracing.trace.get_tracer_provider())
+        self._request = request
+        self._headers = request.headers
+        self._context = tracing.context
+        self._before = _known.set({name: value for name, value in attributes.items() if name.startswith(_OURS)})
+        self._token = tracing.context.attach(parent)
+
+    def leave(self) -> None:
+        """The request was sent."""
+        self._request.headers = self._headers
+        self._context.detach(self._token)
+        # A coroutine that the collector closes is closed in another context.
+        with suppress(ValueError):
+            _known.reset(self._before)
+
+
+class _Enricher:
+    """A span processor (of the SDK's interface) that adds what is known of the attempt under way."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002  as the SDK calls it
+        known = _known.get()
+        scope = getattr(span, "instrumentation_scope", None)
+        if known and scope is not None and scope.name.startswith(_SCOPE):
+            span.set_attributes(known)
+
+    def _on_ending(self, span: Any) -> None:
+        """Newer SDKs call this before a span ends."""
+
+    def on_end(self, span: Any) -> None:
+        """Nothing to add."""
+
+    def shutdown(self) -> None:
+        """Nothing is held."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002  as the SDK calls it
+        return True
+
+
+def _listen_to(provider: Any) -> None:
+    """Add the processor to the application's provider, once."""
+    if provider not in _providers:
+        _providers.add(provider)
+        add = getattr(provider, "add_span_processor", None)
+        if add is not None:
+            add(_Enricher())

@@ -1,0 +1,197 @@
+"""One line in the log for each decision that is worth a human's eye, and not a thousand for a thousand calls."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import fields
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from . import events
+from ._amounts import amount_text
+from ._clock import RealClock
+from ._fork import Lock
+from ._modes import LAYERS
+from ._words import printable, seconds_text
+
+if TYPE_CHECKING:
+    from ._clock import Clock
+
+__all__ = ["LogListener", "Seldom", "charges_are_written"]
+
+# Lines of one kind, of one provider, no more often than this, in seconds; the next one says how many were left out.
+_EVERY = 10.0
+_MOST_KINDS = 1000
+_LONG_WAIT = 1.0
+_LOGGERS = {name: logging.getLogger(f"resilience.{name}") for name in (*LAYERS, "stores")}
+# What the standard library's records have already must not stand in `extra`; so all of ours is one entry.
+_ENTRY = "resilience"
+_Event = TypeVar("_Event", bound=events.Event)
+
+
+def charges_are_written() -> bool:
+    """Whether anybody reads what each attempt has cost."""
+    return _LOGGERS["credits"].isEnabledFor(logging.DEBUG)
+
+
+class Seldom:
+    """Lets one line of a kind through in so many seconds, and counts the others.
+
+    Arguments:
+        every: seconds between two lines of one kind.
+        clock: whose seconds they are.
+    """
+
+    def __init__(self, every: float = _EVERY, clock: Clock | None = None) -> None:
+        self._every = every
+        self._clock = clock or RealClock()
+        self._lock = Lock()
+        self._kinds: OrderedDict[tuple[object, ...], tuple[float, int]] = OrderedDict()
+
+    def more(self, *kind: object) -> str | None:
+        """What the line says of those that were left out before it; `None` if it is left out too."""
+        now = self._clock.now()
+        with self._lock:
+            again_at, left_out = self._kinds.pop(kind, (now, 0))
+            due = now >= again_at
+            self._kinds[kind] = (now + self._every, 0) if due else (again_at, left_out + 1)
+            while len(self._kinds) > _MOST_KINDS:
+                self._kinds.popitem(last=False)
+        if not due:
+            return None
+        return f" ({left_out} more like this {'was' if left_out == 1 else 'were'} not written)" if left_out else ""
+
+
+class LogListener(events.Listener):
+    """Writes to the loggers `resilience.<layer>`; each record has the event as plain data in `record.resilience`.
+
+    Arguments:
+        seldom: how often a line of one kind is written.
+    """
+
+    def __init__(self, seldom: Seldom | None = None) -> None:
+        self._seldom = seldom or Seldom()
+
+    def on_retry(self, event: events.Retrying, /) -> None:
+        """An attempt was not good enough."""
+        self._write("retry", logging.INFO, event, _retrying, event.verdict.category)
+
+    def on_wait(self, event: events.Waited, /) -> None:
+        """A long wait is news, a short one is what limits are for."""
+        # Before a retry that takes place, the retry is what there is to tell.
+        if event.layer != "retry" or event.observed:
+            level = logging.INFO if event.seconds >= _LONG_WAIT or event.layer == "retry" else logging.DEBUG
+            self._write(event.layer, level, event, _waited)
+
+    def on_refusal(self, event: events.Refused, /) -> None:
+        """A call was not sent, or not sent again."""
+        level = logging.INFO if event.observed or event.layer == "retry_budget" else logging.WARNING
+        self._write(event.layer, level, event, _refused)
+
+    def on_trip(self, event: events.Tripped, /) -> None:
+        """A breaker changed."""
+        level = logging.WARNING if event.state in {"open", "isolated"} else logging.INFO
+        self._write("breaker", level, event, _tripped, event.breaker, event.state)
+
+    def on_charge(self, event: events.Charged, /) -> None:
+        """What an attempt has cost."""
+        self._write("credits", logging.DEBUG, event, _charged)
+
+    def on_latch(self, event: events.Latched, /) -> None:
+        """An account or an operation is shut."""
+        self._write("credits", logging.WARNING, event, _latched, event.scope)
+
+    def on_pause(self, event: events.Paused, /) -> None:
+        """A limit is paused."""
+        self._write("limiter", logging.INFO, event, _paused, event.limit)
+
+    def on_budget_warning(self, event: events.BudgetWarning, /) -> None:
+        """A budget begins to be used up: told once by itself, and each of them is news."""
+        _LOGGERS["credits"].warning("%s", event, extra={_ENTRY: _plain(event)})
+
+    def on_store(self, event: events.StoreChanged, /) -> None:
+        """A store was lost, which is looked for and told of ever more rarely, or is back."""
+        logger, entry = _LOGGERS["stores"], {_ENTRY: _plain(event)}
+        if event.is_away:
+            text = "%s cannot be used: %s; until it is back, this process decides alone, and on budgets as they say"
+            logger.warning(text, event.url, printable(event.reason), extra=entry)
+        else:
+            logger.warning("%s is back; limits and breakers are shared again", event.url, extra=entry)
+
+    def _write(self, layer: str, level: int, event: _Event, text: Callable[[_Event], str], /, *kind: object) -> None:
+        logger = _LOGGERS[layer]
+        # Before anything is put into words: nobody may be reading.
+        if not logger.isEnabledFor(level):
+            return
+        # By level too: short waits, for whoever reads those, do not keep a long one from being told.
+        more = self._seldom.more(layer, level, type(event), event.provider, *kind)
+        if more is None:
+            return
+        operation = f" {event.operation}" if event.operation else ""
+        extra = {_ENTRY: _plain(event)}
+        logger.log(level, "%s%s: %s%s", event.provider, operation, text(event), more, extra=extra)
+
+
+def _retrying(event: events.Retrying) -> str:
+    code = "" if event.verdict.code is None else f", code {printable(event.verdict.code)}"
+    wait, source = seconds_text(event.wait), printable(event.source)
+    return f"attempt {event.attempt} got {event.verdict.category}{code}; again in {wait}, as {source} says"
+
+
+def _waited(event: events.Waited) -> str:
+    seconds, source = seconds_text(event.seconds), printable(event.source)
+    if event.layer == "retry":
+        return f"would have been sent again in {seconds}, as {source} says"
+    return f"{'would have waited' if event.observed else 'waited'} {seconds} for {source}"
+
+
+def _refused(event: events.Refused) -> str:
+    if event.layer == "retry_budget":
+        manner = "would not have been sent again" if event.observed else "not sent again"
+    else:
+        manner = "would have been refused" if event.observed else "refused"
+    return f"{manner}: {printable(event.reason)}"
+
+
+def _tripped(event: events.Tripped) -> str:
+    state, previous = (each.replace("_", " ") for each in (event.state, event.previous))
+    return f"the breaker {printable(event.breaker)} is {state}, and was {previous}"
+
+
+def _charged(event: events.Charged) -> str:
+    return f"{event.outcome}: {amount_text(event.amount)} {printable(event.unit)}"
+
+
+def _latched(event: events.Latched) -> str:
+    until = "until one call finds it open" if event.seconds is None else f"for {seconds_text(event.seconds)}"
+    return f"the {event.scope} is shut by {printable(event.why)}, {until}"
+
+
+def _paused(event: events.Paused) -> str:
+    return f"an answer has paused the limit {printable(event.limit)} for {seconds_text(event.seconds)}"
+
+
+def _plain(event: events.Event | events.BudgetWarning | events.StoreChanged) -> dict[str, Any]:
+    """The event as data for a formatter that writes JSON."""
+    found: dict[str, Any] = {"event": type(event).__name__}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name == "verdict":
+            verdict = {"category": str(value.category), "code": value.code, "rule": value.rule, "doc": value.doc}
+            found |= {name: None if each is None else printable(each) for name, each in verdict.items()}
+        else:
+            found[field.name] = _simple(value)
+    return found
+
+
+def _simple(value: object) -> object:
+    if isinstance(value, tuple):
+        return [printable(str(each)) for each in cast("tuple[object, ...]", value)]
+    # JSON has no infinity, and no exact decimals.
+    is_number = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    if value is None or is_number:
+        return value
+    return str(value) if isinstance(value, Decimal) else printable(str(value))

@@ -1,0 +1,208 @@
+"""Metrics of an application that measures: made from events and from what stores hold, by the table of `_instruments`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from . import events
+from ._fork import Lock
+from ._http_duration import HttpDuration
+from ._hub import Hub
+from ._instruments import DURATION, INSTRUMENTS
+from ._observed import OBSERVED
+from ._readings import Readings
+from ._reasons import reason_of_refusal, reason_of_stop, source_of_wait
+from ._series import Series
+from ._telemetry import SCHEMA_URL, SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._instruments import Instrument
+    from ._outcome import Exchange
+    from ._series import Value
+
+__all__ = ["Metrics", "measure"]
+
+_log = logging.getLogger("resilience")
+_MOST_BREAKERS = 1000
+_MOST_PROVIDERS = 200
+_MOST_METERS = 8
+_lock = Lock()
+_made: dict[int, tuple[Any, Metrics | None]] = {}
+
+
+class Metrics(events.Listener):
+    """Records what happens to calls.
+
+    Arguments:
+        meter: of the application's provider.
+    """
+
+    def __init__(self, meter: Any) -> None:
+        self.providers: dict[str, None] = {}
+        """The policies whose calls were heard of: what stores hold is told of these alone."""
+        self.breakers: dict[tuple[str, str], str] = {}
+        """The states of breakers that have changed, by provider and key, while a shared store is away."""
+        self.readings = Readings()
+        self.series = {name: Series(each) for name, each in INSTRUMENTS.items()}
+        self._instruments = {name: self._make(meter, each) for name, each in INSTRUMENTS.items()}
+
+    def on_call(self, event: events.CallEnded, /) -> None:
+        """How long it took, and how it ended."""
+        trail, outcome = event.trail, event.outcome
+        called = event.provider, event.operation
+        attempts, verdict, error = len(trail.attempts), trail.verdict, None
+        if attempts > 1:
+            self._record("resilience.call.retries", attempts - 1, *called, outcome)
+        if outcome == "rejected":
+            from ._spans import ERROR_TYPES
+
+            refused = [each.layer for each in trail.refusals if not each.observed]
+            error = ERROR_TYPES.get(refused[-1], "_OTHER") if refused else "_OTHER"
+        elif outcome == "failure" and verdict is not None:
+            error = str(verdict.category)
+        if outcome != "success" and verdict is not None:
+            why = reason_of_stop(trail.stopped)
+            self._add("resilience.retry.decisions", 1, *called, str(verdict.category), why)
+        self._record("resilience.call.duration", event.seconds, *called, outcome, error)
+
+    def on_attempt(self, event: events.Attempted, /) -> None:
+        """What came of it."""
+        self._hear_of(event.provider)
+        category = str(event.verdict.category)
+        self._add("resilience.call.attempts", 1, event.provider, event.operation, category, event.status)
+
+    def on_retry(self, event: events.Retrying, /) -> None:
+        """What the request is sent again for."""
+        category = str(event.verdict.category)
+        self._add("resilience.retry.decisions", 1, event.provider, event.operation, category, "retried")
+
+    def on_wait(self, event: events.Waited, /) -> None:
+        """How long, and for whom."""
+        if not event.observed:
+            source = source_of_wait(event.layer, event.source)
+            self._record("resilience.call.wait", event.seconds, event.provider, event.operation, event.layer, source)
+
+    def on_refusal(self, event: events.Refused, /) -> None:
+        """By whom, and why."""
+        self._hear_of(event.provider)
+        called, why = (event.provider, event.operation), reason_of_refusal(event.layer, event.reason)
+        self._add("resilience.refusals", 1, *called, event.layer, why, event.observed)
+
+    def on_trip(self, event: events.Tripped, /) -> None:
+        """From which state to which."""
+        self.breakers.pop((event.provider, event.breaker), None)
+        self.breakers[event.provider, event.breaker] = event.state
+        _bound(self.breakers, _MOST_BREAKERS)
+        self._add("resilience.circuit_breaker.transitions", 1, event.provider, event.state, event.previous)
+
+    def on_pause(self, event: events.Paused, /) -> None:
+        """Of which limit."""
+        self._add("resilience.rate_limiter.pauses", 1, event.provider, event.limit)
+
+    def on_charge(self, event: events.Charged, /) -> None:
+        """What it cost."""
+        called, amount = (event.provider, event.operation), max(0.0, float(event.amount))
+        self._add("resilience.credits.charged", amount, *called, event.unit, event.outcome)
+
+    def on_latch(self, event: events.Latched, /) -> None:
+        """An account or an operation."""
+        self._add("resilience.credits.latches", 1, event.provider, event.scope)
+
+    def on_budget_warning(self, event: events.BudgetWarning, /) -> None:
+        """Of which budget."""
+        self._add("resilience.credits.warnings", 1, event.provider, event.budget, event.unit)
+
+    def on_store(self, event: events.StoreChanged, /) -> None:
+        """It was lost, or is back."""
+        # Whoever decides alone begins anew, and so does the store.
+        self.breakers.clear()
+        if event.is_away:
+            self._add("resilience.store.fallbacks", 1, event.url)
+
+    def hears(self, exchange: Exchange, transport: Any) -> None:
+        """Have a call's attempts measured as the semantic conventions want it, too.
+
+        Arguments:
+            exchange: the call.
+            transport: the client's own, which may be measured already.
+        """
+        if HttpDuration.is_wanted(transport):
+            record = self._instruments[DURATION].record
+            duration = HttpDuration(exchange.request, record, self.series[DURATION])
+            exchange.listeners = (*exchange.listeners, duration)
+
+    def _hear_of(self, provider: str) -> None:
+        if provider not in self.providers:
+            self.providers[provider] = None
+            _bound(self.providers, _MOST_PROVIDERS)
+
+    def _add(self, name: str, amount: float, *values: Value) -> None:
+        self._instruments[name].add(amount, self.series[name].of(*values))
+
+    def _record(self, name: str, amount: float, *values: Value) -> None:
+        self._instruments[name].record(amount, self.series[name].of(*values))
+
+    def _make(self, meter: Any, each: Instrument) -> Any:
+        named: dict[str, Any] = {"unit": each.unit, "description": each.description}
+        if each.bounds:
+            named["explicit_bucket_boundaries_advisory"] = each.bounds
+        if each.kind.startswith("observable"):
+            named["callbacks"] = [self._observe(each.name)]
+        return getattr(meter, f"create_{each.kind}")(each.name, **named)
+
+    def _observe(self, name: str) -> Callable[[Any], list[Any]]:
+        def observe(_options: Any) -> list[Any]:
+            from opentelemetry.metrics import Observation
+
+            # One whose place another provider's has taken would say everything twice.
+            if self not in Hub.listeners:
+                return []
+            try:
+                found = OBSERVED[name](self)
+                return [Observation(amount, self.series[name].of(*values)) for values, amount in found.items()]
+            except Exception:  # noqa: BLE001  whatever is wrong with a store is no reason to lose the other metrics
+                _log.exception("%s cannot be told now", name)
+                return []
+
+        return observe
+
+
+def measure(provider: Any, exchange: Exchange | None = None, transport: Any = None) -> None:
+    """Have the application's provider of meters hear of all calls, from now on.
+
+    Arguments:
+        provider: of meters; it takes the place of one that was here before.
+        exchange: the call that begins now.
+        transport: of that call's client.
+    """
+    known = _made.get(id(provider))
+    if known is None or known[0] is not provider or (known[1] is not None and known[1] not in Hub.listeners):
+        known = _begin(provider)
+    if exchange is not None and known[1] is not None:
+        known[1].hears(exchange, transport)
+
+
+def _begin(provider: Any) -> tuple[Any, Metrics | None]:
+    with _lock:
+        known = _made.get(id(provider))
+        if known is None or known[0] is not provider:
+            made = None
+            try:
+                made = Metrics(provider.get_meter(SCOPE, schema_url=SCHEMA_URL))
+            except Exception:  # noqa: BLE001  whatever a provider raises, the call is none of its business
+                _log.exception("no metrics: the application's provider of meters makes none")
+            # Of one provider no second set, which would say everything twice.
+            known = _made[id(provider)] = provider, made
+            _bound(_made, _MOST_METERS)
+        others = [each for each in Hub.listeners if all(each is not metrics for _, metrics in _made.values())]
+        Hub.listeners = (*others, *([known[1]] if known[1] is not None else []))
+        return known
+
+
+def _bound(mapping: dict[Any, Any], most: int) -> None:
+    """Forget what came first of what is too much."""
+    while len(mapping) > most:
+        mapping.pop(next(iter(mapping)), None)

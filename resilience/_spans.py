@@ -1,0 +1,178 @@
+"""A call in a tracing backend: a CLIENT span for each attempt, and an INTERNAL one around those of a call that was touched.
+
+The call's own span has no HTTP in it, since a call may be refused without any. It begins when it is touched: before the
+first attempt if that has to wait, else with the first retry, and then spans the whole call. Where
+opentelemetry-instrumentation-httpx makes spans of the attempts already, those are enriched instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._attempt_span import NAMESPACE, AttemptSpan, parts_of, verdict_attributes
+from ._enriched import Enriched, is_there, is_traced
+from ._telemetry import complain, suppressing
+from ._trail import Attempt, Charged, Refused, Wait
+from ._units import seconds_text
+
+if TYPE_CHECKING:
+    from ._outcome import Exchange, Outcome
+    from ._runtime import Runtime
+    from ._telemetry import Tracing
+    from ._trail import Trail
+
+__all__ = ["ERROR_TYPES", "NAMESPACE", "Spans"]
+
+ERROR_TYPES = {
+    "breaker": "circuit_open",
+    "limiter": "rate_limited",
+    "concurrency": "concurrency_limited",
+    "credits": "credits_exhausted",
+}
+"""`error.type` of a call that one of our layers refused."""
+_LONGEST = 200
+_MOST_WAITS = 20
+
+
+class Spans:
+    """The spans of one call. Nothing that the application's tracing raises reaches the call.
+
+    Arguments:
+        exchange: the call.
+        tracing: what the application traces with.
+        transport: the client's own.
+        wall: seconds since 1970, when the call begins.
+    """
+
+    __slots__ = ("_attempt", "_began", "_call", "_enriches", "_parent", "_tracing")
+
+    def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, wall: float) -> None:
+        self._tracing = tracing
+        self._enriches = is_traced(transport)
+        self._parent = tracing.context.get_current()
+        self._began = wall
+        self._call: Any = None
+        self._attempt: AttemptSpan | None = None
+        if exchange.settings.spans == "always":
+            self._open(exchange)
+
+    def heard(self, exchange: Exchange, happened: Attempt | Wait | Refused | Charged) -> None:
+        """Something was written into the trail: what is more than an attempt, and did happen, touches the call."""
+        if (
+            self._call is None
+            and isinstance(happened, (Wait, Refused))
+            and not happened.observed
+            and exchange.settings.spans == "touched"
+        ):
+            self._open(exchange)
+
+    def enter(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
+        """Begin a span for the attempt that is sent now, and put its context into the headers."""
+        try:
+            return self._enter(exchange)
+        except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
+            complain()
+            return None
+
+    def answered(self, runtime: Runtime, outcome: Outcome) -> None:
+        """Say what an answer means, and end its span with its body."""
+        attempt, response = self._attempt, outcome.response
+        if attempt is None or response is None:
+            return
+        self._attempt = None
+        try:
+            attempt.answered(outcome)
+        except Exception:  # noqa: BLE001  spans are the application's
+            complain()
+        if response.is_closed:
+            attempt.release()
+        else:
+            response.stream = runtime.library.held(response.stream, attempt)
+
+    def unanswered(self, outcome: Outcome | None = None) -> None:
+        """The attempt is over without an answer for the application; without an outcome it was cancelled.
+
+        The conventions: what the caller has cancelled is no error.
+        """
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        if outcome is not None and outcome.error is not None:
+            try:
+                attempt.failed(outcome.error, outcome.verdict)
+            except Exception:  # noqa: BLE001  spans are the application's
+                complain()
+        attempt.release()
+
+    def end(self, exchange: Exchange, outcome: Outcome | None) -> None:
+        """The call is over; without an outcome it was cancelled."""
+        span, self._call = self._call, None
+        if span is None:
+            return
+        try:
+            if outcome is not None and span.is_recording():
+                self._conclude(span, exchange.trail, outcome)
+            span.end()
+        except Exception:  # noqa: BLE001  spans are the application's
+            complain()
+
+    def _conclude(self, span: Any, trail: Trail, outcome: Outcome) -> None:
+        """Say how the call ended. That attempts of it have failed is no error of the call's."""
+        attributes = verdict_attributes(outcome.verdict)
+        attributes[f"{NAMESPACE}.attempts"] = len(trail.attempts)
+        waits = trail.waits
+        if waits:
+            attributes[f"{NAMESPACE}.waited"] = sum(wait.seconds for wait in waits)
+            attributes[f"{NAMESPACE}.waits"] = [_in_words(wait) for wait in waits[:_MOST_WAITS]]
+        if trail.stopped:
+            attributes[f"{NAMESPACE}.stopped"] = trail.stopped[:_LONGEST]
+        ended, error = _ending(outcome)
+        attributes[f"{NAMESPACE}.outcome"] = ended
+        if error is not None:
+            attributes["error.type"] = error
+            span.set_status(self._tracing.trace.StatusCode.ERROR)
+        span.set_attributes(attributes)
+
+    def _enter(self, exchange: Exchange) -> AttemptSpan | Enriched:
+        tracing, parent = self._tracing, self._parent
+        if self._call is not None:
+            parent = tracing.trace.set_span_in_context(self._call, parent)
+        if self._enriches:
+            return Enriched(tracing, parent, parts_of(exchange)[1], exchange.request)
+        # A transport of the application's may hand on to one that is traced: the attempt has its span already.
+        beneath = suppressing(tracing.context)[-1] if is_there() else None
+        self._attempt = AttemptSpan(tracing, parent, exchange, beneath)
+        return self._attempt
+
+    def _open(self, exchange: Exchange) -> None:
+        """Begin the call's own span, at the time when the call began."""
+        operation, plan = exchange.operation, exchange.settings.plan
+        provider = exchange.policy.provider
+        attributes: dict[str, Any] = {f"{NAMESPACE}.provider": provider}
+        if operation is not None:
+            attributes[f"{NAMESPACE}.operation"] = operation
+        if plan is not None:
+            attributes[f"{NAMESPACE}.plan"] = plan
+        try:
+            self._call = self._tracing.tracer.start_span(
+                f"{provider} {operation}" if operation else provider,
+                context=self._parent,
+                kind=self._tracing.trace.SpanKind.INTERNAL,
+                attributes=attributes,
+                start_time=int(self._began * 1e9),
+            )
+        except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
+            complain()
+
+
+def _ending(outcome: Outcome) -> tuple[str, str | None]:
+    """How a call ended, and the type of its error."""
+    if outcome.refusal is not None:
+        return "rejected", ERROR_TYPES.get(outcome.refusal.layer, "_OTHER")
+    if outcome.verdict.category == "success":
+        return "success", None
+    return "failure", str(outcome.verdict.category)
+
+
+def _in_words(wait: Wait) -> str:
+    return f"{wait.layer} {seconds_text(wait.seconds)}: {wait.source}"[:_LONGEST]
