@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ._breaker_hearing import Admission, Heard, changed
-from ._breaker_machine import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, NAMES, PROBE, REFUSED
+from ._breaker_machine import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, OPEN, PROBE, REFUSED
 from ._breaker_policy import DOCUMENTED, IGNORED
 from ._breaker_waits import wait_for_turn, wake
 from ._health import ask_health, health_values
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._breaker_policy import BreakerPolicy
     from ._health import HealthEndpoint
     from ._outcome import Call, Exchange
+    from ._reasons import RefusalReason
     from ._runtime import Runtime
     from ._transactions import Reply
 
@@ -36,6 +37,7 @@ __all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead"]
 _OWN = frozenset({ErrorKind.POOL_TIMEOUT, ErrorKind.OTHER})
 _LONGEST_LEASE = 3600.0
 _LONGEST_VALUE = 64
+_WHY: dict[int, RefusalReason] = {OPEN: "open", HALF_OPEN: "half_open", ISOLATED: "isolated"}
 
 
 def breaker_layer(inner: Call, runtime: Runtime) -> Call:
@@ -149,26 +151,27 @@ async def _check_health(
     began = runtime.clock.now()
     asked, verdict = await ask_health(exchange, runtime, health, values)
     said = f"the health endpoint {asked} answered {verdict.category}"
-    exchange.record(Wait(runtime.clock.now() - began, said, layer="breaker"))
+    exchange.record(Wait(runtime.clock.now() - began, "breaker", "health", said))
     # What calls ignore because it speaks of their targets, the health endpoint says of the provider.
     if FAILURE not in {admission.plan.results[verdict.category], DOCUMENTED[verdict.category]}:
         return None
     reply = await _record(exchange, runtime, admission, FAILURE, Outcome(verdict))
     exchange.admission = None
-    return refused(exchange, layer="breaker", reason=said, retry_after=reply[1], key=admission.key)
+    return refused(exchange, layer="breaker", why="health", reason=said, retry_after=reply[1], key=admission.key)
 
 
 def _refuse(exchange: Exchange, key: str, reply: Reply) -> Outcome | None:
     state, retry_after = int(reply[5]), None if reply[1] < 0 else reply[1]
-    reason = f"the breaker has been {NAMES[state].replace('_', ' ')} for {seconds_text(reply[6])}"
+    why = _WHY[state]
+    reason = f"the breaker has been {why.replace('_', ' ')} for {seconds_text(reply[6])}"
     if state == HALF_OPEN:
         reason += ", and its probes are under way"
     elif state == ISOLATED:
         reason += ", by hand"
     if _mode(exchange) is Mode.OBSERVE:
-        exchange.record(Refused("breaker", reason, retry_after, observed=True))
+        exchange.record(Refused("breaker", why, reason, retry_after, observed=True))
         return None
-    return refused(exchange, layer="breaker", reason=reason, retry_after=retry_after, key=key)
+    return refused(exchange, layer="breaker", why=why, reason=reason, retry_after=retry_after, key=key)
 
 
 async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, outcome: Outcome) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ._breaker_machine import HALF_OPEN, REFUSED
-from ._categories import Category
-from ._outcome import Outcome, Verdict
+from ._outcome import Outcome
+from ._refusal import closed
 from ._trail import Wait
 
 if TYPE_CHECKING:
@@ -62,12 +62,10 @@ async def wait_for_turn(
                     return reply
                 seconds = _next_look(reply, seconds, exchange.store)
             if not await runtime.sleep(seconds, exchange.closing, waker):
-                exchange.trail.stopped = "the client was closed while this call waited for the breaker"
-                verdict = Verdict(Category.UPSTREAM_UNAVAILABLE, retryable=False, operation=exchange.operation)
-                return Outcome(verdict, error=runtime.library.client_closed(exchange.trail.stopped))
+                return closed(exchange, runtime.library, "for the breaker")
     finally:
         lines.leave(key, line, waker)
-        exchange.record(Wait(runtime.clock.now() - began, "the breaker", layer="breaker"))
+        exchange.record(Wait(runtime.clock.now() - began, "breaker", "breaker", "the breaker"))
 
 
 def _is_worth_waiting(reply: Reply, left: float) -> bool:

@@ -148,7 +148,7 @@ class Chain:
     def _end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail
         if outcome is None:
-            trail.stopped = trail.stopped or "it was interrupted"
+            trail.stop(trail.why or "interrupted", trail.stopped or "it was interrupted")
         if exchange.spans is not None:
             exchange.spans.end(exchange, outcome)
         if Hub.listeners or exchange.listeners or observers:

@@ -17,11 +17,10 @@ from ._body import Body
 from ._categories import TREATMENTS, Category
 from ._deadline import attempt_seconds
 from ._held import Permit
-from ._library import ErrorKind
 from ._limits import Limit, Resolved
 from ._modes import Mode
-from ._outcome import Outcome, Verdict
-from ._refusal import refused
+from ._outcome import Outcome
+from ._refusal import closed, refused
 from ._scopes import key_of
 from ._trail import Wait
 from ._transactions import Command
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from ._line import Line
     from ._outcome import Call, Exchange
     from ._policy import Policy
+    from ._reasons import RefusalReason
     from ._runtime import Runtime
 
 __all__ = ["concurrency_layer"]
@@ -142,7 +142,7 @@ async def _observe(exchange: Exchange, use: _Use, permit: Permit) -> None:
     if not reply[0]:
         permit.take()
         # How long nobody can know: the calls in flight are more than there would have been.
-        exchange.record(Wait(0.0, use.named(int(reply[2]), reply[3]), "concurrency", observed=True))
+        exchange.record(Wait(0.0, "concurrency", "limit", use.named(int(reply[2]), reply[3]), observed=True))
 
 
 async def _admit(exchange: Exchange, use: _Use, permit: Permit, runtime: Runtime) -> Outcome | None:
@@ -164,7 +164,7 @@ async def _stand(exchange: Exchange, use: _Use, permit: Permit, index: int, runt
         entered = lines.enter(key, queue)
         if entered is None:
             reason = f"{queue} calls are waiting already: {use.named(index, use.documented[index])}"
-            return refused(exchange, layer="concurrency", reason=reason, retry_after=None, key=key)
+            return refused(exchange, layer="concurrency", why="queue_full", reason=reason, retry_after=None, key=key)
         try:
             ended = await _wait(exchange, use, permit, _Place(index, *entered), runtime)
         finally:
@@ -180,15 +180,17 @@ async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, ru
     index, line, waker = place
     clock, pace, free_at, most = runtime.clock, _PACE, math.inf, float(use.documented[index])
     until, bound = permit.began + use.max_wait, f"within {seconds_text(use.max_wait)}"
+    why: RefusalReason = "max_wait"
     if exchange.deadline is not None and exchange.deadline < until:
-        until, bound = exchange.deadline, "before the deadline"
+        until, why, bound = exchange.deadline, "deadline", "before the deadline"
     while True:
         now = clock.now()
         if now >= until:
             reason = f"no call ended {bound}: {use.named(index, most)}"
             # The end of a lease is when a place is free at the latest. One that is far away says nothing.
             wait = free_at - now if free_at - now <= use.max_wait else None
-            return refused(exchange, layer="concurrency", reason=reason, retry_after=wait, key=permit.keys[index])
+            key = permit.keys[index]
+            return refused(exchange, layer="concurrency", why=why, reason=reason, retry_after=wait, key=key)
         if waker.called:
             pace = _PACE
         # Before the look, not after it: what becomes free from here on wakes this call again.
@@ -198,7 +200,7 @@ async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, ru
             reply = await permit.ask()
             if reply[0]:
                 if (waited := clock.now() - permit.began) > 0:
-                    exchange.record(Wait(waited, use.named(index, most), "concurrency"))
+                    exchange.record(Wait(waited, "concurrency", "limit", use.named(index, most)))
                 return None
             if reply[2] != index:
                 return int(reply[2])
@@ -207,9 +209,7 @@ async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, ru
             if not exchange.store.instant:
                 seconds, pace = min(seconds, pace), min(pace * 2, _SLOWEST_PACE)
         if not await runtime.sleep(seconds, exchange.closing, waker):
-            exchange.trail.stopped = "the client was closed while this call waited for its turn"
-            verdict = Verdict(Category.NETWORK_ERROR, retryable=False, error=ErrorKind.OTHER)
-            return Outcome(verdict, error=runtime.library.client_closed(exchange.trail.stopped))
+            return closed(exchange, runtime.library, "for its turn")
 
 
 def _learn(exchange: Exchange, use: _Use, permit: Permit, outcome: Outcome, runtime: Runtime) -> None:

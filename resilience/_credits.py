@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._guard import Guard, Use
     from ._jobs import Noted
     from ._outcome import Call, Exchange, Outcome
+    from ._reasons import RefusalReason
     from ._runtime import Runtime
     from ._transactions import Reply
 
@@ -40,8 +41,9 @@ _BUDGET, _LATCH = 1, 2
 
 
 class _Why(NamedTuple):
-    """Why a call is refused."""
+    """Why a call is refused: in one word, in words for people, until when, and by which state."""
 
+    word: RefusalReason
     reason: str
     retry_after: float | None
     key: str = ""
@@ -74,7 +76,7 @@ async def _guarded(
     guard, latches, mode, worst = how
     obeyed = mode is Mode.ENFORCE
     if worst is None and guard is not None and guard.is_priced:
-        unknown = _Why(_unknown(exchange), None)
+        unknown = _Why("unpriced", _unknown(exchange), None)
         if obeyed:
             return _refuse(exchange, unknown)
         _observe(exchange, unknown)
@@ -156,7 +158,7 @@ def _judge(exchange: Exchange, reservation: Reservation, reply: Reply) -> _Why |
         reservation.elsewhere = True
         budgets = [use.budget for use in guard.uses if use.budget is not None] if guard else []
         if any(budget.hard and budget.on_store_failure == "refuse" for budget in budgets):
-            return _Why("the store of its budgets is away, and nobody knows what is left of them", None)
+            return _Why("store_away", "the store of its budgets is away, and nobody knows what is left of them", None)
         return None
     reservation.elsewhere = isinstance(reply, Alone)
     if guard is not None:
@@ -171,7 +173,9 @@ def _judge(exchange: Exchange, reservation: Reservation, reply: Reply) -> _Why |
     if source == _LATCH and not reservation.looks:
         key = reservation.command.keys[index]
         what = f"{exchange.operation} for this account" if ":latch:operation." in key else "this account"
-        return _Why(f"the provider has shut {what}; a call may look again in {_later(reply[3])}", reply[3], key)
+        return _Why(
+            "latch", f"the provider has shut {what}; a call may look again in {_later(reply[3])}", reply[3], key
+        )
     return None
 
 
@@ -196,7 +200,7 @@ def _used_up(reservation: Reservation, use: Use, index: int, reply: Reply) -> _W
         f"{use.title}{f' of {scopes}' if scopes else ''} has {amount_text(left)} left, and this call may cost {amount_text(amount)} {use.unit} "
         f"({amount_text(spent)} spent, {amount_text(reserved)} reserved by calls under way){again}"
     )
-    return _Why(text, seconds, reservation.budget_keys[index])
+    return _Why("balance" if use.budget is None else "budget", text, seconds, reservation.budget_keys[index])
 
 
 def _warn(exchange: Exchange, reservation: Reservation, which: int) -> None:
@@ -224,8 +228,8 @@ def _unknown(exchange: Exchange) -> str:
 
 
 def _refuse(exchange: Exchange, why: _Why) -> Outcome:
-    return refused(exchange, layer="credits", reason=why.reason, retry_after=why.retry_after, key=why.key)
+    return refused(exchange, layer="credits", why=why.word, reason=why.reason, retry_after=why.retry_after, key=why.key)
 
 
 def _observe(exchange: Exchange, why: _Why) -> None:
-    exchange.record(Refused("credits", why.reason, why.retry_after, observed=True))
+    exchange.record(Refused("credits", why.word, why.reason, why.retry_after, observed=True))

@@ -95,11 +95,11 @@ def tell_happened(exchange: Exchange, happened: Attempt | Wait | Refused | Charg
         number, _, seconds, status, error, verdict = happened
         tell(exchange, "on_attempt", events.Attempted(provider, operation, number, seconds, status, error, verdict))
     elif isinstance(happened, Wait):
-        seconds, source, layer, observed = happened
+        seconds, layer, why, source, _ = happened
         last = exchange.trail.verdict
-        if layer == "retry" and not observed and last is not None:
-            tell(exchange, "on_retry", events.Retrying(provider, operation, exchange.sent, seconds, source, last))
-        tell(exchange, "on_wait", events.Waited(provider, operation, layer, seconds, source, observed))
+        if layer == "retry" and not happened.observed and last is not None:
+            tell(exchange, "on_retry", events.Retrying(provider, operation, exchange.sent, seconds, why, source, last))
+        tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
     elif isinstance(happened, Refused):
         tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
     elif hears(exchange) or charges_are_written():
@@ -130,13 +130,13 @@ def end_call(exchange: Exchange, outcome: Outcome | None, seconds: float) -> Non
 
     Arguments:
         exchange: the call.
-        outcome: what came of it; `None` if it was interrupted, of which no listener hears.
+        outcome: what came of it; `None` if it was interrupted.
         seconds: how long it took.
     """
     trail, ended = exchange.trail, _ended(outcome)
     for observe in observers:
         observe(trail, ended)
-    if ended != "interrupted" and hears(exchange):
+    if hears(exchange):
         tell(exchange, "on_call", events.CallEnded(trail.provider, exchange.operation, seconds, ended, trail))
 
 

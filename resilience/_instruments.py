@@ -7,10 +7,12 @@ however many names an application and a provider invent, the number of series ha
 from __future__ import annotations
 
 from math import prod
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ._categories import Category
 from ._modes import LAYERS
+from ._reasons import EndReason, RefusalReason, WaitReason
+from ._trail import Ended
 
 __all__ = ["ATTRIBUTES", "DURATION", "INSTRUMENTS", "MOST_SERIES", "OTHER", "Attribute", "Instrument", "most_series"]
 
@@ -69,19 +71,17 @@ ATTRIBUTES: dict[str, Attribute] = {
     for each in (
         Attribute("resilience.provider", "the policy's name", most=200),
         Attribute("resilience.operation", "the policy's name for what is called; absent where it has none", most=500),
-        Attribute("resilience.outcome", "how the call ended: `rejected` by one of our layers, without an answer",
-                  ("success", "failure", "rejected")),
+        Attribute("resilience.outcome", "how the call ended: `rejected` by one of our layers, without an answer; "
+                  "`interrupted` by its caller", get_args(Ended)),
         Attribute("resilience.category", "what the answer means", _CATEGORIES),
         Attribute("resilience.layer", "which layer decides or waits", LAYERS),
         Attribute("resilience.reason", "why, in one word",
-                  ("open", "half_open", "isolated", "health", "max_wait", "deadline", "queue_full", "budget", "balance",
-                   "latch", "unpriced", "store_away", "empty")),
+                  get_args(RefusalReason)),
         Attribute("resilience.observed", "whether the layer only observes: nobody was refused", (False, True)),
         Attribute("resilience.wait.source", "who asked for the wait: `provider` is an answer that said how long",
-                  ("backoff", "provider", "limit", "breaker", "health")),
+                  get_args(WaitReason)),
         Attribute("resilience.retry.decision", "sent again, or why not",
-                  ("retried", "max_attempts", "not_retryable", "not_repeatable", "too_long", "deadline", "budget", "caller",
-                   "refused", "closed", "observed", "off")),
+                  ("retried", *(each for each in get_args(EndReason) if each not in {"success", "interrupted"}))),
         Attribute("resilience.circuit_breaker.state", "of a breaker", ("closed", "half_open", "open", "isolated")),
         Attribute("resilience.circuit_breaker.previous_state", "the one before",
                   ("closed", "half_open", "open", "isolated")),

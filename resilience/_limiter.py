@@ -11,22 +11,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._breaker import ask_again
-from ._categories import Category
 from ._feedback import feedback, tell_pause
 from ._hub import tell_happened
-from ._library import ErrorKind
 from ._modes import Mode
-from ._outcome import Outcome, Verdict
 from ._pays import bill_of, keys_of
-from ._refusal import refused
+from ._refusal import closed, refused
 from ._reservations import CHARGED, Place, Slot, Turn, give_back, overtaken
 from ._trail import Refused, Wait
 from ._transactions import Command
 from ._units import seconds_text
 
 if TYPE_CHECKING:
-    from ._outcome import Call, Exchange
+    from ._outcome import Call, Exchange, Outcome
     from ._pays import Bill, Payment
+    from ._reasons import RefusalReason
     from ._runtime import Runtime
 
 __all__ = ["limiter_layer", "look_ahead"]
@@ -90,27 +88,31 @@ class _Visit:
         events = self.exchange.trail.events
         if self._mark is None:
             self._mark, self._source = len(events), source
-            events.append(Wait(seconds, source, "limiter"))
+            events.append(Wait(seconds, "limiter", "limit", source))
 
     def waited(self) -> float:
         """All waits are over: the trail has what they really took, in seconds."""
         if self._mark is None:
             return 0.0
         events, seconds = self.exchange.trail.events, self.runtime.clock.now() - self.began
-        events[self._mark] = wait = Wait(seconds, self._source, "limiter")
+        events[self._mark] = wait = Wait(seconds, "limiter", "limit", self._source)
         self._mark = None
         tell_happened(self.exchange, wait)
         return seconds
 
     def refused(self, pay: Payment, key: str, seconds: float) -> Outcome:
         """Refuse the call, which would have to wait for so many seconds."""
-        return refused(self.exchange, layer="limiter", reason=self.reason(pay, seconds), retry_after=seconds, key=key)
+        why, reason = self.reason(pay, seconds)
+        return refused(self.exchange, layer="limiter", why=why, reason=reason, retry_after=seconds, key=key)
 
-    def reason(self, pay: Payment, seconds: float) -> str:
-        """Why it is refused."""
+    def reason(self, pay: Payment, seconds: float) -> tuple[RefusalReason, str]:
+        """Why it is refused, in one word and in words."""
         longest = f"longer than its max_wait ({seconds_text(self.bill.max_wait)})"
-        bound = "which would pass the deadline" if self.until == self.exchange.deadline else longest
-        return f"{pay.source} would let this call through in {seconds_text(seconds)}, {bound}"
+        late = self.until == self.exchange.deadline
+        told = (
+            f"let this call through in {seconds_text(seconds)}, {'which would pass the deadline' if late else longest}"
+        )
+        return "deadline" if late else "max_wait", f"{pay.source} would {told}"
 
 
 def limiter_layer(inner: Call, runtime: Runtime) -> Call:
@@ -161,10 +163,10 @@ async def _observe(visit: _Visit) -> None:
         return
     pay, key = visit.payments[int(index)], visit.keys[int(index)]
     if granted:
-        visit.exchange.record(Wait(seconds, pay.source, "limiter", observed=True))
+        visit.exchange.record(Wait(seconds, "limiter", "limit", pay.source, observed=True))
         give_back(visit.exchange.store, visit.runtime, key, pay.spec, Slot(at, at, shift))
     else:
-        visit.exchange.record(Refused("limiter", visit.reason(pay, seconds), seconds, observed=True))
+        visit.exchange.record(Refused("limiter", *visit.reason(pay, seconds), seconds, observed=True))
 
 
 async def _pay(visit: _Visit) -> Outcome | None:
@@ -212,7 +214,7 @@ async def _in_turn(visit: _Visit, reply: list[float]) -> Outcome | None:
             if entered is None:
                 give_back(exchange.store, runtime, key, pay.spec, slot)
                 reason = f"{pay.queue} calls are waiting already: {pay.source}"
-                return refused(exchange, layer="limiter", reason=reason, retry_after=seconds, key=key)
+                return refused(exchange, layer="limiter", why="queue_full", reason=reason, retry_after=seconds, key=key)
             if place is not None:
                 place.leave()
             place = entered
@@ -241,9 +243,7 @@ async def _stand(visit: _Visit, place: Place, pay: Payment, due: float) -> Outco
     # What was granted is kept to, unless a pause moves it: the bound may lie a rounding before it.
     turn = await place.stand(exchange.closing, max(visit.until, due))
     if turn is Turn.CLOSED:
-        exchange.trail.stopped = "the client was closed while this call waited for its turn"
-        verdict = Verdict(Category.NETWORK_ERROR, retryable=False, error=ErrorKind.OTHER)
-        return Outcome(verdict, error=runtime.library.client_closed(exchange.trail.stopped))
+        return closed(exchange, runtime.library, "for its turn")
     if turn is Turn.LATE or place.slot is None:
         return visit.refused(pay, place.key, max(0.0, place.latest - runtime.clock.now()))
     visit.paid.append(_Paid(place.key, pay.spec, place.slot))

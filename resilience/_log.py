@@ -167,7 +167,7 @@ def _charged(event: events.Charged) -> str:
 
 def _latched(event: events.Latched) -> str:
     until = "until one call finds it open" if event.seconds is None else f"for {seconds_text(event.seconds)}"
-    return f"the {event.scope} is shut by {printable(event.why)}, {until}"
+    return f"the {event.scope} is shut by {printable(event.reason)}, {until}"
 
 
 def _paused(event: events.Paused) -> str:

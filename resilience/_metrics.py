@@ -12,7 +12,6 @@ from ._hub import Hub
 from ._instruments import DURATION, INSTRUMENTS
 from ._observed import OBSERVED
 from ._readings import Readings
-from ._reasons import reason_of_refusal, reason_of_stop, source_of_wait
 from ._series import Series
 from ._telemetry import SCHEMA_URL, SCOPE
 
@@ -63,9 +62,8 @@ class Metrics(events.Listener):
             error = ERROR_TYPES.get(refused[-1], "_OTHER") if refused else "_OTHER"
         elif outcome == "failure" and verdict is not None:
             error = str(verdict.category)
-        if outcome != "success" and verdict is not None:
-            why = reason_of_stop(trail.stopped)
-            self._add("resilience.retry.decisions", 1, *called, str(verdict.category), why)
+        if outcome in {"failure", "rejected"} and verdict is not None:
+            self._add("resilience.retry.decisions", 1, *called, str(verdict.category), trail.why)
         self._record("resilience.call.duration", event.seconds, *called, outcome, error)
 
     def on_attempt(self, event: events.Attempted, /) -> None:
@@ -82,14 +80,14 @@ class Metrics(events.Listener):
     def on_wait(self, event: events.Waited, /) -> None:
         """How long, and for whom."""
         if not event.observed:
-            source = source_of_wait(event.layer, event.source)
-            self._record("resilience.call.wait", event.seconds, event.provider, event.operation, event.layer, source)
+            called = event.provider, event.operation
+            self._record("resilience.call.wait", event.seconds, *called, event.layer, event.why)
 
     def on_refusal(self, event: events.Refused, /) -> None:
         """By whom, and why."""
         self._hear_of(event.provider)
-        called, why = (event.provider, event.operation), reason_of_refusal(event.layer, event.reason)
-        self._add("resilience.refusals", 1, *called, event.layer, why, event.observed)
+        called = event.provider, event.operation
+        self._add("resilience.refusals", 1, *called, event.layer, event.why, event.observed)
 
     def on_trip(self, event: events.Tripped, /) -> None:
         """From which state to which."""

@@ -1,4 +1,4 @@
-"""What our own layers refuse: why, when it would be let through, and the outcome that says so."""
+"""What our own layers do not let through: why, when they would, and the outcome that says so."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._categories import Category
+from ._library import ErrorKind
 from ._outcome import Outcome, Verdict
 from ._trail import Refused
 
 if TYPE_CHECKING:
+    from ._library import Library
     from ._modes import Layer
     from ._outcome import Exchange
+    from ._reasons import RefusalReason
 
-__all__ = ["MEANINGS", "Refusal", "refused"]
+__all__ = ["MEANINGS", "Refusal", "closed", "refused"]
 
 MEANINGS: dict[Layer, tuple[tuple[Category, ...], ...]] = {
     "limiter": ((Category.RATE_LIMITED,), (Category.CONCURRENCY_LIMITED,)),
@@ -42,17 +45,20 @@ class Refusal:
     key: str = ""
 
 
-def refused(exchange: Exchange, *, layer: Layer, reason: str, retry_after: float | None, key: str = "") -> Outcome:
+def refused(
+    exchange: Exchange, *, layer: Layer, why: RefusalReason, reason: str, retry_after: float | None, key: str = ""
+) -> Outcome:
     """The outcome of a call that a layer does not let through; the trail is told.
 
     Arguments:
         exchange: the call.
         layer: the layer that refuses it.
-        reason: why, in words: it becomes the message of the reply or the error, so it names no credential.
+        why: in one word.
+        reason: in words: they become the message of the reply or the error, so they name no credential.
         retry_after: seconds until it would be let through; `None` where nobody can know.
         key: the state that decided.
     """
-    exchange.record(Refused(layer, reason, retry_after))
+    exchange.record(Refused(layer, why, reason, retry_after))
     verdict = Verdict(
         MEANINGS[layer][0][0],
         retryable=False,
@@ -62,3 +68,17 @@ def refused(exchange: Exchange, *, layer: Layer, reason: str, retry_after: float
         operation=exchange.operation,
     )
     return Outcome(verdict, refusal=Refusal(layer, reason, retry_after, key))
+
+
+def closed(exchange: Exchange, library: Library, waited: str, verdict: Verdict | None = None) -> Outcome:
+    """The outcome of a call whose client was closed while the call waited; the trail is told.
+
+    Arguments:
+        exchange: the call.
+        library: of the client; the error is the one that its closed clients raise.
+        waited: what for.
+        verdict: on the answer that came before, if one did.
+    """
+    exchange.trail.stop("closed", f"the client was closed while this call waited {waited}")
+    nothing_sent = Verdict(Category.NETWORK_ERROR, retryable=False, error=ErrorKind.OTHER, operation=exchange.operation)
+    return Outcome(verdict or nothing_sent, error=library.client_closed(exchange.trail.stopped))

@@ -19,26 +19,28 @@ from typing import TYPE_CHECKING, Any
 from ._body import set_aside
 from ._categories import Category
 from ._modes import Mode
-from ._outcome import Outcome
+from ._refusal import closed
 from ._repeatable import IDEMPOTENT, Repeatable, may_send_again, why_not_again
 from ._retry_ledger import Purse
-from ._retry_policy import Decision, PolicyRetry, Retry, decide, resolve
+from ._retry_policy import Again, Decision, PolicyRetry, Retry, Stop, decide, resolve
 from ._trail import Wait
 from ._units import seconds_text
 
 if TYPE_CHECKING:
     from ._modes import Layer
-    from ._outcome import Call, Exchange, Verdict
+    from ._outcome import Call, Exchange, Outcome, Verdict
     from ._refusal import Refusal
     from ._runtime import Runtime
 
 __all__ = [
     "IDEMPOTENT",
+    "Again",
     "Ahead",
     "Decision",
     "PolicyRetry",
     "Repeatable",
     "Retry",
+    "Stop",
     "decide",
     "may_send_again",
     "resolve",
@@ -46,8 +48,9 @@ __all__ = [
     "why_not_again",
 ]
 
-_SUCCESS = Decision(None, "success")
-_CLOSED = "the client was closed while this call waited to be sent again"
+_OFF = Stop("off", "retries are switched off")
+_OBSERVED = Stop("observed", "retries are only observed")
+_SUCCESS = Stop("success", "success")
 
 Ahead = Callable[["Exchange", "Runtime"], Coroutine[Any, Any, float]]
 """Asks an inner layer for how many seconds it would hold the next attempt back, and takes nothing of it."""
@@ -78,14 +81,18 @@ def retry_layer(inner: Call, runtime: Runtime, ahead: Mapping[Layer, Ahead] | No
             outcome = await inner(exchange)
             if outcome.refusal is not None:
                 purse.give_back()
-                return _end(exchange, kept or outcome, _in_words(outcome.refusal))
+                return _end(exchange, kept or outcome, _refused(outcome.refusal))
+            if exchange.trail.why == "closed":
+                # While it waited within: nothing was sent that anybody could judge.
+                purse.give_back()
+                return outcome
             purse.pay(outcome.verdict, attempt)
             decision = _decision(exchange, outcome.verdict, attempt, previous, runtime)
-            if decision.wait is not None:
+            if isinstance(decision, Again):
                 decision = await _plan(exchange, outcome, decision, asked=asked, runtime=runtime, purse=purse)
-            if decision.wait is None:
-                return _end(exchange, outcome, decision.reason)
-            exchange.record(Wait(decision.wait, decision.reason))
+            if isinstance(decision, Stop):
+                return _end(exchange, outcome, decision)
+            exchange.record(Wait(decision.wait, "retry", decision.why, decision.source))
             previous = decision.wait
             try:
                 kept = await _keep(exchange, outcome, runtime)
@@ -95,8 +102,7 @@ def retry_layer(inner: Call, runtime: Runtime, ahead: Mapping[Layer, Ahead] | No
                 raise
             if not stays_open:
                 purse.give_back()
-                exchange.trail.stopped = _CLOSED
-                return Outcome(outcome.verdict, error=runtime.library.client_closed(_CLOSED))
+                return closed(exchange, runtime.library, "to be sent again", outcome.verdict)
 
     return retry_call
 
@@ -104,18 +110,21 @@ def retry_layer(inner: Call, runtime: Runtime, ahead: Mapping[Layer, Ahead] | No
 async def _once(inner: Call, exchange: Exchange, mode: Mode, asked: _Asked, runtime: Runtime) -> Outcome:
     """Send once; where the layer observes, the trail says what would have followed."""
     outcome = await inner(exchange)
+    if exchange.trail.why == "closed":
+        return outcome
+    decision: Decision
     if outcome.refusal is not None:
-        exchange.trail.stopped = _in_words(outcome.refusal)
+        decision = _refused(outcome.refusal)
     elif mode is Mode.OFF:
-        success = outcome.verdict.category is Category.SUCCESS
-        exchange.trail.stopped = "success" if success else "retries are switched off"
+        decision = _SUCCESS if outcome.verdict.category is Category.SUCCESS else _OFF
     else:
         decision = _decision(exchange, outcome.verdict, 1, None, runtime)
-        if decision.wait is not None:
+        if isinstance(decision, Again):
             decision = await _plan(exchange, outcome, decision, asked=asked, runtime=runtime, purse=None)
-        if decision.wait is not None:
-            exchange.record(Wait(decision.wait, decision.reason, observed=True))
-        exchange.trail.stopped = decision.reason if decision.wait is None else "retries are only observed"
+        if isinstance(decision, Again):
+            exchange.record(Wait(decision.wait, "retry", decision.why, decision.source, observed=True))
+            decision = _OBSERVED
+    exchange.trail.stop(decision.why, decision.reason)
     return outcome
 
 
@@ -123,18 +132,20 @@ def _decision(exchange: Exchange, verdict: Verdict, attempt: int, previous: floa
     """What the policy, the call and its caller say."""
     if not verdict.retryable:
         return (
-            _SUCCESS if verdict.category is Category.SUCCESS else Decision(None, f"{verdict.category} is not retried")
+            _SUCCESS
+            if verdict.category is Category.SUCCESS
+            else Stop("not_retryable", f"{verdict.category} is not retried")
         )
     request, options = exchange.request, exchange.options
     if options.repeatable is False:
-        return Decision(None, "the call forbids its repetition")
+        return Stop("not_repeatable", "the call forbids its repetition")
     repeatable = options.repeatable or exchange.repeatable
     if (why := why_not_again(verdict, method=request.method, repeatable=repeatable)) is not None:
-        return Decision(None, why)
+        return Stop("not_repeatable", why)
     # SDKs generated by Stainless count their own retries in this header: two loops would multiply.
     outer = request.headers.get("x-stainless-retry-count", "0")
     if outer != "0":
-        return Decision(None, f"the caller is retrying already (x-stainless-retry-count: {outer[:4]})")
+        return Stop("caller", f"the caller is retrying already (x-stainless-retry-count: {outer[:4]})")
     left = _left(exchange, runtime)
     retry = _settings(exchange, verdict)
     return decide(retry, verdict, attempt=attempt, left=left, previous=previous, chance=runtime.clock.random())
@@ -151,43 +162,43 @@ def _left(exchange: Exchange, runtime: Runtime) -> float | None:
 
 
 async def _plan(
-    exchange: Exchange, outcome: Outcome, decision: Decision, *, asked: _Asked, runtime: Runtime, purse: Purse | None
+    exchange: Exchange, outcome: Outcome, planned: Again, *, asked: _Asked, runtime: Runtime, purse: Purse | None
 ) -> Decision:
     """What the client, the layers ahead, the request's body and the budget say; without a purse only the first two."""
     try:
         if exchange.closing.is_set():
-            return Decision(None, "the client is closed")
-        decision = await _look_ahead(exchange, outcome.verdict, decision, asked, runtime)
-        if purse is None or decision.wait is None:
+            return Stop("closed", "the client is closed")
+        decision = await _look_ahead(exchange, outcome.verdict, planned, asked, runtime)
+        if purse is None or isinstance(decision, Stop):
             return decision
         if exchange.replay is not None and not exchange.replay.rewind():
-            return Decision(None, "the request's body cannot be sent again: it is no longer whole")
+            return Stop("not_repeatable", "the request's body cannot be sent again: it is no longer whole")
         empty = await purse.withdraw(outcome.verdict)
     except BaseException:
         # Cancelled with an answer in hand: nobody else will close it.
         if outcome.response is not None:
             await runtime.close(outcome.response.stream)
         raise
-    return decision if empty is None else Decision(None, empty)
+    return decision if empty is None else Stop("budget", empty)
 
 
 async def _look_ahead(
-    exchange: Exchange, verdict: Verdict, decision: Decision, asked: _Asked, runtime: Runtime
+    exchange: Exchange, verdict: Verdict, decision: Again, asked: _Asked, runtime: Runtime
 ) -> Decision:
     """The longest of all waits, since they pass together; the answer is handed back where that is too long."""
     for layer, look in asked:
         seconds = await look(exchange, runtime)
-        if decision.wait is None or seconds <= decision.wait:
+        if seconds <= decision.wait:
             continue
         state = "the breaker is open" if layer == "breaker" else f"the {layer} lets no call through"
         # Infinity: until somebody closes it by hand.
         state += f" for another {seconds_text(seconds)}" if math.isfinite(seconds) else " until further notice"
         left, longest = _left(exchange, runtime), _settings(exchange, verdict).longest_wait
         if seconds > longest:
-            return Decision(None, f"{state}, longer than longest_wait ({longest:.0f}s)")
+            return Stop("too_long", f"{state}, longer than longest_wait ({longest:.0f}s)")
         if left is not None and seconds >= left:
-            return Decision(None, f"{state}, and the deadline is {seconds_text(left)} away")
-        decision = Decision(seconds, f"the {layer}")
+            return Stop("deadline", f"{state}, and the deadline is {seconds_text(left)} away")
+        decision = Again(seconds, "breaker" if layer == "breaker" else "limit", f"the {layer}")
     return decision
 
 
@@ -202,13 +213,13 @@ async def _keep(exchange: Exchange, outcome: Outcome, runtime: Runtime) -> Outco
     return outcome if await set_aside(runtime, exchange, outcome.response) else None
 
 
-def _in_words(refusal: Refusal) -> str:
-    return f"refused by the {refusal.layer}: {refusal.reason}"
+def _refused(refusal: Refusal) -> Stop:
+    return Stop("refused", f"refused by the {refusal.layer}: {refusal.reason}")
 
 
-def _end(exchange: Exchange, outcome: Outcome, reason: str) -> Outcome:
+def _end(exchange: Exchange, outcome: Outcome, decision: Stop) -> Outcome:
     """Tell SDKs that this loop has done what can be done (the header that those generated by Stainless obey)."""
-    exchange.trail.stopped = reason
+    exchange.trail.stop(decision.why, decision.reason)
     response = outcome.response
     if response is not None and response.status_code >= 400:
         response.headers["x-should-retry"] = "false"

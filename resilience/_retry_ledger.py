@@ -194,7 +194,7 @@ class Purse:
             self._last, self._reply = verdict, reply
             return None
         observed = exchange.settings.modes.get("retry_budget") is Mode.OBSERVE
-        exchange.record(Refused("retry_budget", self._ledger.empty(), None, observed))
+        exchange.record(Refused("retry_budget", "empty", self._ledger.empty(), None, observed))
         return None if observed else self._ledger.empty()
 
     def give_back(self) -> None:

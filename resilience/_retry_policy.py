@@ -16,8 +16,9 @@ from ._wait_hints import WaitHint, WaitHints
 
 if TYPE_CHECKING:
     from ._outcome import Verdict
+    from ._reasons import EndReason, WaitReason
 
-__all__ = ["Decision", "PolicyRetry", "Retry", "decide", "resolve"]
+__all__ = ["Again", "Decision", "PolicyRetry", "Retry", "Stop", "decide", "resolve"]
 
 # A shorter wait (a zero, a date in the past, a nanosecond) is no reason to hammer: then the back-off stands.
 _SHORTEST_WAIT = 0.01
@@ -60,11 +61,27 @@ def resolve(base: Retry, *overrides: Retry | None) -> Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """`wait` in seconds before the next attempt, and who asked for it; or `None`, and why the call ends here."""
+class Again:
+    """The call is sent again, after so many seconds."""
 
-    wait: float | None
+    wait: float
+    why: WaitReason
+    """Who asked for the wait, in one word."""
+    source: str
+    """The same in words for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The call ends here."""
+
+    why: EndReason
+    """In one word."""
     reason: str
+    """In words for people."""
+
+
+Decision = Again | Stop
 
 
 def decide(
@@ -87,23 +104,25 @@ def decide(
         chance: a number from 0 up to 1.
     """
     if attempt >= retry.max_attempts:
-        return Decision(None, f"max_attempts ({retry.max_attempts}) reached")
+        return Stop("max_attempts", f"max_attempts ({retry.max_attempts}) reached")
     wait = retry.backoff.wait(attempt - 1, previous, chance)
+    why: WaitReason = "backoff"
     source = "back-off"
     asked, named = verdict.retry_after or 0.0, verdict.retry_after_source or "the answer"
     if asked < _SHORTEST_WAIT:
         wait = max(wait, asked)
     elif retry.above_backoff is not None:
-        wait, source = min(max(asked, wait), wait + retry.above_backoff), named
+        wait, why, source = min(max(asked, wait), wait + retry.above_backoff), "provider", named
     elif asked <= retry.longest_wait:
-        wait, source = max(asked, min(asked * (1 + retry.spread * chance), retry.longest_wait)), named
+        wait = max(asked, min(asked * (1 + retry.spread * chance), retry.longest_wait))
+        why, source = "provider", named
     elif retry.too_long == "give_back":
         bound = f"longer than longest_wait ({retry.longest_wait:.0f}s)"
-        return Decision(None, f"{named} asks for {asked:.0f}s, {bound}")
+        return Stop("too_long", f"{named} asks for {asked:.0f}s, {bound}")
     if left is not None and left <= 0:
-        return Decision(None, "the deadline has passed")
+        return Stop("deadline", "the deadline has passed")
     if left is not None and wait >= left:
-        return Decision(
-            None, f"a wait of {seconds_text(wait)} ({source}) would pass the deadline, {seconds_text(left)} away"
+        return Stop(
+            "deadline", f"a wait of {seconds_text(wait)} ({source}) would pass the deadline, {seconds_text(left)} away"
         )
-    return Decision(wait, source)
+    return Again(wait, why, source)

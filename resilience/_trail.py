@@ -15,6 +15,7 @@ from ._words import printable
 if TYPE_CHECKING:
     from ._modes import Layer
     from ._outcome import Verdict
+    from ._reasons import EndReason, RefusalReason, WaitReason
 
 __all__ = ["LAST", "Attempt", "Charged", "Ended", "Refused", "Trail", "Wait", "last_trail", "observers", "trail_of"]
 
@@ -39,9 +40,12 @@ class Wait(NamedTuple):
     """A wait before an attempt, in seconds, and who asked for it (a header, a body field, the back-off, a limit)."""
 
     seconds: float
-    source: str
-    layer: Layer = "retry"
+    layer: Layer
     """The layer that waited."""
+    why: WaitReason
+    """Who asked for it, in one word."""
+    source: str
+    """Who asked for it, in words for people."""
     observed: bool = False
     """Whether the layer only observes: then nobody waited."""
 
@@ -50,7 +54,10 @@ class Refused(NamedTuple):
     """What one of our own layers did not let through."""
 
     layer: Layer
+    why: RefusalReason
+    """In one word."""
     reason: str
+    """In words for people."""
     retry_after: float | None
     """Seconds until it would be let through, `None` where nobody can know."""
     observed: bool = False
@@ -77,6 +84,17 @@ class Trail:
     events: list[Attempt | Wait | Refused | Charged] = field(default_factory=list["Attempt | Wait | Refused | Charged"])
     stopped: str = ""
     """Why no further attempt followed."""
+    why: EndReason | None = None
+    """The same in one word; `None` until the call is over."""
+
+    def stop(self, why: EndReason, stopped: str) -> None:
+        """Note why no further attempt follows.
+
+        Arguments:
+            why: in one word.
+            stopped: in words for people.
+        """
+        self.why, self.stopped = why, stopped
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -112,7 +130,8 @@ class Trail:
             else {type(event).__name__.lower(): _texts(event._asdict())}
             for event in self.events
         ]
-        return {"provider": self.provider, "operation": self.operation, "events": events, "stopped": self.stopped}
+        named = {"provider": self.provider, "operation": self.operation}
+        return {**named, "events": events, "stopped": self.stopped, "why": self.why}
 
     def __str__(self) -> str:
         operation = f" {self.operation}" if self.operation else ""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from ._modes import Layer
     from ._outcome import Verdict
-    from ._trail import Trail
+    from ._reasons import RefusalReason, WaitReason
+    from ._trail import Ended, Trail
 
 __all__ = [
     "Attempted",
@@ -74,12 +75,13 @@ class Retrying(Event):
     Arguments:
         attempt: how often it was sent by now.
         wait: seconds until it is sent again.
-        source: who asked for that wait: a header, a field, the back-off.
+        why, source: who asked for that wait, in one word, and for people: a header, a field, the back-off.
         verdict: on the answer that was not good enough.
     """
 
     attempt: int
     wait: float
+    why: WaitReason
     source: str
     verdict: Verdict
 
@@ -89,14 +91,15 @@ class Waited(Event):
     """The call has waited, or will wait now where the layer is `retry`.
 
     Arguments:
-        layer: for whom.
         seconds: how long.
-        source: what for.
+        layer: for whom.
+        why, source: who asked for it, in one word, and in words for people.
         observed: whether the layer only observes: then nobody waited.
     """
 
-    layer: Layer
     seconds: float
+    layer: Layer
+    why: WaitReason
     source: str
     observed: bool
 
@@ -107,12 +110,13 @@ class Refused(Event):
 
     Arguments:
         layer: which.
-        reason: why, in words.
+        why, reason: in one word, and in words for people.
         retry_after: seconds until it would, `None` where nobody can know.
         observed: whether the layer only observes: then the call went on.
     """
 
     layer: Layer
+    why: RefusalReason
     reason: str
     retry_after: float | None
     observed: bool
@@ -157,12 +161,12 @@ class Latched(Event):
     Arguments:
         scope: which of the two.
         seconds: until it opens, `None` where one call will look.
-        why: status and code of the answer.
+        reason: status and code of the answer.
     """
 
     scope: Literal["account", "operation"]
     seconds: float | None
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +203,12 @@ class CallEnded(Event):
 
     Arguments:
         seconds: from its beginning until its answer was handed on, waits included.
-        outcome: `success`, `failure`, or `rejected` where one of our layers refused it.
+        outcome: `rejected` where one of our layers refused it, `interrupted` where its caller did not wait for it.
         trail: all that happened to it.
     """
 
     seconds: float
-    outcome: Literal["success", "failure", "rejected"]
+    outcome: Ended
     trail: Trail
 
 
@@ -242,4 +246,4 @@ class Listener:
         """A shared store was lost, or is back: told to the listeners of the process, since it belongs to no client."""
 
     def on_call(self, event: CallEnded, /) -> None:
-        """A call is over; of one that was interrupted or cancelled nobody is told."""
+        """A call is over, also one that was cancelled."""

@@ -256,7 +256,7 @@ def test_observing_it_refuses_nobody_and_says_whom_it_would_have_refused() -> No
     bench.call()
 
     assert outcome.refusal is None
-    assert [Refused("breaker", "the breaker has been open for 0s", 10.0, observed=True)] == [
+    assert [Refused("breaker", "open", "the breaker has been open for 0s", 10.0, observed=True)] == [
         event for event in exchange.trail.events if isinstance(event, Refused)
     ]
     assert (0.0, "closed") == (left, bench.state["state"])
@@ -268,7 +268,7 @@ def test_a_call_that_an_inner_layer_refuses_gives_its_probe_back() -> None:
     bench.clock.advance(10.0)
 
     async def limiter(exchange: Exchange) -> Outcome:
-        return refused(exchange, layer="limiter", reason="too fast", retry_after=1.0)
+        return refused(exchange, layer="limiter", why="max_wait", reason="too fast", retry_after=1.0)
 
     outcome = bench.run(bench.exchange(), limiter)
 
@@ -281,7 +281,7 @@ def test_a_call_that_an_inner_layer_refuses_counts_for_nothing() -> None:
     bench = Bench(200)
 
     async def limiter(exchange: Exchange) -> Outcome:
-        return refused(exchange, layer="breaker", reason="made up", retry_after=1.0)
+        return refused(exchange, layer="breaker", why="open", reason="made up", retry_after=1.0)
 
     for _ in range(5):
         bench.run(bench.exchange(), limiter)
@@ -583,7 +583,9 @@ def test_calls_wait_for_an_open_breaker_as_long_as_they_are_allowed_to(simulate:
     # Down after one second; ten seconds later the probe, which takes one; then everybody else.
     assert [0.0, 0.0, 11.0] + [12.0] * 99 == sent
     assert sorted(call.ended or 0 for call in calls) == [call.ended for call in calls]
-    assert [Wait(10.0 - 1.0, "the breaker", layer="breaker")] == list(calls[0].trail.waits if calls[0].trail else ())
+    assert [Wait(10.0 - 1.0, "breaker", "breaker", "the breaker")] == list(
+        calls[0].trail.waits if calls[0].trail else ()
+    )
 
 
 def test_only_the_first_of_those_who_wait_asks_the_breaker(simulate: Callable[..., Simulation]) -> None:

@@ -206,7 +206,7 @@ def stacked(monkeypatch: pytest.MonkeyPatch) -> Stack:
                 step = next(turn, None)
                 if step is None:
                     return await attempt(exchange)
-                return refused(exchange, layer=step, reason="no", retry_after=9.0)
+                return refused(exchange, layer=step, why="max_wait", reason="no", retry_after=9.0)
 
             lookers = {layer: looker(layer, seconds) for layer, seconds in ahead.items()}
             return deadline_layer(retry_layer(scripted_call, runtime, lookers), runtime)  # type: ignore[arg-type]
@@ -340,7 +340,7 @@ def test_retries_that_are_observed_are_written_down(world: World, monkeypatch: p
     story = world.call(made, [Step(429, {"Retry-After": "7"}), Step(200)])
 
     assert (429, 1, ()) == (story.status, story.requests, story.trail.waits)
-    assert [Wait(7.0, "Retry-After", "retry", observed=True)] == story.trail.events[1:]
+    assert [Wait(7.0, "retry", "provider", "Retry-After", observed=True)] == story.trail.events[1:]
     assert "retries are only observed" == story.trail.stopped
     assert "x-should-retry" not in story.headers
 
@@ -402,7 +402,7 @@ def test_an_observer_asks_ahead_but_takes_nothing(
     story = world.call(made, [Step(503)])
 
     assert ["limiter"] == asked
-    assert [Wait(4.0, "the limiter", "retry", observed=True)] == story.trail.events[1:]
+    assert [Wait(4.0, "retry", "limit", "the limiter", observed=True)] == story.trail.events[1:]
 
 
 @pytest.mark.parametrize("answered", [True, False])

@@ -138,7 +138,7 @@ def test_no_more_than_the_number_are_in_flight_in_the_order_in_which_they_came()
     assert {} == states(simulation.store)
     assert () == trail(calls[4]).waits
     wait = trail(calls[99]).waits[0]
-    assert Wait(wait.seconds, "limit concurrency-1 (5 at a time)", "concurrency") == wait
+    assert Wait(wait.seconds, "concurrency", "limit", "limit concurrency-1 (5 at a time)") == wait
     assert 18.9 == pytest.approx(wait.seconds, abs=0.02)
 
 
@@ -225,7 +225,7 @@ def test_a_call_that_finds_another_limit_full_moves_into_its_line() -> None:
     simulation.run()
 
     assert [("a", 0.0), ("b", 0.5), ("b", 1.5), ("both", 2.5)] == provider.came
-    assert [Wait(2.4, "limit b (1 at a time)", "concurrency")] == trail(calls[1]).events[:1]
+    assert [Wait(2.4, "concurrency", "limit", "limit b (1 at a time)")] == trail(calls[1]).events[:1]
     assert {} == states(simulation.store)
 
 
@@ -240,7 +240,7 @@ def test_a_call_that_waited_too_long_is_refused() -> None:
 
     assert [1.0, 2.0, 3.0, 2.5, 2.5] == [call.ended for call in calls]
     reason = "no call ended within 2.5s: limit calls (1 at a time)"
-    assert (Refused("concurrency", reason, None),) == trail(calls[4]).refusals
+    assert (Refused("concurrency", "max_wait", reason, None),) == trail(calls[4]).refusals
     assert (0, ()) == (len(trail(calls[4]).attempts), trail(calls[4]).waits)
 
 
@@ -451,7 +451,7 @@ def test_observing_it_counts_and_says_who_would_have_waited() -> None:
 
     assert [1, 2, 3, 4, 5] == counts
     observed = [trail(call).events[:-1] for call in calls]
-    assert [[]] * 2 + [[Wait(0.0, "limit calls (2 at a time)", "concurrency", observed=True)]] * 3 == observed
+    assert [[]] * 2 + [[Wait(0.0, "concurrency", "limit", "limit calls (2 at a time)", observed=True)]] * 3 == observed
     assert [1.0] * 5 == [call.ended for call in calls]
     assert {} == states(simulation.store)
 
@@ -539,7 +539,7 @@ def test_what_an_inner_layer_refuses_holds_and_teaches_nothing() -> None:
     store = MemoryStore()
 
     def answer(exchange: Any) -> Outcome:
-        return refused(exchange, layer="concurrency", reason="full", retry_after=None)
+        return refused(exchange, layer="concurrency", why="queue_full", reason="full", retry_after=None)
 
     call, inner = over(limited(8), store, answer)
 

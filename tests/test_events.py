@@ -280,7 +280,7 @@ def test_the_limiter_waits_refuses_and_pauses(client: str, recorder: Recorder) -
 
     assert [200, 429, 429] == [each.status_code for each in answers]
     (wait,), (refusal,), (pause,) = recorder.of("on_wait"), recorder.of("on_refusal"), recorder.of("on_pause")
-    assert Waited("provider", None, "limiter", 1.0, "limit pace (1/second)", observed=False) == wait
+    assert Waited("provider", None, 1.0, "limiter", "limit", "limit pace (1/second)", observed=False) == wait
     assert ("limiter", False) == (refusal.layer, refusal.observed)
     assert 29.0 <= refusal.retry_after <= 31.0
     assert Paused("provider", None, "pace", 30.0) == pause
@@ -353,7 +353,7 @@ def test_the_concurrency_limit_that_observes_tells_of_a_wait_that_nobody_had(cli
 
     player.run(script)
 
-    assert [Waited("provider", None, "concurrency", 0.0, "limit places (1 at a time)", observed=True)] == recorder.of("on_wait")  # fmt: skip
+    assert [Waited("provider", None, 0.0, "concurrency", "limit", "limit places (1 at a time)", observed=True)] == recorder.of("on_wait")  # fmt: skip
 
 
 def test_the_breaker_trips_refuses_and_closes(client: str, recorder: Recorder) -> None:
@@ -767,7 +767,8 @@ def test_a_call_that_was_cancelled_has_no_end(recorder: Recorder) -> None:
 
     asyncio.run(go())
 
-    assert ["on_attempt", "on_retry", "on_wait"] == recorder.methods
+    assert ["on_attempt", "on_retry", "on_wait", "on_call"] == recorder.methods
+    assert "interrupted" == recorder.of("on_call")[0].outcome
     trail = resilience.last_trail()
     assert trail is not None
     assert ("it was interrupted", 1) == (trail.stopped, len(trail.attempts))

@@ -54,14 +54,14 @@ def row(trail: Trail, ended: Any) -> str:
 @pytest.mark.parametrize(
     ("trail", "ended", "expected"),
     [
-        (Trail("p", "search", [BUSY, Wait(2.0, "Retry-After"), GOOD], "success"), "success", "p search 2 2s success 429 rate_limited, rule pace"),
-        (Trail("p", None, [LATE, Wait(1.0, "x"), GOOD], "success"), "success", "p 2 1s success ReadTimeout timeout"),
-        (Trail("p", None, [Wait(41.0, "limit pace (1/minute)", "limiter"), GOOD, PAID], "success"), "success", "p 1 41s 2.5 credits success limit pace (1/minute)"),
+        (Trail("p", "search", [BUSY, Wait(2.0, "retry", "provider", "Retry-After"), GOOD], "success"), "success", "p search 2 2s success 429 rate_limited, rule pace"),
+        (Trail("p", None, [LATE, Wait(1.0, "retry", "provider", "x"), GOOD], "success"), "success", "p 2 1s success ReadTimeout timeout"),
+        (Trail("p", None, [Wait(41.0, "limiter", "limit", "limit pace (1/minute)"), GOOD, PAID], "success"), "success", "p 1 41s 2.5 credits success limit pace (1/minute)"),
         (Trail("p", None, [PAID, PAID, BUSY], "attempts used up"), "failure", "p 1 5 credits failure attempts used up"),
-        (Trail("p", None, [Refused("limiter", "full", None)], "refused by the limiter: full"), "rejected", "p 0 rejected refused by the limiter: full"),
-        (Trail("p", None, [Wait(9.0, "pace", "limiter", observed=True), GOOD], "success"), "success", "p 1 success observed: pace"),
-        (Trail("p", None, [Refused("breaker", "down", None, observed=True), GOOD], "success"), "success", "p 1 success observed: down"),
-        (Trail("p", None, [BUSY, Wait(600.0, "Retry-After")], "it was interrupted"), "interrupted", "p 1 600s interrupted it was interrupted"),
+        (Trail("p", None, [Refused("limiter", "queue_full", "full", None)], "refused by the limiter: full"), "rejected", "p 0 rejected refused by the limiter: full"),
+        (Trail("p", None, [Wait(9.0, "limiter", "limit", "pace", observed=True), GOOD], "success"), "success", "p 1 success observed: pace"),
+        (Trail("p", None, [Refused("breaker", "open", "down", None, observed=True), GOOD], "success"), "success", "p 1 success observed: down"),
+        (Trail("p", None, [BUSY, Wait(600.0, "retry", "provider", "Retry-After")], "it was interrupted"), "interrupted", "p 1 600s interrupted it was interrupted"),
         (Trail("p", None, [], "line\x1b[2Jone\n"), "failure", "p 0 failure line\\x1b[2Jone\\n"),
         (Trail("p", None, [], "[red]x[/] :smile:"), "failure", "p 0 failure [red]x[/] :smile:"),
     ],
@@ -88,7 +88,9 @@ def test_without_calls_nothing_is_told() -> None:
 def test_the_table_is_followed_by_the_last_three_trails() -> None:
     """Those of touched calls, the oldest first."""
     account = Account()
-    trails = [Trail("p", f"op{number}", [BUSY, Wait(1.0, "x"), GOOD], "success") for number in range(5)]
+    trails = [
+        Trail("p", f"op{number}", [BUSY, Wait(1.0, "retry", "provider", "x"), GOOD], "success") for number in range(5)
+    ]
 
     for trail in trails:
         account.note(trail, "success")
@@ -106,7 +108,7 @@ def test_the_table_is_followed_by_the_last_three_trails() -> None:
 def test_a_cost_that_comes_after_the_end_is_in_it() -> None:
     """An answer that is streamed is paid for when its body ends."""
     account = Account()
-    trail = Trail("p", None, [BUSY, Wait(1.0, "x"), GOOD], "success")
+    trail = Trail("p", None, [BUSY, Wait(1.0, "retry", "provider", "x"), GOOD], "success")
 
     account.note(trail, "success")
     trail.events.append(PAID)

@@ -240,7 +240,7 @@ def test_calls_go_at_the_rate_of_the_limit(mode: str) -> None:
 
     assert [0.0, 0.0, 0.5, 1.0] == [at for at, _ in inner.went]
     assert [] == exchanges[1].trail.events
-    assert [Wait(0.5, "limit pace (2/second)", "limiter")] == exchanges[3].trail.events
+    assert [Wait(0.5, "limiter", "limit", "limit pace (2/second)")] == exchanges[3].trail.events
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -255,7 +255,7 @@ def test_a_wait_over_max_wait_is_refused_with_the_exact_time(mode: str) -> None:
         assert "limit pace (1/minute) would let this call through in 60s, longer than its max_wait (59s)" == (
             outcome.refusal.reason
         )
-        assert [Refused("limiter", outcome.refusal.reason, 60.0)] == exchange.trail.events
+        assert [Refused("limiter", "max_wait", outcome.refusal.reason, 60.0)] == exchange.trail.events
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -282,7 +282,7 @@ def test_a_call_that_a_layer_within_refuses_pays_nothing(mode: str) -> None:
     """The next one goes at once."""
 
     def full(exchange: Exchange) -> Outcome:
-        return refused(exchange, layer="concurrency", reason="full", retry_after=None)
+        return refused(exchange, layer="concurrency", why="queue_full", reason="full", retry_after=None)
 
     outcomes, _, inner = one(mode, limited(rate("1/minute", burst=1)), full, calls=2)
 
@@ -300,7 +300,7 @@ def test_a_throttled_answer_pauses_everybody(mode: str) -> None:
     _, exchanges, inner = one(mode, policy(), busy, calls=3)
 
     assert [0.0, 20.0, 20.05] == [at for at, _ in inner.went]
-    assert [Wait(20.0, "the pause that an answer asked for", "limiter")] == exchanges[1].trail.events
+    assert [Wait(20.0, "limiter", "limit", "the pause that an answer asked for")] == exchanges[1].trail.events
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -323,7 +323,7 @@ def test_a_layer_that_observes_says_what_it_would_do(mode: str) -> None:
 
     assert [0.0] * 3 == [at for at, _ in inner.went]
     assert [] == exchanges[0].trail.events
-    assert [Wait(60.0, "limit pace (1/minute)", "limiter", observed=True)] == exchanges[1].trail.events
+    assert [Wait(60.0, "limiter", "limit", "limit pace (1/minute)", observed=True)] == exchanges[1].trail.events
     assert exchanges[1].trail.events == exchanges[2].trail.events
     assert [None, None] == [outcome.refusal for outcome in refusing]
     assert [(60.0, True)] == [(event.retry_after, event.observed) for event in strict[1].trail.refusals]
@@ -548,7 +548,7 @@ def test_what_is_paid_is_given_back_when_the_rest_is_refused() -> None:
     assert call.outcome.refusal is not None
     assert ("limiter", second) == (call.outcome.refusal.layer, call.outcome.refusal.key)
     assert pytest.approx(29.7) == call.outcome.refusal.retry_after
-    assert [Wait(0.5, "limit a (1/second)", "limiter")] == call.exchange.trail.events[:1]
+    assert [Wait(0.5, "limiter", "limit", "limit a (1/second)")] == call.exchange.trail.events[:1]
     assert [0] == world.store.run(Command("bucket.look", (first,), (specs[:1],)), 1.0)
 
 
@@ -663,7 +663,7 @@ def test_after_a_long_wait_the_breaker_is_asked_again(again: bool, monkeypatch: 
 
     async def ask_again(exchange: Exchange, runtime: Any) -> Outcome | None:
         asked.append(runtime.clock.now())
-        return refused(exchange, layer="breaker", reason="open", retry_after=3.0) if again else None
+        return refused(exchange, layer="breaker", why="open", reason="open", retry_after=3.0) if again else None
 
     monkeypatch.setattr(limiter_module, "ask_again", ask_again)
     world = Virtual(limited(rate("1/second", burst=1)))

@@ -24,7 +24,7 @@ from tests.worlds import Step, policy
 
 LOGGERS = ["retry", "retry_budget", "credits", "breaker", "limiter", "concurrency", "stores"]
 BUSY = Verdict(Category.RATE_LIMITED, retryable=True, code="SLOW", rule="busy", doc="https://docs.test/errors")
-RETRYING = events.Retrying("p", "search", 1, 2.0, "Retry-After", BUSY)
+RETRYING = events.Retrying("p", "search", 1, 2.0, "provider", "Retry-After", BUSY)
 WARNING = events.BudgetWarning("p", "day", Decimal(10), Decimal("8.5"), "credits", ("tag.tenant=acme",), 60.0)
 
 
@@ -70,11 +70,11 @@ def own(monkeypatch: pytest.MonkeyPatch, listener: LogListener) -> None:
 
 def refused(layer: Any, **parts: Any) -> events.Refused:
     given: dict[str, Any] = {"reason": "not now", "retry_after": None, "observed": False, **parts}
-    return events.Refused("p", "search", layer, **given)
+    return events.Refused("p", "search", layer, "max_wait", **given)
 
 
 def waited(layer: Any, seconds: float, *, observed: bool = False) -> events.Waited:
-    return events.Waited("p", None, layer, seconds, "limit pace (1/second)", observed)
+    return events.Waited("p", None, seconds, layer, "limit", "limit pace (1/second)", observed)
 
 
 def tripped(state: str, previous: str) -> events.Tripped:
@@ -159,6 +159,7 @@ def test_the_data_of_a_line_is_the_event(listener: LogListener, lines: list[logg
         "operation": "search",
         "attempt": 1,
         "wait": 2.0,
+        "why": "provider",
         "source": "Retry-After",
         "category": "rate_limited",
         "code": "SLOW",
@@ -198,7 +199,7 @@ def test_one_line_of_a_kind_in_ten_seconds(
 
 def test_what_differs_is_not_left_out(listener: LogListener, lines: list[logging.LogRecord]) -> None:
     """Short waits do not hide a long one, nor one breaker, state, limit, category, scope or provider another."""
-    other = events.Retrying("p", None, 1, 2.0, "x", Verdict(Category.TIMEOUT, retryable=True))
+    other = events.Retrying("p", None, 1, 2.0, "provider", "x", Verdict(Category.TIMEOUT, retryable=True))
     told: list[tuple[str, Any]] = [
         ("on_wait", waited("limiter", 0.1)),
         ("on_wait", waited("limiter", 5.0)),
@@ -243,8 +244,8 @@ def test_nothing_that_a_stranger_writes_begins_a_line_or_moves_a_cursor(text: st
     scopes = (f"tag.a={text}",)
 
     with caught() as lines:
-        listener.on_retry(events.Retrying("p", None, 1, 2.0, text, verdict))
-        listener.on_wait(events.Waited("p", None, "limiter", 2.0, text, observed=False))
+        listener.on_retry(events.Retrying("p", None, 1, 2.0, "provider", text, verdict))
+        listener.on_wait(events.Waited("p", None, 2.0, "limiter", "limit", text, observed=False))
         listener.on_refusal(refused("credits", reason=text))
         listener.on_latch(events.Latched("p", None, "account", None, text))
         listener.on_trip(events.Tripped("p", None, text, "open", "closed"))

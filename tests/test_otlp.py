@@ -1,20 +1,20 @@
-"""The demo's call over OTLP/HTTP: to a real receiver, and through a real collector to it, read back span by span."""
+"""The demo's call over OTLP/HTTP: to a real receiver, through a real collector, and to a backend with an API, read back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gzip
-import os
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import httpx2
@@ -33,7 +33,7 @@ from tests.servers import free_port
 # The documented answers of a busy minute: too many requests, a failed queue, then the job.
 BUSY = "429 retry-after 1, queue-error, 202"
 LIBRARIES: dict[str, tuple[Any, Any]] = {"httpx": (httpx, resilience.httpx), "httpx2": (httpx2, resilience.httpx2)}
-SECONDS = 20.0
+SECONDS = 60.0
 KINDS = {1: "INTERNAL", 2: "SERVER", 3: "CLIENT"}
 SPANS = 5
 
@@ -72,14 +72,31 @@ def collector(exports_to: str) -> Iterator[str]:
         *("--otlp-grpc-endpoint", f"127.0.0.1:{other}", "--exporter", "otlp", "--otlp-exporter-protocol", "http"),
         *("--otlp-exporter-endpoint", exports_to, "--disable-batching"),
     ]
+    with server(command, port) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def backend() -> Iterator[str]:
+    """A tracing backend with an API: AgentMesh, as a process of its own with a database of its own."""
+    port = free_port()
+    program = Path(sys.executable).with_name("agentmesh")
+    with tempfile.TemporaryDirectory() as folder:
+        with server([str(program), "dashboard", "--host", "127.0.0.1", "--port", str(port)], port, folder) as url:
+            yield url
+
+
+@contextlib.contextmanager
+def server(command: list[str], port: int, folder: str | None = None) -> Iterator[str]:
+    """A process that listens on a port, until the block ends."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ})
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             until = time.monotonic() + SECONDS
             while not listens(port):
                 if process.poll() is not None or time.monotonic() > until:
                     log.seek(0)
-                    raise RuntimeError(f"rotel did not start: {log.read()[-2000:]!r}")
+                    raise RuntimeError(f"{command[0]} did not start: {log.read()[-2000:]!r}")
                 time.sleep(0.01)
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -137,37 +154,53 @@ async def collected(receiver: Any) -> list[Any]:
     return sorted(found, key=lambda span: span.start_time_unix_nano)
 
 
+class Seen(NamedTuple):
+    """A span as whoever received it tells of it."""
+
+    kind: str
+    trace: str
+    span: str
+    parent: str
+    failed: bool
+    attributes: dict[str, Any]
+
+
 def attributes_of(span: Any) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
 
 
-def check(spans: list[Any]) -> None:
+def as_sent(span: Any) -> Seen:
+    """One that was sent in the protocol's own form."""
+    identity = (each.hex() for each in (span.trace_id, span.span_id, span.parent_span_id))
+    return Seen(KINDS[span.kind], *identity, span.status.code == 2, attributes_of(span))
+
+
+def check(spans: list[Seen]) -> None:
     """One trace: the application's span, the call's own in it, and the three attempts."""
-    by_id = {span.span_id: span for span in spans}
-    (page,) = [span for span in spans if KINDS[span.kind] == "SERVER"]
-    (own,) = [span for span in spans if KINDS[span.kind] == "INTERNAL"]
+    (page,) = [span for span in spans if span.kind == "SERVER"]
+    (own,) = [span for span in spans if span.kind == "INTERNAL"]
     attempts = sorted(
-        (span for span in spans if KINDS[span.kind] == "CLIENT"),
-        key=lambda span: attributes_of(span).get("http.request.resend_count", 0),
+        (span for span in spans if span.kind == "CLIENT"),
+        key=lambda span: span.attributes.get("http.request.resend_count", 0),
     )
 
-    assert 1 == len({span.trace_id for span in spans})
-    assert SPANS == len(by_id)
-    assert b"" == page.parent_span_id
-    assert page.span_id == own.parent_span_id
-    assert [page.span_id, own.span_id, own.span_id] == [span.parent_span_id for span in attempts]
-    said = [attributes_of(span) for span in attempts]
+    assert 1 == len({span.trace for span in spans})
+    assert SPANS == len({span.span for span in spans})
+    assert not page.parent
+    assert page.span == own.parent
+    assert [page.span, own.span, own.span] == [span.parent for span in attempts]
+    said = [span.attributes for span in attempts]
     assert [429, 500, 202] == [each["http.response.status_code"] for each in said]
     assert [None, 1, 2] == [each.get("http.request.resend_count") for each in said]
     assert ["429", "500", None] == [each.get("error.type") for each in said]
-    assert [2, 2, 0] == [span.status.code for span in attempts]
+    assert [True, True, False] == [span.failed for span in attempts]
     for each in said:
         wanted = ("POST", "127.0.0.1", "anakin", "/v1/url-scraper", "1.1")
         names = ("http.request.method", "server.address", "resilience.provider", "url.template")
         assert wanted == (*(each[name] for name in names), each["network.protocol.version"])
-    call_said = attributes_of(own)
-    assert (0, "success", 3) == (own.status.code, call_said["resilience.outcome"], call_said["resilience.attempts"])
-    assert "Retry-After" in str(call_said["resilience.waits"])
+    outcome, count = own.attributes["resilience.outcome"], own.attributes["resilience.attempts"]
+    assert (False, "success", 3) == (own.failed, outcome, count)
+    assert "Retry-After" in str(own.attributes["resilience.waits"])
     assert "secret-of-mine" not in str(spans)
 
 
@@ -183,7 +216,7 @@ def test_a_receiver_gets_the_whole_call(library: str, monkeypatch: pytest.Monkey
     status, spans = asyncio.run(go())
 
     assert 202 == status
-    check(spans)
+    check([as_sent(span) for span in spans])
 
 
 def test_a_collector_hands_on_the_whole_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,4 +242,28 @@ def test_a_collector_hands_on_the_whole_call(monkeypatch: pytest.MonkeyPatch) ->
     assert {"resilience", "demo"} == {scope.scope.name for scope in resource.scope_spans}
     assert {"service.name": "demo"} == attributes_of(resource.resource)
     assert 202 == status
-    check([span for scope in resource.scope_spans for span in scope.spans])
+    check([as_sent(span) for scope in resource.scope_spans for span in scope.spans])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_backend_has_the_whole_call(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked over its API, it tells of one trace with the application's parent, three attempts and their attributes."""
+    needs("agentmesh", "opentelemetry.exporter.otlp.proto.http")
+
+    with backend() as url:
+        status = call(url, library, monkeypatch)
+        (found,) = httpx.get(f"{url}/api/traces").json()
+        spans = httpx.get(f"{url}/api/traces/{found['trace_id']}/spans").json()
+
+    assert 202 == status
+    assert ("GET /page", "demo") == (found["name"], found["service_name"])
+    check(
+        [
+            Seen(
+                *(span["span_kind"], span["trace_id"], span["span_id"], span["parent_span_id"]),
+                span["status"] == "failed",
+                span["metadata"]["attributes"],
+            )
+            for span in spans
+        ]
+    )

@@ -57,7 +57,7 @@ def layers(monkeypatch: pytest.MonkeyPatch) -> Layers:
                 step = script[min(len(looks), len(script)) - 1]
                 if step is None:
                     return await attempt(exchange)
-                return refused(exchange, layer=step[0], reason="not now", retry_after=step[1], key="k")
+                return refused(exchange, layer=step[0], why="max_wait", reason="not now", retry_after=step[1], key="k")
 
             return scripted_call
 
@@ -76,7 +76,7 @@ def test_a_refused_call_is_an_outcome_and_an_event(layers: Layers) -> None:
     """Neither a response nor an error; the category says to the layers what it is."""
     exchange = Exchange(None, policy(), "op", None, resilience.Trail("p"), None, None, Settings())  # type: ignore[arg-type]
 
-    outcome = refused(exchange, layer="breaker", reason="down", retry_after=2.5, key="k")
+    outcome = refused(exchange, layer="breaker", why="open", reason="down", retry_after=2.5, key="k")
 
     assert Refusal("breaker", "down", 2.5, "k") == outcome.refusal
     assert (None, None) == (outcome.response, outcome.error)
@@ -85,7 +85,7 @@ def test_a_refused_call_is_an_outcome_and_an_event(layers: Layers) -> None:
         outcome.verdict.retryable,
         outcome.verdict.code,
     )
-    assert [Refused("breaker", "down", 2.5)] == exchange.trail.events
+    assert [Refused("breaker", "open", "down", 2.5)] == exchange.trail.events
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_refusal_is_a_reply_in_the_providers_shape(world: World, layers: Layer
     wanted = {"retry-after": "12", "x-should-retry": "false", "x-resilience-refused": layer}
     assert wanted == {name: story.headers[name] for name in wanted}
     assert f"refused by the {layer}: not now" == story.trail.stopped
-    assert ((Refused(layer, "not now", 11.2),), ()) == (story.trail.refusals, story.trail.attempts)  # type: ignore[arg-type]
+    assert ((Refused(layer, "max_wait", "not now", 11.2),), ()) == (story.trail.refusals, story.trail.attempts)  # type: ignore[arg-type]
 
 
 def test_a_wait_that_nobody_knows_is_not_made_up(world: World, layers: Layers) -> None:
@@ -256,7 +256,7 @@ def test_an_error_survives_its_way_to_another_process(library: str, name: str, a
     module, adapter = LIBRARIES[library]
     error = getattr(adapter, name)("m", layer="limiter", policy="p", retry_after=None, reason="r")
     error.request = module.Request("GET", URL)
-    error.trail = resilience.Trail("p", events=[Refused("limiter", "r", None)])
+    error.trail = resilience.Trail("p", events=[Refused("limiter", "max_wait", "r", None)])
     error.add_note("n")
 
     found = again(error)

@@ -15,7 +15,17 @@ from pydantic import ValidationError
 from resilience import Category, Verdict
 from resilience._categories import TREATMENTS
 from resilience._library import NEVER_SENT, ErrorKind
-from resilience._retry import IDEMPOTENT, Decision, PolicyRetry, Retry, decide, may_send_again, resolve, why_not_again
+from resilience._retry import (
+    IDEMPOTENT,
+    Again,
+    PolicyRetry,
+    Retry,
+    Stop,
+    decide,
+    may_send_again,
+    resolve,
+    why_not_again,
+)
 from resilience._units import duration_text
 from tests.worlds import WORLDS, Step, World, policy
 
@@ -31,7 +41,7 @@ def throttled(seconds: float | None = None, source: str | None = "Retry-After") 
     return Verdict(Category.RATE_LIMITED, retryable=True, retry_after=seconds, retry_after_source=source)
 
 
-def decision(retry: Retry, verdict: Verdict, **named: Any) -> Decision:
+def decision(retry: Retry, verdict: Verdict, **named: Any) -> Any:
     return decide(retry, verdict, **{"attempt": 1, "left": None, "previous": None, "chance": 0.0, **named})
 
 
@@ -40,8 +50,9 @@ def test_the_last_attempt_is_the_last(attempt: int, wait: float | None) -> None:
     """`max_attempts` counts the first one."""
     found = decision(settings(max_attempts=3), throttled(), attempt=attempt)
 
-    assert wait == found.wait
-    assert wait is not None or found.reason == "max_attempts (3) reached"
+    assert found == (
+        Stop("max_attempts", "max_attempts (3) reached") if wait is None else Again(wait, "backoff", "back-off")
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,20 +63,20 @@ def test_a_stated_wait_is_kept_and_spread_upwards(asked: float, chance: float, w
     """By a share of it, within the longest wait, and never downwards."""
     found = decision(settings(spread=0.2), throttled(asked), chance=chance)
 
-    assert (wait, "Retry-After") == (pytest.approx(found.wait), found.reason)
+    assert (wait, "Retry-After") == (pytest.approx(found.wait), found.source)
 
 
 @pytest.mark.parametrize("asked", [None, 0.0, 0.009])
 def test_a_wait_of_nothing_leaves_the_backoff(asked: float | None) -> None:
     """A provider that says zero is not hammered."""
-    assert Decision(1.0, "back-off") == decision(settings(), throttled(asked))
+    assert Again(1.0, "backoff", "back-off") == decision(settings(), throttled(asked))
 
 
 def test_a_wait_of_almost_nothing_is_kept_where_the_backoff_is_shorter() -> None:
     """Never earlier than the provider asked for."""
     found = decision(settings(backoff={"jitter": "full"}), throttled(0.005), chance=1.0)
 
-    assert Decision(0.005, "back-off") == found
+    assert Again(0.005, "backoff", "back-off") == found
 
 
 def test_a_wait_that_is_too_long_ends_the_call_or_is_taken_for_a_mistake() -> None:
@@ -73,13 +84,13 @@ def test_a_wait_that_is_too_long_ends_the_call_or_is_taken_for_a_mistake() -> No
     given_back = decision(settings(), throttled(61.0))
     backed_off = decision(settings(too_long="back_off"), throttled(61.0))
 
-    assert Decision(None, "Retry-After asks for 61s, longer than longest_wait (60s)") == given_back
-    assert Decision(1.0, "back-off") == backed_off
+    assert Stop("too_long", "Retry-After asks for 61s, longer than longest_wait (60s)") == given_back
+    assert Again(1.0, "backoff", "back-off") == backed_off
 
 
 def test_a_wait_without_a_source_is_the_answers() -> None:
     """The trail has a word for it."""
-    assert "the answer" == decision(settings(), throttled(5.0, None)).reason
+    assert "the answer" == decision(settings(), throttled(5.0, None)).source
 
 
 @pytest.mark.parametrize(("left", "wait"), [(None, 1.0), (1.001, 1.0), (1.0, None), (0.5, None)])
@@ -87,9 +98,8 @@ def test_a_wait_that_would_pass_the_deadline_is_not_begun(left: float | None, wa
     """The reason says how long it would have been, and how much was left."""
     found = decision(settings(), throttled(), left=left)
 
-    assert wait == found.wait
-    if wait is None:
-        assert f"a wait of 1s (back-off) would pass the deadline, {left or 0:.3g}s away" == found.reason
+    late = Stop("deadline", f"a wait of 1s (back-off) would pass the deadline, {left or 0:.3g}s away")
+    assert found == (late if wait is None else Again(wait, "backoff", "back-off"))
 
 
 @pytest.mark.parametrize("left", [0.0, -3.0])
@@ -97,7 +107,7 @@ def test_after_the_deadline_nothing_is_begun(left: float) -> None:
     """Whatever the wait would have been."""
     found = decision(settings(backoff={"jitter": "full"}), throttled(), left=left, chance=1.0)
 
-    assert Decision(None, "the deadline has passed") == found
+    assert Stop("deadline", "the deadline has passed") == found
 
 
 def test_the_last_wait_feeds_a_decorrelated_backoff() -> None:
@@ -139,8 +149,10 @@ def test_no_wait_breaks_a_promise(
 
     found = decide(retry, throttled(hint), attempt=attempt, left=left, previous=previous, chance=chance)
 
-    assert found.reason
-    if found.wait is not None:
+    if isinstance(found, Stop):
+        assert found.reason
+    else:
+        assert found.source
         assert attempt < 20
         assert found.wait >= 0
         assert left is None or found.wait < left
@@ -167,7 +179,7 @@ def test_a_reset_header_is_obeyed_or_leaves_the_backoff(case: dict[str, Any]) ->
     found = decision(envoy.retry, envoy.classify(status=429, headers=headers))
 
     assert (case["seconds"] or 1.0) == found.wait
-    assert ("x-ratelimit-reset" if case["seconds"] else "back-off") == found.reason
+    assert ("x-ratelimit-reset" if case["seconds"] else "back-off") == found.source
 
 
 @pytest.mark.parametrize("case", VECTORS["ietf-ratelimit"]["limits"], ids=lambda case: case["value"])
@@ -178,7 +190,7 @@ def test_an_exhausted_ratelimit_field_is_waited_for(case: dict[str, Any]) -> Non
     found = decision(ietf.retry, ietf.classify(status=429, headers={"RateLimit": case["value"]}))
 
     wait = case["wait"]
-    assert (None if wait is not None and wait > 600 else wait or 1.0) == found.wait
+    assert (None if wait is not None and wait > 600 else wait or 1.0) == getattr(found, "wait", None)
 
 
 def test_overrides_replace_only_the_keys_that_they_give() -> None:

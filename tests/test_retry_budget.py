@@ -91,7 +91,7 @@ def test_an_empty_budget_hands_the_answer_back_at_once(world: World, budget: dic
     assert (503, 1, []) == (story.status, story.requests, story.slept)
     assert "false" == story.headers.get("x-should-retry")
     assert story.trail.stopped.startswith("the retry budget is empty (")
-    assert (Refused("retry_budget", story.trail.stopped, None),) == story.trail.refusals
+    assert (Refused("retry_budget", "empty", story.trail.stopped, None),) == story.trail.refusals
 
 
 def test_an_error_of_the_network_is_handed_back_too(world: World) -> None:

@@ -818,7 +818,7 @@ def test_a_refused_call_has_no_attempt(
 
     def refusing(_runtime: Any) -> Any:
         async def refuse(exchange: Exchange) -> Outcome:
-            return refused(exchange, layer=layer, reason="not now", retry_after=2.5, key="k")
+            return refused(exchange, layer=layer, why="max_wait", reason="not now", retry_after=2.5, key="k")
 
         return refuse
 
@@ -872,7 +872,7 @@ def test_the_word_stands_in_the_configuration(tracing: Tracing) -> None:
     assert "local thing" == tracing.call.name
 
 
-@pytest.mark.parametrize("what", [Wait(1.0, "x", "limiter"), Refused("breaker", "down", 1.0)])
+@pytest.mark.parametrize("what", [Wait(1.0, "limiter", "limit", "x"), Refused("breaker", "open", "down", 1.0)])
 @pytest.mark.parametrize("observed", [False, True])
 def test_what_is_only_observed_touches_nothing(
     what: Any, observed: bool, tracing: Tracing, monkeypatch: pytest.MonkeyPatch

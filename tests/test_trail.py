@@ -34,9 +34,9 @@ def test_a_trail_tells_attempts_waits_and_the_end_in_order() -> None:
         "search",
         [
             attempt(1, code="busy", rule="overload", doc="https://docs.test/errors"),
-            Wait(1.5, "Retry-After"),
+            Wait(1.5, "retry", "provider", "Retry-After"),
             attempt(2, status=None, error="ReadTimeout", category=Category.TIMEOUT),
-            Wait(2.0, "back-off"),
+            Wait(2.0, "retry", "backoff", "back-off"),
             attempt(3, status=200, category=Category.SUCCESS),
         ],
         "success",
@@ -61,7 +61,11 @@ def test_a_short_story_is_short() -> None:
 
 def test_attempts_and_waits_can_be_had_apart() -> None:
     """And the last verdict is the one that counts."""
-    first, wait, second = attempt(1), Wait(1.0, "back-off"), attempt(2, status=404, category=Category.NOT_FOUND)
+    first, wait, second = (
+        attempt(1),
+        Wait(1.0, "retry", "backoff", "back-off"),
+        attempt(2, status=404, category=Category.NOT_FOUND),
+    )
     trail = Trail("p", events=[first, wait, second])
 
     assert ((first, second), (wait,), second.verdict) == (trail.attempts, trail.waits, trail.verdict)
@@ -70,14 +74,16 @@ def test_attempts_and_waits_can_be_had_apart() -> None:
 
 def test_a_trail_is_plain_data_for_json() -> None:
     """Each event says what it is."""
-    trail = Trail("p", None, [attempt(1, code="x"), Wait(1.0, "back-off")], "success")
+    trail = Trail("p", None, [attempt(1, code="x"), Wait(1.0, "retry", "backoff", "back-off")], "success")
 
     found = json.loads(json.dumps(trail.to_dict()))
 
     assert {"provider": "p", "operation": None, "stopped": "success"} == {
         name: found[name] for name in ("provider", "operation", "stopped")
     }
-    assert {"wait": {"seconds": 1.0, "source": "back-off", "layer": "retry", "observed": False}} == found["events"][1]
+    assert {
+        "wait": {"seconds": 1.0, "layer": "retry", "why": "backoff", "source": "back-off", "observed": False}
+    } == found["events"][1]
     assert (1, 503, "overloaded", "x") == (
         found["events"][0]["attempt"]["number"],
         found["events"][0]["attempt"]["status"],
@@ -98,7 +104,7 @@ def test_nothing_that_a_provider_writes_begins_a_line_or_moves_a_cursor(code: st
 @given(text=st.text(min_size=1, max_size=50))
 def test_no_other_text_begins_a_line_either(text: str) -> None:
     """A source, a reason and the end may quote a policy or the application."""
-    trail = Trail("p", None, [Wait(1.0, text), Refused("credits", text, None)], text)
+    trail = Trail("p", None, [Wait(1.0, "retry", "provider", text), Refused("credits", "budget", text, None)], text)
 
     lines = str(trail).split("\n")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resilience._categories import Category
-from resilience._retry import IDEMPOTENT, decide, why_not_again
+from resilience._retry import IDEMPOTENT, Again, Stop, decide, why_not_again
 
 if TYPE_CHECKING:
     from resilience._outcome import Verdict
@@ -58,14 +58,14 @@ def plan(policy: Policy, verdict: Verdict, *, method: str, attempt: int) -> Plan
         decide(retry, verdict, attempt=attempt, left=deadline, previous=previous, chance=chance)
         for chance in (0.0, 1.0)
     ]
-    waits = sorted(decision.wait for decision in decisions if decision.wait is not None)
-    against = next((decision.reason for decision in decisions if decision.wait is None), None)
-    if not waits:
+    sendings = [decision for decision in decisions if isinstance(decision, Again)]
+    against = next((decision.reason for decision in decisions if isinstance(decision, Stop)), None)
+    if not sendings:
         return Plan(sends_again=False, reason=against or "", attempt=attempt, max_attempts=retry.max_attempts)
-    reason = next(decision.reason for decision in decisions if decision.wait is not None)
+    waits = sorted(each.wait for each in sendings)
     return Plan(
         sends_again=True,
-        reason=reason,
+        reason=sendings[0].source,
         attempt=attempt + 1,
         max_attempts=retry.max_attempts,
         shortest=round(waits[0], 3),
