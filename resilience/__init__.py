@@ -10,6 +10,7 @@ from ._trail import Attempt, Trail, Wait, last_trail, trail_of
 
 if TYPE_CHECKING:
     from ._budget_warnings import BudgetWarning, on_budget_warning
+    from ._caller import attempts, deadline, seconds_left
     from ._hub import listen
     from ._install import install, uninstall, wrap
     from ._load import load_policy
@@ -24,11 +25,14 @@ __all__ = [
     "Trail",
     "Verdict",
     "Wait",
+    "attempts",
+    "deadline",
     "install",
     "last_trail",
     "listen",
     "load_policy",
     "on_budget_warning",
+    "seconds_left",
     "tags",
     "trail_of",
     "uninstall",
@@ -39,10 +43,13 @@ __all__ = [
 _LATER = {
     "BudgetWarning": "_budget_warnings",
     "Policy": "_policy",
+    "attempts": "_caller",
+    "deadline": "_caller",
     "install": "_install",
     "listen": "_hub",
     "load_policy": "_load",
     "on_budget_warning": "_budget_warnings",
+    "seconds_left": "_caller",
     "tags": "_tags",
     "uninstall": "_install",
     "wrap": "_install",

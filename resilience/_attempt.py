@@ -12,6 +12,7 @@ from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
 from ._library import ErrorKind
 from ._outcome import Outcome
+from ._propagation import propagate
 from ._quoted import safe_verdict
 from ._trail import Attempt
 
@@ -34,6 +35,8 @@ def attempt_layer(runtime: Runtime) -> Call:
         if seconds is not None:
             cut_timeouts(exchange, seconds)
         until = None if seconds is None else started + seconds
+        if exchange.policy.propagate is not None:
+            propagate(exchange.policy.propagate, exchange, runtime)
         try:
             outcome = await runtime.attempt(seconds, _attempt(exchange, until, runtime))
         except Exception as error:  # noqa: BLE001  the one place where errors become values

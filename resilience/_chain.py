@@ -28,7 +28,8 @@ from ._concurrency import concurrency_layer
 from ._credits import credits_layer
 from ._deadline import deadline_layer, restore_timeouts
 from ._hub import Hub, end_call
-from ._idempotency import check_key, idempotency_layer, restore_key
+from ._idempotency import check_key, idempotency_layer
+from ._lent_headers import restore_headers
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
 from ._local_reply import in_place_of_answer
@@ -200,8 +201,8 @@ def _restore(exchange: Exchange) -> None:
         request.stream = exchange.replay.source
     if exchange.cuts:
         restore_timeouts(exchange)
-    if exchange.key_before is not None:
-        restore_key(exchange)
+    if exchange.headers_before:
+        restore_headers(exchange)
 
 
 def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callable[[], float]) -> Response:

@@ -6,9 +6,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ._caller import seconds_left
+from ._categories import Category
+from ._library import ErrorKind
+from ._outcome import Outcome, Verdict
+
 if TYPE_CHECKING:
     from ._library import Request
-    from ._outcome import Call, Exchange, Outcome
+    from ._outcome import Call, Exchange
     from ._runtime import Runtime
 
 __all__ = ["attempt_seconds", "cut_timeouts", "deadline_layer", "deadline_passed", "restore_timeouts", "shorter_reads"]
@@ -79,8 +84,21 @@ def deadline_layer(inner: Call, runtime: Runtime) -> Call:
         seconds = exchange.options.deadline
         if seconds is None:
             seconds = exchange.policy.times_for(exchange.operation)[0]
+        left = seconds_left()
+        if left is not None:
+            if left <= 0:
+                return _too_late(exchange, runtime)
+            seconds = left if seconds is None else min(seconds, left)
         if seconds is not None:
             exchange.deadline = exchange.started + seconds
         return await inner(exchange)
 
     return deadline_call
+
+
+def _too_late(exchange: Exchange, runtime: Runtime) -> Outcome:
+    """The outcome of a call that begins when the time around it is up: nobody waits for its answer."""
+    said = "the deadline around this call had passed before it was sent"
+    exchange.trail.stop("deadline", said)
+    verdict = Verdict(Category.TIMEOUT, retryable=False, error=ErrorKind.READ_TIMEOUT, operation=exchange.operation)
+    return Outcome(verdict, error=runtime.library.deadline_exceeded(said))

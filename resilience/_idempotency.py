@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import StrictBool
 
 from ._headers import HeaderName
+from ._lent_headers import lend_header
 from ._matchers import Texts
 from ._model import Model
 from ._retry import IDEMPOTENT
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["Idempotency", "check_key", "idempotency_layer", "restore_key"]
+__all__ = ["Idempotency", "check_key", "idempotency_layer"]
 
 
 class Idempotency(Model):
@@ -44,8 +45,7 @@ def idempotency_layer(inner: Call, runtime: Runtime) -> Call:
             if key is None and documented.header not in headers and exchange.request.method not in IDEMPOTENT:
                 key = runtime.clock.key()
             if key is not None:
-                exchange.key_before = (documented.header, headers.get(documented.header))
-                headers[documented.header] = f'"{key}"' if documented.quoted else key
+                lend_header(exchange, documented.header, f'"{key}"' if documented.quoted else key)
             if documented.header in headers and exchange.repeatable is not False:
                 exchange.repeatable = True
         return await inner(exchange)
@@ -69,13 +69,3 @@ def check_key(exchange: Exchange) -> None:
             else exchange.policy.provider
         )
         raise ConfigurationError(f"idempotency_key was given, but {where} documents no idempotency keys; leave it out")
-
-
-def restore_key(exchange: Exchange) -> None:
-    """Take the key of this call off the request: sent again by the application, it is another call."""
-    if exchange.key_before is not None:
-        header, before = exchange.key_before
-        if before is None:
-            del exchange.request.headers[header]
-        else:
-            exchange.request.headers[header] = before

@@ -97,8 +97,8 @@ class Exchange:
     """The request's own extensions, while an attempt has others."""
     cuts: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list[Any])
     """The timeouts that attempts were given, and the request's own."""
-    key_before: tuple[str, str | None] | None = None
-    """The header of the idempotency key, and what stood in it before this call."""
+    headers_before: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    """The headers that this call has put on its request, and what stood in them before."""
     started: float = 0.0
     deadline: float | None = None
     sent: int = 0

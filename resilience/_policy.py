@@ -21,6 +21,7 @@ from ._limits import Limit, PlanNumbers, Resolved, resolve_limits
 from ._matchers import Texts
 from ._model import Model, Name
 from ._operations import Operation, Operations, check_times
+from ._propagation import Propagation
 from ._remedies import Remedy
 from ._retry import PolicyRetry
 from ._rule import Rule, Statement
@@ -104,6 +105,8 @@ class Policy(Model):
     """How much of a request body that cannot be read twice is kept, to send it again."""
     idempotency: Idempotency | None = None
     """How the provider recognises a request that was sent before."""
+    propagate: Propagation | None = None
+    """What calls tell the service of their deadline and of retries."""
     remedies: tuple[Remedy, ...] = ()
     """What the page says to change in a request that failed."""
     websocket: tuple[CloseCode, ...] = ()

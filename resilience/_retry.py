@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ._body import set_aside
+from ._caller import attempts_left
 from ._categories import Category
 from ._modes import Mode
 from ._refusal import closed
@@ -153,8 +154,10 @@ def _decision(exchange: Exchange, verdict: Verdict, attempt: int, previous: floa
 
 def _settings(exchange: Exchange, verdict: Verdict) -> Retry:
     retry = exchange.policy.classifier.retry_for(verdict)
-    most = exchange.options.max_attempts
-    return retry if most is None else retry.model_copy(update={"max_attempts": most})
+    most = own = exchange.options.max_attempts or retry.max_attempts
+    if (left := attempts_left()) is not None:
+        most = min(own, left)
+    return retry if most == retry.max_attempts else retry.model_copy(update={"max_attempts": most})
 
 
 def _left(exchange: Exchange, runtime: Runtime) -> float | None:
