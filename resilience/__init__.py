@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._categories import Category
 from ._outcome import Verdict
-from ._trail import Attempt, Trail, Wait, last_trail, trail_of
+from ._trail import Attempt, Trail, Wait
+from ._trail_of import last_trail, trail_of
 
 if TYPE_CHECKING:
     from ._budget_warnings import BudgetWarning, on_budget_warning

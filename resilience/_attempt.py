@@ -6,23 +6,26 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ._body import peek
+from ._categories import Category
 from ._classifier import TIMEOUTS
 from ._conditions import Answer
 from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
 from ._library import ErrorKind
-from ._outcome import Outcome
+from ._outcome import Outcome, Verdict
 from ._propagation import propagate
 from ._quoted import safe_verdict
 from ._trail import Attempt
 
 if TYPE_CHECKING:
     from ._library import Response
-    from ._outcome import Call, Exchange, Verdict
+    from ._outcome import Call, Exchange
     from ._runtime import Runtime
 
 __all__ = ["attempt_layer"]
 
+# Whoever calls has set a time, or has lost interest: the provider has said nothing.
+_INTERRUPTED = Verdict(Category.TIMEOUT, retryable=False, message="its caller did not wait for the answer")
 _OUT_OF_TIME = TIMEOUTS | {ErrorKind.CONNECT_TIMEOUT, ErrorKind.POOL_TIMEOUT}
 
 
@@ -43,39 +46,48 @@ def attempt_layer(runtime: Runtime) -> Call:
             outcome = _failed(exchange, error, runtime)
             if exchange.spans is not None:
                 exchange.spans.unanswered(outcome)
-        except BaseException:
+        except BaseException as interruption:
             if exchange.spans is not None:
                 exchange.spans.unanswered()
+            if exchange.is_under_way:
+                # The provider has it, perhaps, and may charge for it.
+                _note(exchange, started, runtime, Outcome(_INTERRUPTED), interruption)
             raise
-        exchange.sent += 1
-        exchange.record(
-            Attempt(
-                number=exchange.sent,
-                started=started - exchange.started,
-                seconds=runtime.clock.now() - started,
-                status=None if outcome.response is None else outcome.response.status_code,
-                error=None if outcome.error is None else type(outcome.error).__name__,
-                verdict=outcome.verdict,
-            )
-        )
+        _note(exchange, started, runtime, outcome, outcome.error)
         return outcome
 
     return attempt_call
 
 
+def _note(exchange: Exchange, started: float, runtime: Runtime, outcome: Outcome, error: BaseException | None) -> None:
+    exchange.sent += 1
+    exchange.record(
+        Attempt(
+            number=exchange.sent,
+            started=started - exchange.started,
+            seconds=runtime.clock.now() - started,
+            status=None if outcome.response is None else outcome.response.status_code,
+            error=None if error is None else type(error).__name__,
+            verdict=outcome.verdict,
+        )
+    )
+
+
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
     exchange.is_under_way = True
     spans = exchange.spans
-    entered = None if spans is None else spans.enter(exchange)
+    entered = None if spans is None else spans.enter(exchange, runtime)
     try:
         response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
     finally:
         if entered is not None:
             entered.leave()
+    exchange.answer = response
     try:
         verdict = await _verdict(exchange, response, until, runtime)
     except BaseException:
         # Cancelled while its body was looked at: nobody else will close it.
+        exchange.answer = None
         await runtime.close(response.stream)
         raise
     outcome = Outcome(verdict, response)

@@ -19,6 +19,7 @@ from ._redact import safe_url
 from ._telemetry import complain
 
 if TYPE_CHECKING:
+    from ._library import Request
     from ._outcome import Exchange, Outcome, Verdict
     from ._telemetry import Tracing
 
@@ -114,34 +115,39 @@ class AttemptSpan:
         tracing: what the application traces with.
         parent: the context in which the attempt is made.
         exchange: the call.
-        beneath: what is set in the context while the request is sent.
+        began: when it began, in nanoseconds since 1970; by default now.
     """
 
-    __slots__ = ("_carried", "_forks", "_is_over", "_token", "_tracing", "span")
+    __slots__ = ("_carried", "_forks", "_is_over", "_parent", "_token", "_tracing", "span")
 
-    def __init__(self, tracing: Tracing, parent: Any, exchange: Exchange, beneath: str | None) -> None:
+    def __init__(self, tracing: Tracing, parent: Any, exchange: Exchange, began: int | None = None) -> None:
         name, attributes = parts_of(exchange)
-        trace, context = tracing.trace, tracing.context
         self._is_over = False
         self._forks = _Forks.count
-        self._tracing = tracing
-        self.span = tracing.tracer.start_span(name, context=parent, kind=trace.SpanKind.CLIENT, attributes=attributes)
-        within = trace.set_span_in_context(self.span, parent)
+        self._tracing, self._parent = tracing, parent
+        self._carried: Carried | None = None
+        self.span = tracing.tracer.start_span(
+            name, context=parent, kind=tracing.trace.SpanKind.CLIENT, attributes=attributes, start_time=began
+        )
+
+    def enter(self, request: Request) -> None:
+        """Have the request carry the context of this span, and whatever is begun while it is sent be within it."""
+        tracing = self._tracing
+        within = tracing.trace.set_span_in_context(self.span, self._parent)
         carrier: dict[str, str] = {}
         try:
             tracing.propagate.inject(carrier, within)
+            self._carried = Carried(request, carrier)
         except Exception:  # noqa: BLE001  a propagator of the application's
             complain()
-        self._carried = Carried(exchange.request, carrier)
-        if beneath is not None:
-            within = context.set_value(beneath, True, within)  # noqa: FBT003  a value, not a flag
-        self._token = context.attach(within)
+        self._token = tracing.context.attach(within)
 
     def leave(self) -> None:
         """The request was sent: it gets its own headers back, and the context is the application's again."""
         self._tracing.context.detach(self._token)
         try:
-            self._carried.take_out()
+            if self._carried is not None:
+                self._carried.take_out()
         except Exception:  # noqa: BLE001  headers are whatever the transport has made of them
             complain()
 
@@ -174,9 +180,20 @@ class AttemptSpan:
         """The body has come to its end."""
         self.release()
 
+    def broke(self, error: BaseException) -> None:
+        """The body broke off; what the caller has cancelled is no error, as the conventions have it."""
+        try:
+            if isinstance(error, Exception) and self.span.is_recording():
+                self.span.set_attribute("error.type", _class_of(error))
+                self.span.set_status(self._tracing.trace.StatusCode.ERROR)
+        except Exception:  # noqa: BLE001  spans are the application's
+            complain()
+        self.release()
+
     def release(self) -> None:
         """The answer is over."""
-        if not self._is_over:
+        # A process that was forked off has a copy of what it did not begin.
+        if not self._is_over and self._forks == _Forks.count:
             self._is_over = True
             try:
                 self.span.end()
@@ -185,7 +202,6 @@ class AttemptSpan:
 
     def abandon(self) -> None:
         """Nobody has closed the answer."""
-        # A process that was forked off has a copy of what it did not begin.
         if not self._is_over and self._forks == _Forks.count:
             # The collector may have come while this very thread held the lock of a span processor.
             with suppress(RuntimeError):

@@ -160,7 +160,7 @@ async def set_aside(runtime: Runtime, exchange: Exchange, response: Response) ->
     read; a large or slow one costs more than a new connection, and closing is the answer.
     """
     stream = response.stream
-    whole = None
+    whole = exchange.answer = None
     # Whatever goes wrong in an answer that nobody may ever read concerns nobody: closing is all that is left to do.
     with suppress(Exception):
         try:

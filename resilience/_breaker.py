@@ -190,9 +190,6 @@ async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, out
     try:
         await _record(exchange, runtime, admission, result, outcome)
     except BaseException:
-        # Cancelled with an answer in hand: nobody else will close it.
-        if outcome.response is not None:
-            await runtime.close(outcome.response.stream)
         if admission.probe:
             # If the store has heard the result after all, there is nothing left to give back.
             exchange.admission = admission

@@ -20,7 +20,7 @@ class Carried:
 
     Arguments:
         request: of httpx or httpx2.
-        carrier: the headers, by names in lower case.
+        carrier: the headers by their names.
     """
 
     __slots__ = ("_headers", "_items", "_list", "_request")
@@ -31,20 +31,21 @@ class Carried:
         self._items: list[_Item] = []
         self._list = found = _list_of(headers)
         for name, value in carrier.items():
-            key = name.encode()
+            key = name.lower().encode()
             if found is None or _holds(found, key):
                 self._replace(carrier)
                 return
-            self._items.append((key, key, value.encode()))
+            self._items.append((name.encode(), key, value.encode()))
         if found is not None:
             found += self._items
 
     def _replace(self, carrier: Mapping[str, str]) -> None:
         """Other headers for a while: the caller's own, perhaps more than one of a name, are put back as they were."""
         self._list = None
-        self._request.headers = copied = type(self._headers)(self._headers)
+        copied = type(self._headers)(self._headers)
         for name, value in carrier.items():
             copied[name] = value
+        self._request.headers = copied
 
     def take_out(self) -> None:
         """The request was sent."""

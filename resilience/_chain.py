@@ -17,7 +17,6 @@ the client's own transport
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._attempt import attempt_layer
@@ -41,7 +40,8 @@ from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._scopes import account_of
 from ._telemetry import start
-from ._trail import LAST, Trail, observers
+from ._trail import Trail, observers
+from ._trail_of import LAST, keep_trail, note_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,8 @@ class Chain:
         self._clock = clock
         self._store: Store | None = None
         self._sync = build(SyncRuntime(library, transport, clock))
-        self._async = build(AsyncRuntime(library, transport, clock))
+        self._runtime = AsyncRuntime(library, transport, clock)
+        self._async = build(self._runtime)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -116,12 +117,18 @@ class Chain:
             untouched: Response = self._transport.handle_request(request)
             return untouched
         self._begin(exchange)
-        ended = None
+        outcome = None
         try:
-            outcome = ended = run_now(self._sync(exchange))
-        finally:
-            _restore(exchange)
-            self._end(exchange, ended)
+            try:
+                outcome = run_now(self._sync(exchange))
+            finally:
+                _restore(exchange)
+                self._end(exchange, outcome)
+        except BaseException:
+            if exchange.answer is not None:
+                # Nobody else will close it.
+                exchange.answer.stream.close()
+            raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
     async def handle_async(self, request: Request) -> Response:
@@ -131,12 +138,17 @@ class Chain:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
         self._begin(exchange)
-        ended = None
+        outcome = None
         try:
-            outcome = ended = await self._async(exchange)
-        finally:
-            _restore(exchange)
-            self._end(exchange, ended)
+            try:
+                outcome = await self._async(exchange)
+            finally:
+                _restore(exchange)
+                self._end(exchange, outcome)
+        except BaseException:
+            if exchange.answer is not None:
+                await self._runtime.close(exchange.answer.stream)
+            raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
     def _begin(self, exchange: Exchange) -> None:
@@ -148,12 +160,15 @@ class Chain:
 
     def _end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail
+        keep_trail(exchange.request, trail)
         if outcome is None:
             trail.stop(trail.why or "interrupted", trail.stopped or "it was interrupted")
         if exchange.spans is not None:
             exchange.spans.end(exchange, outcome)
         if Hub.listeners or exchange.listeners or observers:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
+            # Whoever heard of it may have called something.
+            LAST.trail = trail
 
 
 def prepare(request: Request, policies: Policies, library: Library, closing: Closing, store: Store) -> Exchange | None:
@@ -221,12 +236,7 @@ def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callabl
         outcome.response.extensions = {**outcome.response.extensions, "resilience": trail}
         return outcome.response
     error: Any = outcome.forget_error()
-    with suppress(AttributeError):
-        error.trail = trail
-    # A transport may raise the same instance again and again; it tells of its last call.
-    notes: list[str] = getattr(error, "__notes__", [])
-    notes[:] = [note for note in notes if not note.startswith("resilience: ")]
-    error.add_note(f"resilience: {trail}")
+    note_trail(error, trail)
     try:
         raise error
     finally:

@@ -11,18 +11,23 @@ from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from weakref import WeakSet
+
+from ._carried import Carried
+from ._telemetry import complain
 
 if TYPE_CHECKING:
     from ._library import Request
     from ._telemetry import Tracing
 
-__all__ = ["SENDERS", "Enriched", "is_there", "is_traced", "moved_inwards", "stand_in"]
+__all__ = ["SENDERS", "Enriched", "is_there", "is_traced", "may_be_traced", "moved_inwards", "stand_in"]
 
+_KNOWN = frozenset({"httpx", "httpx2", "resilience"})
 _SCOPE = "opentelemetry.instrumentation.httpx"
 SENDERS = ("handle_request", "handle_async_request")
 """The methods of a transport that send."""
-_known: ContextVar[Mapping[str, Any] | None] = ContextVar("resilience_attempt", default=None)
+_known: ContextVar[Enriched | None] = ContextVar("resilience_attempt", default=None)
 _providers: WeakSet[Any] = WeakSet()
 # All else that instrumentation says itself, in whichever version of the conventions.
 _OURS = ("resilience.", "http.request.resend_count", "url.template")
@@ -46,6 +51,15 @@ def is_traced(transport: Any) -> bool:
     # Ours that was given none sends by those of the library.
     where = (transport, *getattr(transport, "sends_by", ()))
     return any(_is_its(getattr(each, name, None)) for each in where for name in SENDERS)
+
+
+def may_be_traced(transport: Any) -> bool:
+    """Whether a transport that is not traced itself may hand on to one that is: an application's own may do anything.
+
+    Arguments:
+        transport: the client's own.
+    """
+    return is_there() and type(transport).__module__.partition(".")[0] not in _KNOWN
 
 
 def _is_its(method: Any) -> bool:
@@ -120,21 +134,63 @@ class Enriched:
         parent: the context in which the attempt is made.
         attributes: of the attempt.
         request: what is sent; that instrumentation gives it other headers, and it gets its own back.
+        is_surely: whether the transport is known to be traced; else the application's own may also send other requests.
     """
 
-    __slots__ = ("_before", "_context", "_headers", "_request", "_token")
+    __slots__ = (
+        "_before",
+        "_carried",
+        "_context",
+        "_headers",
+        "_request",
+        "_token",
+        "attributes",
+        "is_seen",
+        "is_surely",
+    )
 
-    def __init__(self, tracing: Tracing, parent: Any, attributes: Mapping[str, Any], request: Request) -> None:
-        _listen_to(tracing.trace.get_tracer_provider())
+    def __init__(
+        self, tracing: Tracing, parent: Any, attributes: Mapping[str, Any], request: Request, *, is_surely: bool
+    ) -> None:
+        self.attributes = {name: value for name, value in attributes.items() if name.startswith(_OURS)}
+        self.is_surely = is_surely
+        self.is_seen = False
+        """Whether a span of this attempt was begun."""
         self._request = request
         self._headers = request.headers
         self._context = tracing.context
-        self._before = _known.set({name: value for name, value in attributes.items() if name.startswith(_OURS)})
+        try:
+            _listen_to(tracing.trace.get_tracer_provider())
+        except Exception:  # noqa: BLE001  a provider of the application's that takes no processor, or cannot be referred to
+            complain()
+        self._carried: Carried | None = None
+        if not is_surely:
+            # Whoever traces it puts its own context in place of this one.
+            carrier: dict[str, str] = {}
+            try:
+                tracing.propagate.inject(carrier, parent)
+                self._carried = Carried(request, carrier)
+            except Exception:  # noqa: BLE001  a propagator of the application's
+                complain()
+        self._before = _known.set(self)
         self._token = tracing.context.attach(parent)
+
+    def is_of(self, span: Any) -> bool:
+        """Whether a span is about this request, and not about one that its transport makes beside it."""
+        if self.is_surely:
+            return True
+        found: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+        full, url = str(found.get("url.full") or found.get("http.url")), self._request.url
+        method = found.get("http.request.method") or found.get("http.method")
+        parts = urlsplit(full)
+        path = url.raw_path.decode("ascii", "replace").partition("?")[0]
+        return (method, parts.hostname, parts.path or "/") == (self._request.method, url.host, path)
 
     def leave(self) -> None:
         """The request was sent."""
         self._request.headers = self._headers
+        if self._carried is not None:
+            self._carried.take_out()
         self._context.detach(self._token)
         # A coroutine that the collector closes is closed in another context.
         with suppress(ValueError):
@@ -147,8 +203,9 @@ class _Enricher:
     def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002  as the SDK calls it
         known = _known.get()
         scope = getattr(span, "instrumentation_scope", None)
-        if known and scope is not None and scope.name.startswith(_SCOPE):
-            span.set_attributes(known)
+        if known is not None and scope is not None and scope.name.startswith(_SCOPE) and known.is_of(span):
+            known.is_seen = True
+            span.set_attributes(known.attributes)
 
     def _on_ending(self, span: Any) -> None:
         """Newer SDKs call this before a span ends."""

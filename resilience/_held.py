@@ -107,6 +107,10 @@ class Permit:
         """The provider has sent all of it."""
         self.release()
 
+    def broke(self, _error: BaseException) -> None:
+        """It will send no more."""
+        self.release()
+
     def release(self) -> None:
         """Give the places back, once, by the process that took them."""
         if self._process != os.getpid():
@@ -205,9 +209,8 @@ class _Chunks:
         except StopIteration:
             self._holder.ended()
             raise
-        except BaseException:
-            # After an error nothing more comes.
-            self._holder.release()
+        except BaseException as error:
+            self._holder.broke(error)
             raise
         self._holder.passed(chunk)
         return chunk
@@ -228,8 +231,8 @@ class _AsyncChunks:
         except StopAsyncIteration:
             self._holder.ended()
             raise
-        except BaseException:
-            self._holder.release()
+        except BaseException as error:
+            self._holder.broke(error)
             raise
         self._holder.passed(chunk)
         return chunk

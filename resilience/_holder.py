@@ -31,8 +31,12 @@ class Holder(Protocol):
         """The body was read to its end."""
         ...
 
+    def broke(self, error: BaseException, /) -> None:
+        """Reading the body failed, or was cancelled: after that nothing more comes."""
+        ...
+
     def release(self) -> None:
-        """The stream was closed, or reading it failed. It may have ended before."""
+        """The stream was closed. It may have ended before."""
         ...
 
     def abandon(self) -> None:

@@ -16,9 +16,10 @@ from ._trail import Attempt, Charged, Refused, Wait, observers
 if TYPE_CHECKING:
     from ._budget_warnings import BudgetWarning
     from ._outcome import Exchange, Outcome
+    from ._reasons import WaitReason
     from ._trail import Ended
 
-__all__ = ["Hub", "check_listener", "end_call", "hears", "listen", "tell", "tell_all", "tell_happened"]
+__all__ = ["Hub", "check_listener", "end_call", "hears", "listen", "tell", "tell_all", "tell_happened", "tell_retry"]
 
 _log = logging.getLogger("resilience")
 _METHODS = tuple(name for name in vars(events.Listener) if name.startswith("on_"))
@@ -95,15 +96,19 @@ def tell_happened(exchange: Exchange, happened: Attempt | Wait | Refused | Charg
         number, _, seconds, status, error, verdict = happened
         tell(exchange, "on_attempt", events.Attempted(provider, operation, number, seconds, status, error, verdict))
     elif isinstance(happened, Wait):
-        seconds, layer, why, source, _ = happened
-        last = exchange.trail.verdict
-        if layer == "retry" and not happened.observed and last is not None:
-            tell(exchange, "on_retry", events.Retrying(provider, operation, exchange.sent, seconds, why, source, last))
         tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
     elif isinstance(happened, Refused):
         tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
     elif hears(exchange) or charges_are_written():
         tell(exchange, "on_charge", events.Charged(provider, operation, *happened))
+
+
+def tell_retry(exchange: Exchange, wait: float, why: WaitReason, source: str) -> None:
+    """Tell that a call will be sent again, before it waits for that."""
+    trail = exchange.trail
+    if trail.verdict is not None:
+        again = events.Retrying(trail.provider, exchange.operation, exchange.sent, wait, why, source, trail.verdict)
+        tell(exchange, "on_retry", again)
 
 
 def tell(exchange: Exchange, method: str, event: Any) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._breaker import ask_again
 from ._feedback import feedback, tell_pause
-from ._hub import tell_happened
 from ._modes import Mode
 from ._pays import bill_of, keys_of
 from ._refusal import closed, refused
@@ -54,7 +53,6 @@ class _Visit:
             self.until = exchange.deadline
         self._charged: tuple[float, int | None] | None = None
         self._mark: int | None = None
-        self._source = ""
 
     async def reserve(self) -> list[float]:
         """Ask the buckets: what `bucket.reserve` replies."""
@@ -85,19 +83,15 @@ class _Visit:
 
     def waits(self, seconds: float, source: str) -> None:
         """A wait begins; it is one in the trail, however many limits it is for."""
-        events = self.exchange.trail.events
         if self._mark is None:
-            self._mark, self._source = len(events), source
-            events.append(Wait(seconds, "limiter", "limit", source))
+            self._mark = self.exchange.begin_wait(Wait(seconds, "limiter", "limit", source))
 
     def waited(self) -> float:
         """All waits are over: the trail has what they really took, in seconds."""
         if self._mark is None:
             return 0.0
-        events, seconds = self.exchange.trail.events, self.runtime.clock.now() - self.began
-        events[self._mark] = wait = Wait(seconds, "limiter", "limit", self._source)
-        self._mark = None
-        tell_happened(self.exchange, wait)
+        mark, seconds, self._mark = self._mark, self.runtime.clock.now() - self.began, None
+        self.exchange.end_wait(mark, seconds)
         return seconds
 
     def refused(self, pay: Payment, key: str, seconds: float) -> Outcome:

@@ -53,6 +53,8 @@ class Metrics(events.Listener):
         trail, outcome = event.trail, event.outcome
         called = event.provider, event.operation
         attempts, verdict, error = len(trail.attempts), trail.verdict, None
+        for attempt in trail.attempts[:-1]:
+            self._add("resilience.retry.decisions", 1, *called, str(attempt.verdict.category), "retried")
         if attempts > 1:
             self._record("resilience.call.retries", attempts - 1, *called, outcome)
         if outcome == "rejected":
@@ -71,11 +73,6 @@ class Metrics(events.Listener):
         self._hear_of(event.provider)
         category = str(event.verdict.category)
         self._add("resilience.call.attempts", 1, event.provider, event.operation, category, event.status)
-
-    def on_retry(self, event: events.Retrying, /) -> None:
-        """What the request is sent again for."""
-        category = str(event.verdict.category)
-        self._add("resilience.retry.decisions", 1, event.provider, event.operation, category, "retried")
 
     def on_wait(self, event: events.Waited, /) -> None:
         """How long, and for whom."""

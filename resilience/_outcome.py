@@ -103,6 +103,8 @@ class Exchange:
     deadline: float | None = None
     sent: int = 0
     """How often the request has been sent."""
+    answer: Response | None = None
+    """The last answer that came: whatever happens until it is handed on, somebody has to close it."""
     is_under_way: bool = False
     """Whether the attempt in hand has come to the transport: before that, nothing of it has cost the provider anything."""
     watch: Watch | None = None
@@ -129,6 +131,29 @@ class Exchange:
             self.spans.heard(self, happened)
         if type(happened) is not Attempt or Hub.listeners or self.listeners:
             tell_happened(self, happened)
+
+    def begin_wait(self, wait: Wait) -> int:
+        """Write a wait into the trail that begins now; whoever hears of waits is told when it is over.
+
+        Returns:
+            Its place among the events.
+        """
+        events = self.trail.events
+        events.append(wait)
+        if self.spans is not None:
+            self.spans.heard(self, wait)
+        return len(events) - 1
+
+    def end_wait(self, place: int, seconds: float) -> None:
+        """Say how long a wait really was, in the trail and to whoever hears of it.
+
+        Arguments:
+            place: what `begin_wait` gave.
+            seconds: how long.
+        """
+        wait: Any = self.trail.events[place]
+        self.trail.events[place] = wait = wait._replace(seconds=seconds)
+        tell_happened(self, wait)
 
     @property
     def may_have_left(self) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ._body import set_aside
 from ._caller import attempts_left
 from ._categories import Category
+from ._hub import tell_retry
 from ._modes import Mode
 from ._refusal import closed
 from ._repeatable import IDEMPOTENT, Repeatable, may_send_again, why_not_again
@@ -93,16 +94,18 @@ def retry_layer(inner: Call, runtime: Runtime, ahead: Mapping[Layer, Ahead] | No
                 decision = await _plan(exchange, outcome, decision, asked=asked, runtime=runtime, purse=purse)
             if isinstance(decision, Stop):
                 return _end(exchange, outcome, decision)
-            exchange.record(Wait(decision.wait, "retry", decision.why, decision.source))
             previous = decision.wait
+            place = exchange.begin_wait(Wait(decision.wait, "retry", decision.why, decision.source))
+            began, waited = runtime.clock.now(), False
             try:
+                tell_retry(exchange, decision.wait, decision.why, decision.source)
                 kept = await _keep(exchange, outcome, runtime)
-                stays_open = await runtime.sleep(decision.wait, exchange.closing)
-            except BaseException:
-                purse.give_back()
-                raise
-            if not stays_open:
-                purse.give_back()
+                waited = await runtime.sleep(decision.wait, exchange.closing)
+            finally:
+                if not waited:
+                    purse.give_back()
+                exchange.end_wait(place, decision.wait if waited else min(decision.wait, runtime.clock.now() - began))
+            if not waited:
                 return closed(exchange, runtime.library, "to be sent again", outcome.verdict)
 
     return retry_call
@@ -168,20 +171,14 @@ async def _plan(
     exchange: Exchange, outcome: Outcome, planned: Again, *, asked: _Asked, runtime: Runtime, purse: Purse | None
 ) -> Decision:
     """What the client, the layers ahead, the request's body and the budget say; without a purse only the first two."""
-    try:
-        if exchange.closing.is_set():
-            return Stop("closed", "the client is closed")
-        decision = await _look_ahead(exchange, outcome.verdict, planned, asked, runtime)
-        if purse is None or isinstance(decision, Stop):
-            return decision
-        if exchange.replay is not None and not exchange.replay.rewind():
-            return Stop("not_repeatable", "the request's body cannot be sent again: it is no longer whole")
-        empty = await purse.withdraw(outcome.verdict)
-    except BaseException:
-        # Cancelled with an answer in hand: nobody else will close it.
-        if outcome.response is not None:
-            await runtime.close(outcome.response.stream)
-        raise
+    if exchange.closing.is_set():
+        return Stop("closed", "the client is closed")
+    decision = await _look_ahead(exchange, outcome.verdict, planned, asked, runtime)
+    if purse is None or isinstance(decision, Stop):
+        return decision
+    if exchange.replay is not None and not exchange.replay.rewind():
+        return Stop("not_repeatable", "the request's body cannot be sent again: it is no longer whole")
+    empty = await purse.withdraw(outcome.verdict)
     return decision if empty is None else Stop("budget", empty)
 
 

@@ -159,6 +159,10 @@ class Settling:
         """It was closed before, or broke off."""
         self._settle(complete=False)
 
+    def broke(self, _error: BaseException) -> None:
+        """What came until then is all there is."""
+        self.release()
+
     def abandon(self) -> None:
         """Nobody has closed it."""
         self._reservation.in_a_thread(self.release)

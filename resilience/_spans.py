@@ -7,11 +7,13 @@ opentelemetry-instrumentation-httpx makes spans of the attempts already, those a
 
 from __future__ import annotations
 
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 from ._attempt_span import NAMESPACE, AttemptSpan, parts_of, verdict_attributes
-from ._enriched import Enriched, is_there, is_traced
-from ._telemetry import complain, suppressing
+from ._body import Body
+from ._enriched import Enriched, is_traced, may_be_traced
+from ._telemetry import complain
 from ._trail import Attempt, Charged, Refused, Wait
 from ._units import seconds_text
 
@@ -44,15 +46,17 @@ class Spans:
         wall: seconds since 1970, when the call begins.
     """
 
-    __slots__ = ("_attempt", "_began", "_call", "_enriches", "_parent", "_tracing")
+    __slots__ = ("_attempt", "_began", "_call", "_enriches", "_left_out", "_may_enrich", "_parent", "_tracing")
 
     def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, wall: float) -> None:
         self._tracing = tracing
         self._enriches = is_traced(transport)
+        self._may_enrich = self._enriches or may_be_traced(transport)
         self._parent = tracing.context.get_current()
         self._began = wall
         self._call: Any = None
         self._attempt: AttemptSpan | None = None
+        self._left_out: tuple[Enriched, Exchange, int] | None = None
         if exchange.settings.spans == "always":
             self._open(exchange)
 
@@ -66,35 +70,36 @@ class Spans:
         ):
             self._open(exchange)
 
-    def enter(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
+    def enter(self, exchange: Exchange, runtime: Runtime) -> AttemptSpan | Enriched | None:
         """Begin a span for the attempt that is sent now, and put its context into the headers."""
         try:
-            return self._enter(exchange)
+            return self._enter(exchange, runtime)
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
             return None
 
     def answered(self, runtime: Runtime, outcome: Outcome) -> None:
         """Say what an answer means, and end its span with its body."""
-        attempt, response = self._attempt, outcome.response
+        attempt, response = self._over(), outcome.response
         if attempt is None or response is None:
             return
-        self._attempt = None
         try:
             attempt.answered(outcome)
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
-        if response.is_closed:
+        stream = response.stream
+        if response.is_closed or (isinstance(stream, Body) and stream.whole(maxsize) is not None):
+            # All of it has come. What the other layers know of a body that was looked at, they are to know still.
             attempt.release()
         else:
-            response.stream = runtime.library.held(response.stream, attempt)
+            response.stream = runtime.library.held(stream, attempt)
 
     def unanswered(self, outcome: Outcome | None = None) -> None:
         """The attempt is over without an answer for the application; without an outcome it was cancelled.
 
         The conventions: what the caller has cancelled is no error.
         """
-        attempt, self._attempt = self._attempt, None
+        attempt = self._over()
         if attempt is None:
             return
         if outcome is not None and outcome.error is not None:
@@ -110,15 +115,15 @@ class Spans:
         if span is None:
             return
         try:
-            if outcome is not None and span.is_recording():
+            if span.is_recording():
                 self._conclude(span, exchange.trail, outcome)
             span.end()
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
 
-    def _conclude(self, span: Any, trail: Trail, outcome: Outcome) -> None:
+    def _conclude(self, span: Any, trail: Trail, outcome: Outcome | None) -> None:
         """Say how the call ended. That attempts of it have failed is no error of the call's."""
-        attributes = verdict_attributes(outcome.verdict)
+        attributes = {} if outcome is None else verdict_attributes(outcome.verdict)
         attributes[f"{NAMESPACE}.attempts"] = len(trail.attempts)
         waits = trail.waits
         if waits:
@@ -126,6 +131,13 @@ class Spans:
             attributes[f"{NAMESPACE}.waits"] = [_in_words(wait) for wait in waits[:_MOST_WAITS]]
         if trail.stopped:
             attributes[f"{NAMESPACE}.stopped"] = trail.stopped[:_LONGEST]
+        if trail.why not in {None, "success"}:
+            attributes[f"{NAMESPACE}.retry.decision"] = trail.why
+        refused = next((each for each in reversed(trail.refusals) if not each.observed), None)
+        if refused is not None:
+            attributes |= {f"{NAMESPACE}.layer": refused.layer, f"{NAMESPACE}.reason": refused.why}
+            if refused.retry_after is not None:
+                attributes[f"{NAMESPACE}.retry_after"] = refused.retry_after
         ended, error = _ending(outcome)
         attributes[f"{NAMESPACE}.outcome"] = ended
         if error is not None:
@@ -133,16 +145,32 @@ class Spans:
             span.set_status(self._tracing.trace.StatusCode.ERROR)
         span.set_attributes(attributes)
 
-    def _enter(self, exchange: Exchange) -> AttemptSpan | Enriched:
-        tracing, parent = self._tracing, self._parent
-        if self._call is not None:
-            parent = tracing.trace.set_span_in_context(self._call, parent)
-        if self._enriches:
-            return Enriched(tracing, parent, parts_of(exchange)[1], exchange.request)
-        # A transport of the application's may hand on to one that is traced: the attempt has its span already.
-        beneath = suppressing(tracing.context)[-1] if is_there() else None
-        self._attempt = AttemptSpan(tracing, parent, exchange, beneath)
-        return self._attempt
+    def _enter(self, exchange: Exchange, runtime: Runtime) -> AttemptSpan | Enriched:
+        tracing, parent, request = self._tracing, self._within(), exchange.request
+        if not self._may_enrich:
+            self._attempt = attempt = AttemptSpan(tracing, parent, exchange)
+            attempt.enter(request)
+            return attempt
+        entered = Enriched(tracing, parent, parts_of(exchange)[1], request, is_surely=self._enriches)
+        if not self._enriches:
+            # A transport of the application's may hand on to one that is traced, or to one that is not: that will be seen.
+            self._left_out = (entered, exchange, int(runtime.clock.wall() * 1e9))
+        return entered
+
+    def _within(self) -> Any:
+        """The context that attempts are made in."""
+        return self._parent if self._call is None else self._tracing.trace.set_span_in_context(self._call, self._parent)
+
+    def _over(self) -> AttemptSpan | None:
+        """The span of the attempt that is over; one that nobody else has made is made up for."""
+        attempt, self._attempt = self._attempt, None
+        left_out, self._left_out = self._left_out, None
+        if left_out is not None and not left_out[0].is_seen:
+            try:
+                return AttemptSpan(self._tracing, self._within(), left_out[1], left_out[2])
+            except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
+                complain()
+        return attempt
 
     def _open(self, exchange: Exchange) -> None:
         """Begin the call's own span, at the time when the call began."""
@@ -165,8 +193,10 @@ class Spans:
             complain()
 
 
-def _ending(outcome: Outcome) -> tuple[str, str | None]:
-    """How a call ended, and the type of its error."""
+def _ending(outcome: Outcome | None) -> tuple[str, str | None]:
+    """How a call ended, and the type of its error: what its caller has cancelled is none, as the conventions have it."""
+    if outcome is None:
+        return "interrupted", None
     if outcome.refusal is not None:
         return "rejected", ERROR_TYPES.get(outcome.refusal.layer, "_OTHER")
     if outcome.verdict.category == "success":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,12 +15,10 @@ if TYPE_CHECKING:
     from ._outcome import Verdict
     from ._reasons import EndReason, RefusalReason, WaitReason
 
-__all__ = ["LAST", "Attempt", "Charged", "Ended", "Refused", "Trail", "Wait", "last_trail", "observers", "trail_of"]
+__all__ = ["Attempt", "Charged", "Ended", "Refused", "Trail", "Wait", "observers"]
 
 Ended = Literal["success", "failure", "rejected", "interrupted"]
 """What became of a call: one of our own layers rejected it, or its caller has interrupted it."""
-# How far an SDK's own error may stand from the one that it was made of.
-_MOST_CAUSES = 10
 
 
 class Attempt(NamedTuple):
@@ -86,6 +82,9 @@ class Trail:
     """Why no further attempt followed."""
     why: EndReason | None = None
     """The same in one word; `None` until the call is over."""
+
+    noted: str = field(default="", repr=False, compare=False)
+    """What stands of it in the notes of an error."""
 
     def stop(self, why: EndReason, stopped: str) -> None:
         """Note why no further attempt follows.
@@ -172,54 +171,3 @@ def _plain(attempt: Attempt) -> dict[str, Any]:
 
 observers: list[Callable[[Trail, Ended], None]] = []
 """Called with the trail of each call that is over; kept short and harmless by whoever adds to it."""
-
-
-class _Last(threading.local):
-    trail: Trail | None = None
-
-
-LAST = _Last()
-"""The trail of the call that ended last, for each thread."""
-
-
-def last_trail() -> Trail | None:
-    """The trail of the call that ended last in this thread, `None` before the first: for a prompt and a debugger.
-
-    Calls that no policy applied to have none; one that was interrupted, by Ctrl-C or a cancelled task, has. All tasks of
-    an event loop share its thread: where several call at once, ask the response with `trail_of`.
-    """
-    return LAST.trail
-
-
-def trail_of(answer: object) -> Trail | None:
-    """The trail of a response or of a raised error, or `None` where no policy applied.
-
-    Arguments:
-        answer: a response; an error; or what an SDK has made of one of them, if it keeps it as `.response` or as the
-            error's cause.
-    """
-    for each in _behind(answer):
-        extensions: Any = getattr(each, "extensions", None)
-        found: object = getattr(each, "trail", None) if extensions is None else None
-        if extensions is not None:
-            # Whatever else has extensions need not be a response.
-            with suppress(Exception):
-                found = extensions.get("resilience")
-        if isinstance(found, Trail):
-            return found
-    return None
-
-
-def _behind(answer: object) -> Iterator[object]:
-    """An answer, its response, and the errors that it was made of."""
-    for _ in range(_MOST_CAUSES):
-        yield answer
-        if not isinstance(answer, BaseException):
-            return
-        response: object = None
-        # It may be a property, which raises.
-        with suppress(Exception):
-            response = getattr(answer, "response", None)
-        yield response
-        # What it was said to come from; in whose handling it was raised may be another call.
-        answer = answer.__cause__

@@ -88,7 +88,7 @@ class Retrying(Event):
 
 @dataclass(frozen=True, slots=True)
 class Waited(Event):
-    """The call has waited, or will wait now where the layer is `retry`.
+    """The call has waited.
 
     Arguments:
         seconds: how long.
@@ -222,7 +222,7 @@ class Listener:
         """The request will be sent again."""
 
     def on_wait(self, event: Waited, /) -> None:
-        """The call has waited, or waits before it is sent again."""
+        """The call has waited."""
 
     def on_refusal(self, event: Refused, /) -> None:
         """A layer did not let the call through."""

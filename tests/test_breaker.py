@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -483,34 +483,6 @@ class FarStore(MemoryStore):
     """A store that another process may change, and that a call can be cancelled at."""
 
     instant = False
-
-
-def test_a_call_that_is_cancelled_while_its_result_is_told_closes_its_answer() -> None:
-    """Nobody else has the answer in hand at that moment."""
-    bench = Bench(500)
-    closed: list[bool] = []
-
-    class Stream(httpx.SyncByteStream):
-        def __iter__(self) -> Iterator[bytes]:
-            yield b""
-
-        def close(self) -> None:
-            closed.append(True)
-
-    async def inner(exchange: Exchange) -> Outcome:
-        outcome = await attempt_layer(bench.runtime)(exchange)
-        response: Any = outcome.response
-        response.stream = Stream()
-        bench.store.run = cancelled  # type: ignore[method-assign]
-        return outcome
-
-    def cancelled(command: Command, now: float, /) -> Any:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bench.run(bench.exchange(), inner)
-
-    assert [True] == closed
 
 
 @pytest.mark.parametrize("status", [200, 0])

@@ -405,41 +405,6 @@ def test_an_observer_asks_ahead_but_takes_nothing(
     assert [Wait(4.0, "retry", "limit", "the limiter", observed=True)] == story.trail.events[1:]
 
 
-@pytest.mark.parametrize("answered", [True, False])
-@pytest.mark.parametrize("mode", [Mode.ENFORCE, Mode.OBSERVE])
-def test_an_answer_in_hand_is_closed_when_asking_ahead_is_cancelled(mode: Mode, *, answered: bool) -> None:
-    """Nobody else knows of it."""
-    closed: list[bool] = []
-
-    class Stream:
-        def close(self) -> None:
-            closed.append(True)
-
-    class Response:
-        stream = Stream()
-
-    class Runtime:
-        clock = Simulation([policy()], lambda *_: Answer(200))._clock
-
-        async def close(self, stream: Any) -> None:
-            stream.close()
-
-    async def inner(_exchange: Exchange) -> Outcome:
-        if not answered:
-            return Outcome(policy().classify(error="connect_error"), error=NoAnswer())
-        return Outcome(policy().classify(status=503), Response())  # type: ignore[arg-type]
-
-    async def cancelled(_exchange: Exchange, _runtime: Any) -> float:
-        raise KeyboardInterrupt
-
-    exchange = _exchange(Settings(modes={"retry": mode}))
-
-    with pytest.raises(KeyboardInterrupt):
-        retry_layer(inner, Runtime(), {"breaker": cancelled})(exchange).send(None)  # type: ignore[arg-type]
-
-    assert [True] * answered == closed
-
-
 def _exchange(settings: Settings) -> Exchange:
     """A call that has not begun."""
     made = policy()

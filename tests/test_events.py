@@ -748,7 +748,7 @@ def test_nothing_is_made_for_nobody(client: str, monkeypatch: pytest.MonkeyPatch
     assert ([], ["Attempted", "Charged", "CallEnded"]) == (without, sorted(made, key=["Attempted", "Charged", "CallEnded"].index))  # fmt: skip
 
 
-def test_a_call_that_was_cancelled_has_no_end(recorder: Recorder) -> None:
+def test_a_call_that_was_cancelled_has_an_end_too(recorder: Recorder) -> None:
     """What happened until then was told; the wait that it did not live through too."""
     made = policy(**BACK_OFF)
     inner = httpx.MockTransport(lambda _: httpx.Response(503))
@@ -757,7 +757,7 @@ def test_a_call_that_was_cancelled_has_no_end(recorder: Recorder) -> None:
     async def go() -> None:
         async with httpx.AsyncClient(transport=transport) as client:
             task = asyncio.create_task(client.get(URL))
-            while not recorder.of("on_wait"):
+            while not recorder.of("on_retry"):
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as caught:

@@ -294,7 +294,7 @@ def test_a_call_that_was_interrupted_is_told_too(directory: Path) -> None:
         program = """
             import sys, httpx, resilience, threading, os, signal
             class Mine(resilience.events.Listener):
-                def on_wait(self, event):
+                def on_retry(self, event):
                     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             resilience.listen(Mine())
             httpx.get(sys.argv[1])

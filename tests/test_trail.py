@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import resilience
 from resilience import Attempt, Category, Trail, Verdict, Wait, last_trail, trail_of
-from resilience._trail import LAST, Refused
+from resilience._trail import Refused
+from resilience._trail_of import LAST
 from tests.test_events import CLIENTS, MODULES, ONCE, Player
 from tests.worlds import URL, Step, policy
 

@@ -1,0 +1,98 @@
+"""Where the trail of a call is found: on its answer, its error or its request, and as the last one of this thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, cast
+
+from ._trail import Trail
+
+__all__ = ["LAST", "keep_trail", "last_trail", "note_trail", "trail_of"]
+
+# How far an SDK's own error may stand from the one that it was made of.
+_MOST_CAUSES = 10
+_OF_REQUEST = "resilience_trail"
+
+
+class _Last(threading.local):
+    trail: Trail | None = None
+
+
+LAST = _Last()
+"""The trail of the call that ended last, for each thread."""
+
+
+def last_trail() -> Trail | None:
+    """The trail of the call that ended last in this thread, `None` before the first: for a prompt and a debugger.
+
+    Calls that no policy applied to have none; one that was interrupted, by Ctrl-C or a cancelled task, has. All tasks of
+    an event loop share its thread: where several call at once, ask the response with `trail_of`.
+    """
+    return LAST.trail
+
+
+def keep_trail(request: object, trail: Trail) -> None:
+    """Have a request know the trail of its last call: an error that is met while a body is read leads to it.
+
+    Arguments:
+        request: of httpx or httpx2.
+        trail: of its call.
+    """
+    setattr(request, _OF_REQUEST, trail)
+
+
+def note_trail(error: Any, trail: Trail) -> None:
+    """Put a trail on an error, and a note of it.
+
+    Arguments:
+        error: what is going to be raised; a transport may raise the same instance again and again.
+        trail: of the last call that it is about.
+    """
+    before, notes = getattr(error, "trail", None), getattr(error, "__notes__", None)
+    if isinstance(before, Trail) and isinstance(notes, list):
+        with suppress(ValueError):
+            cast("list[str]", notes).remove(before.noted)
+    trail.noted = f"resilience: {trail}"
+    # Errors may have slots, and notes that are no list.
+    with suppress(AttributeError):
+        error.trail = trail
+    with suppress(TypeError):
+        error.add_note(trail.noted)
+
+
+def trail_of(answer: object) -> Trail | None:
+    """The trail of a response or of a raised error, or `None` where no policy applied.
+
+    Arguments:
+        answer: a response; an error; or what an SDK has made of one of them, if it keeps it as `.response` or as the
+            error's cause.
+    """
+    for each in _behind(answer):
+        for name in ("trail", _OF_REQUEST):
+            # What is asked may be a property, which raises.
+            with suppress(Exception):
+                found = getattr(each, name, None)
+                if isinstance(found, Trail):
+                    return found
+        with suppress(Exception):
+            extensions: Any = getattr(each, "extensions", None)
+            found = extensions.get("resilience")
+            if isinstance(found, Trail):
+                return found
+    return None
+
+
+def _behind(answer: object) -> Iterator[object]:
+    """An answer, its response and request, and the errors that it was made of."""
+    for _ in range(_MOST_CAUSES):
+        yield answer
+        if not isinstance(answer, BaseException):
+            return
+        # An error that was met while the body was read has the request alone.
+        for name in ("response", "request"):
+            with suppress(Exception):
+                yield getattr(answer, name)
+        # What it was said to come from; in whose handling it was raised may be another call.
+        answer = answer.__cause__
