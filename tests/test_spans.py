@@ -129,13 +129,15 @@ def use(monkeypatch: pytest.MonkeyPatch, tracing: Tracing) -> Tracing:
     return tracing
 
 
-@pytest.fixture
-def tracing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracing]:
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracing]:
     """An application that traces everything."""
     used = use(monkeypatch, Tracing())
     yield used
     used.provider.shutdown()
     used.meters.shutdown()
+
+
+_tracing = pytest.fixture(name="tracing")(traced)
 
 
 @pytest.fixture
