@@ -9,25 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._budget_checks import strange_budgets
+from ._config_read import Read, find_config, read
 from ._finding import near
 from ._registry import Policies, Settings, Source
-from .errors import ConfigurationError, Place, PolicyError, Problem
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ._config_model import Config
     from ._modes import Layer, Mode
     from ._policy import Policy
-    from ._yaml import Document, Keys
 
-__all__ = ["ConfigLike", "PolicyLike", "find_config", "named_plan", "own_policies", "policies_for"]
+__all__ = ["ConfigLike", "PolicyLike", "active", "find_config", "named_plan", "own_policies", "policies_for"]
 
 PolicyLike = "str | os.PathLike[str] | Policy"
 """A shipped name, a path to a file, or a loaded policy."""
 ConfigLike = "str | os.PathLike[str] | Mapping[str, Any]"
 """A path to a file, or what would stand in it."""
-
-_VARIABLE = "RESILIENCE_CONFIG"
-_FILE = "resilience.yaml"
 
 
 def policies_for(
@@ -49,18 +45,31 @@ def policies_for(
         raise ConfigurationError(f"policies is a list; write [{str(policies)!r}]")
     if policies is not None and config is None:
         return Policies([_given(policy, Path()) for policy in policies])
-    read = _read(config)
+    return active(read(config), policies)
+
+
+def active(found: Read | None, policies: Iterable[str | os.PathLike[str] | Policy] | None = None) -> Policies:
+    """The policies that a configuration makes active, as `policies_for` says.
+
+    Arguments:
+        found: the configuration, which takes what the environment says of providers; `None` for none.
+        policies: exactly these.
+
+    Raises:
+        ConfigurationError: it cannot be honoured, or two policies claim one host.
+    """
     if policies is not None:
         chosen = [_given(policy, Path()) for policy in policies]
     else:
-        own = [_given(path, read.directory) for path in read.config.policies] if read else []
+        own = [_given(path, found.directory) for path in found.config.policies] if found else []
         names = {source.name for source in own}
-        chosen = [*own, *(_shipped(name) for name in _shipped_names(read) if name not in names)]
-    if read is None:
+        chosen = [*own, *(_shipped(name) for name in _shipped_names(found) if name not in names)]
+    if found is None:
         return Policies(chosen)
-    adjusted, store = _adjusted(chosen, read), _store_url(read)
-    read.settle()
-    return Policies(adjusted, store=store, namespace=read.config.namespace)
+    found.hear_of(sorted({source.name for source in chosen}))
+    adjusted, store = _adjusted(chosen, found), _store_url(found)
+    found.settle()
+    return Policies(adjusted, store=store, namespace=found.config.namespace)
 
 
 def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> tuple[Path, ...]:
@@ -71,8 +80,8 @@ def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = Non
     """
     from ._shipped import find_policy
 
-    read = _read(config)
-    return tuple(find_policy(policy, read.directory) for policy in read.config.policies) if read else ()
+    found = read(config)
+    return tuple(find_policy(policy, found.directory) for policy in found.config.policies) if found else ()
 
 
 def named_plan(provider: str, config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> str | None:
@@ -81,67 +90,17 @@ def named_plan(provider: str, config: str | os.PathLike[str] | Mapping[str, Any]
     Raises:
         ConfigurationError: the configuration cannot be read.
     """
-    read = _read(config)
-    settings = read.config.providers.get(provider) if read else None
+    found = read(config)
+    if found is None:
+        return None
+    found.hear_of(_names(found))
+    settings = found.config.providers.get(provider)
     return settings.plan if settings else None
 
 
-def find_config() -> Path | None:
-    """The configuration file that applies when none is named."""
-    named = os.environ.get(_VARIABLE)
-    if named:
-        if not Path(named).is_file():
-            raise ConfigurationError(f"{_VARIABLE} names {named}, which is not a file; correct or unset it")
-        return Path(named)
-    here = Path(_FILE)
-    return here if here.is_file() else None
-
-
-class _Read:
-    """A configuration, and what cannot be honoured in it: all of it is told at once.
-
-    Arguments:
-        config: what it says.
-        directory: what its paths count from.
-        document: where its parts stand; `None` for one that stands in no file.
-    """
-
-    def __init__(self, config: Config, directory: Path, document: Document | None = None) -> None:
-        self.config = config
-        self.directory = directory
-        self._document = document
-        self._mistakes: list[tuple[Keys, Problem]] = []
-
-    def refuse(self, keys: Keys, message: str, remedy: str, *, key: bool = False) -> None:
-        """Note what cannot be honoured at `keys`; with `key` it is the key itself, and not its value."""
-        place = self._document.place(keys, key=key) if self._document else Place("", 1, 1)
-        self._mistakes.append((keys, Problem(place, message, remedy)))
-
-    def settle(self) -> None:
-        """Go on only if nothing was refused."""
-        if self._mistakes and self._document:
-            raise PolicyError([problem for _, problem in self._mistakes])
-        if self._mistakes:
-            found = (f"{'.'.join(map(str, keys))}: {each.message}; {each.remedy}" for keys, each in self._mistakes)
-            raise ConfigurationError("\n".join(found))
-
-
-def _read(config: str | os.PathLike[str] | Mapping[str, Any] | None) -> _Read | None:
-    if config is None:
-        config = find_config()
-    if config is None:
-        return None
-    from ._config_model import Config, read_config
-
-    if isinstance(config, Mapping):
-        return _Read(read_config(config), Path())
-    if not isinstance(config, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"a configuration is a path or a mapping, not {config!r:.60}")
-    from ._load import load_document
-    from ._validate import validate
-
-    document = load_document(config)
-    return _Read(validate(Config, document), Path(config).parent, document)
+def _names(found: Read) -> list[str]:
+    own = {_given(path, found.directory).name for path in found.config.policies}
+    return sorted(own.union(_shipped_names(found)))
 
 
 def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
@@ -161,16 +120,16 @@ def _loaded(policy: str | os.PathLike[str], directory: Path) -> Policy:
     return load_policy(find_policy(policy, directory))
 
 
-def _shipped_names(read: _Read | None) -> tuple[str, ...]:
+def _shipped_names(found: Read | None) -> tuple[str, ...]:
     from ._shipped import shipped_names
 
     names = shipped_names()
-    if read is None or read.config.shipped is True:
+    if found is None or found.config.shipped is True:
         return names
-    chosen = read.config.shipped or ()
+    chosen = found.config.shipped or ()
     for index, name in enumerate(chosen):
         if name not in names:
-            read.refuse(("shipped", index), f"there is no policy {name!r}", near(name, names))
+            found.refuse(("shipped", index), f"there is no policy {name!r}", near(name, names))
     return tuple(name for name in chosen if name in names)
 
 
@@ -182,13 +141,13 @@ def _shipped(name: str) -> Source:
     return Source(name, hosts_of(find_policy(name)), partial(_loaded, name, Path()))
 
 
-def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
+def _adjusted(sources: list[Source], found: Read) -> list[Source]:
     """The sources with the hosts and settings that the configuration gives them, without those that it switches off."""
-    config = read.config
+    config = found.config
     known = sorted({source.name for source in sources})
     for name in config.providers:
         if name not in known:
-            read.refuse(("providers", name), f"there is no policy for {name!r}", near(name, known), key=True)
+            found.refuse(("providers", name), f"there is no policy for {name!r}", near(name, known), key=True)
     adjusted: list[Source] = []
     for source in sources:
         provider = config.providers.get(source.name)
@@ -196,10 +155,10 @@ def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
             settings = Settings(modes=config.mode, refusals=config.refusals, spans=config.spans)
             adjusted.append(Source(source.name, source.hosts, source.policy, settings))
         elif not provider.off:
-            _check_plan(source, provider.plan, read)
+            _check_plan(source, provider.plan, found)
             modes: dict[Layer, Mode] = {**config.mode, **(provider.mode or {})}
             for keys, message, remedy in strange_budgets(source, provider.budgets):
-                read.refuse(("providers", source.name, "budgets", *keys), message, remedy)
+                found.refuse(("providers", source.name, "budgets", *keys), message, remedy)
             ledger = bool(provider.budgets) if provider.ledger is None else provider.ledger
             settings = Settings(
                 provider.plan,
@@ -213,24 +172,31 @@ def _adjusted(sources: list[Source], read: _Read) -> list[Source]:
     return adjusted
 
 
-def _check_plan(source: Source, plan: str | None, read: _Read) -> None:
+def _check_plan(source: Source, plan: str | None, found: Read) -> None:
     # Whoever names a plan has the policy loaded at once: a plan that does not exist is refused where it is named.
     if plan is not None and plan not in (plans := source.policy().plans):
-        read.refuse(("providers", source.name, "plan"), f"{source.name} has no plan {plan!r}", near(plan, plans))
+        found.refuse(("providers", source.name, "plan"), f"{source.name} has no plan {plan!r}", near(plan, plans))
 
 
-def _store_url(read: _Read) -> str:
+def _store_url(found: Read) -> str:
     from ._store_url import check_store_url, completed
 
     try:
-        url = completed(read.config.store)
+        url = completed(found.config.store)
         check_store_url(url)
-        path = url.removeprefix("sqlite:///")
-        if path != url and not Path(path).is_absolute():
-            # As every path of the file: workers of other working directories share it too.
-            url = f"sqlite:///{(read.directory / path).resolve()}"
+        url = _absolute(url, found)
     except ConfigurationError as error:
         message, _, remedy = str(error).partition("; ")
-        read.refuse(("store",), message, remedy)
+        found.refuse(("store",), message, remedy)
         return ""
     return url
+
+
+def _absolute(url: str, found: Read) -> str:
+    path = url.removeprefix("sqlite:///")
+    if path == url or Path(path).is_absolute():
+        return url
+    if not found.place(("store",)).line:
+        raise ConfigurationError("its path begins nowhere; write an absolute one, with four slashes in all")
+    # As every path of the file: workers of other working directories share it too.
+    return f"sqlite:///{(found.directory / path).resolve()}"

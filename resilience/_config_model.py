@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ._budgets import Budget
@@ -13,11 +22,13 @@ from ._finding import near
 from ._hosts import Hosts
 from ._model import Model, Name
 from ._modes import LAYERS, Layer, Mode
+from ._units import duration_text, parse_duration
 from .errors import ConfigurationError
 
 __all__ = ["Config", "Provider", "read_config"]
 
 _LONGEST_STORE = 2000
+_RELOADS = (0.1, 3600.0)
 
 
 def _for_all(value: object) -> object:
@@ -42,6 +53,28 @@ def _is_store(value: object) -> object:
         example = "memory://, sqlite:///path or redis://host:6379"
         raise PydanticCustomError("store", "a store is a URL: {example}, as one text", {"example": example})
     return value
+
+
+def _seconds_or_off(value: object) -> float:
+    if value == "off":
+        return 0.0
+    try:
+        seconds = parse_duration(value) if isinstance(value, str) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not _RELOADS[0] <= seconds <= _RELOADS[1]:
+        what = "{value} is no time between two looks; write off, or a duration from 100ms to 1h, as 5s"
+        raise PydanticCustomError("reload", what, {"value": repr(value)[:40]})
+    return seconds
+
+
+Reload = Annotated[
+    float,
+    BeforeValidator(_seconds_or_off),
+    PlainSerializer(lambda seconds: duration_text(seconds) if seconds else "off", return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["5s", "off"]}),
+]
+"""Seconds; 0 for never."""
 
 
 class Provider(Model):
@@ -100,6 +133,9 @@ class Config(Model):
     or refused. `off` makes no spans at all."""
     refusals: Literal["reply", "raise"] = "reply"
     """What a call gets that one of our layers refuses: a response in the provider's own shape, or an error."""
+    reload: Reload = 5.0
+    """How often to look whether this file, or a policy file that it names, has changed: a time between two looks, each
+    made by a call, or `off`. For what `install` and `resilience run` have read from a file."""
 
 
 def read_config(data: Mapping[str, Any]) -> Config:

@@ -20,12 +20,15 @@ from os import PathLike
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._clock import RealClock
 from ._config import policies_for
+from ._kept import Kept
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._policy import Policy
     from ._registry import Policies
+    from ._reload import Watch
     from .events import Listener
 
 __all__ = ["install", "uninstall", "wrap"]
@@ -80,7 +83,8 @@ def wrap(
 def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> None:
     """Make every client of httpx and httpx2 in this process obey the policies: existing ones and those to come.
 
-    Called again, it replaces the configuration. A library that is not imported yet is prepared when it is.
+    Called again, it replaces the configuration. A library that is not imported yet is prepared when it is. What comes from
+    a file is read again when that changes, as often as its `reload` says.
 
     Arguments:
         config: a configuration file or its content; by default RESILIENCE_CONFIG or ./resilience.yaml.
@@ -88,9 +92,11 @@ def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> No
     Raises:
         ConfigurationError: a policy or the configuration cannot be honoured; then nothing has changed.
     """
-    policies = policies_for(None, config)
+    from ._reload import watched
+
+    policies, watch = watched(config, _swap)
     with _lock:
-        ResilienceFinder.policies = policies
+        ResilienceFinder.policies, ResilienceFinder.watch = policies, watch
         if not any(isinstance(finder, ResilienceFinder) for finder in sys.meta_path):
             sys.meta_path.insert(0, ResilienceFinder())
     for name in _LIBRARIES:
@@ -99,13 +105,20 @@ def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> No
             _patch(importlib.import_module(name))
 
 
+def _swap(watch: Watch, policies: Policies) -> None:
+    """Obey other policies from the next call on, unless somebody has installed or uninstalled meanwhile."""
+    with _lock:
+        if ResilienceFinder.watch is watch:
+            ResilienceFinder.policies = policies
+
+
 def uninstall() -> None:
     """Undo `install`: clients of this process are as they were. Clients given to `wrap` stay wrapped."""
     with _lock:
         # The finder of `resilience run` would install again when the program first imports a library.
         ours = {"ResilienceFinder", "ResilienceLauncher"}
         sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ not in ours]
-        ResilienceFinder.policies = None
+        ResilienceFinder.policies = ResilienceFinder.watch = None
         for (client, name), (replacement, original) in tuple(_patched.items()):
             # What somebody else has put over it stays, and ours below it lets everything through.
             if client.__dict__.get(name) is replacement:
@@ -117,6 +130,7 @@ class ResilienceFinder(importlib.abc.MetaPathFinder):
     """Prepares httpx and httpx2 right after they were imported, and imports neither by itself."""
 
     policies: Policies | None = None
+    watch: Watch | None = None
 
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """What the other finders find, with a loader that prepares the module."""
@@ -166,13 +180,20 @@ def _patch(module: ModuleType) -> None:
 
 def _replacement(original: Any, prepare: Callable[[Any, tuple[Any, ...]], Any]) -> Any:
     """A method like the original, asynchronous if that is, which calls it on what `prepare` makes of the client."""
+    sends = prepare is _sending
 
     @wraps(original)
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        watch = ResilienceFinder.watch
+        if watch is not None and sends and RealClock.now() >= watch.due:
+            watch.look()
         return original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
 
     @wraps(original)
     async def async_method(self: Any, *arguments: Any, **named: Any) -> Any:
+        watch = ResilienceFinder.watch
+        if watch is not None and sends and RealClock.now() >= watch.due:
+            await watch.look_async()
         return await original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
 
     return async_method if iscoroutinefunction(original) else method
@@ -186,7 +207,8 @@ def _sending(client: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _ending(client: Any, _arguments: tuple[Any, ...]) -> Any:
-    for transport in tuple(client.__dict__.get(_KEPT, {}).values()):
+    kept: Kept | None = client.__dict__.get(_KEPT)
+    for transport in kept.all() if kept is not None else ():
         transport.chain.close()
     return client
 
@@ -208,14 +230,10 @@ class _View:
         adapter = _adapter_of(self._client)
         if isinstance(transport, adapter.Transport):
             return transport
-        kept: dict[tuple[int, int], Any] = self._client.__dict__.setdefault(_KEPT, {})
-        # An entry holds both objects, so their ids are not given to others while it lives; entries stay, so that
-        # closing the client ends the waits of calls that began under an older configuration too.
-        key = (id(transport), id(self._policies))
-        found = kept.get(key)
-        if found is None:
-            found = kept.setdefault(key, adapter.Transport(transport, policies=self._policies))
-        return found
+        kept: Kept | None = self._client.__dict__.get(_KEPT)
+        if kept is None:
+            kept = self._client.__dict__.setdefault(_KEPT, Kept())
+        return kept.get(transport, self._policies, lambda: adapter.Transport(transport, policies=self._policies))
 
 
 def _adapter_of(client: object) -> Any:

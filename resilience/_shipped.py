@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from ._stamps import note
 from ._yaml import LARGEST_FILE, children, decode, events
 from .errors import ConfigurationError
 
@@ -67,11 +68,14 @@ def find_policy(name_or_path: str | os.PathLike[str], directory: Path = _HERE) -
 
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file, one more than is allowed at most: a device or a pipe could go on for ever."""
+    note(path)
     try:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
             with path.open("rb") as file:
-                return file.read(LARGEST_FILE + 1)
+                content = file.read(LARGEST_FILE + 1)
+            note(path, content)
+            return content
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"{str(path)!r} cannot be read: {why}; check its name and rights") from None

@@ -50,14 +50,17 @@ class ConfigurationError(ResilienceError, ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where in a file something stands. Lines and columns count from 1, as editors do."""
+    """Where in a file something stands. Lines and columns count from 1, as editors do.
+
+    What an environment variable says stands in no file: `file` is then the variable's name, and line and column are 0.
+    """
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -27,7 +27,7 @@ class ResilienceLauncher:
     """Calls `resilience.install()` right before httpx or httpx2 is imported for the first time.
 
     Arguments:
-        config: the configuration, as `install` takes it.
+        config: the configuration file; `None` for none, whatever directory the program goes to.
     """
 
     def __init__(self, config: "Any") -> None:
@@ -64,7 +64,9 @@ class ResilienceLauncher:
             return
         try:
             if not any(_is_installed(finder) for finder in sys.meta_path):
-                install(self._config)
+                from resilience._config_read import NO_FILE
+
+                install(NO_FILE if self._config is None else self._config)
                 if os.environ.get("RESILIENCE_EXPLAIN"):
                     from resilience._explained import explain_at_exit
 
@@ -86,7 +88,7 @@ def _config() -> "Any":
     named = os.environ.get("RESILIENCE_CONFIG")
     if named:
         return os.path.abspath(named)
-    return os.path.abspath("resilience.yaml") if os.path.isfile("resilience.yaml") else {"version": 1}
+    return os.path.abspath("resilience.yaml") if os.path.isfile("resilience.yaml") else None
 
 
 def _start() -> None:

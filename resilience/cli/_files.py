@@ -18,7 +18,7 @@ __all__ = ["CONFIG", "found_files", "is_config", "policy_file", "problems_of", "
 
 CONFIG = "resilience.yaml"
 # No policy has one of these.
-_CONFIG_KEYS = {"policies", "shipped", "providers", "store", "namespace", "mode", "refusals"}
+_CONFIG_KEYS = {"policies", "shipped", "providers", "store", "namespace", "mode", "refusals", "reload", "spans"}
 _ENDINGS = {".yaml", ".yml"}
 
 

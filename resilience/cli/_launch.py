@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from resilience._config import find_config, policies_for
+from resilience._config import active, find_config
+from resilience._config_read import NO_FILE, read
 
 from ._output import complain, fail
 
@@ -95,8 +96,9 @@ def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
     others = [entry for entry in own.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != launcher]
     # A process keeps its number when another program takes its place: so the launcher tells it from its children.
     changed = {"PYTHONPATH": os.pathsep.join([launcher, *others]), "RESILIENCE_RUN_PID": str(os.getpid())}
+    if (found := read(NO_FILE if config is None else config)) is not None:
+        active(found)
     if config is not None:
-        policies_for(None, config)
         # Absolute: the program and its children may go to other directories.
         changed["RESILIENCE_CONFIG"] = str(config.absolute())
     if options.explain:

@@ -1,0 +1,235 @@
+"""Looks now and then whether the configuration's files have changed, and puts what they say in place of the old.
+
+No thread watches: a call that comes when a look is due looks, by one `stat` for each file, and the rest go on.
+
+    unchanged ── a stamp differs ──▶ resting ── the same again, or old enough ──▶ loading ──┬─ good ──▶ in place, told
+        ▲                                                                                   └─ bad ───▶ old kept, told
+        └───────────────────────────────────────────────────────────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._clock import Closing, RealClock
+from ._config import active, policies_for
+from ._config_read import find_config, read
+from ._fork import Lock
+from ._shipped import shipped_directory
+from ._stamps import Noted, Stamps, noting, stamps_of
+from ._words import printable
+from ._yaml import children
+from .errors import ConfigurationError, PolicyError
+
+if TYPE_CHECKING:
+    from ._registry import Policies
+
+__all__ = ["Watch", "watched"]
+
+_log = logging.getLogger("resilience.config")
+# What was written so lately may be written on: an editor empties a file first, and a missing one may be on its way.
+_REST = 0.3
+# A call of an event loop that begins a load waits for it, but not for a disk that has gone.
+_LONGEST_WAIT = 1.0
+_MOST_SHOWN = 8
+_NANOSECONDS = 1_000_000_000
+
+
+class _Loaded(NamedTuple):
+    policies: Policies
+    every: float
+    """Seconds between two looks; 0 for none."""
+    noted: Noted
+    says: Mapping[str, object]
+    """What the configuration says, with the environment, by dotted keys."""
+
+
+class Watch:
+    """Sees to it that a process obeys its configuration file as it is now.
+
+    Arguments:
+        path: of the file, absolute.
+        loaded: what was read of it.
+        swap: puts policies in place of those before.
+    """
+
+    due: float
+    """When to look next, by the machine's clock."""
+
+    def __init__(self, path: Path, loaded: _Loaded, swap: Callable[[Watch, Policies], None]) -> None:
+        self._path = path
+        self._swap = swap
+        self._says, self._contents = loaded.says, loaded.noted.contents
+        self._stamps: Stamps = loaded.noted.stamps
+        self._is_refused = False
+        self._resting: Stamps | None = None
+        self._every = loaded.every
+        self._lock = Lock()
+        # By the process that loads: a child that is forked meanwhile has no such thread.
+        self._loads_in: int | None = None
+        self.due = RealClock.now() + loaded.every
+
+    def look(self) -> None:
+        """Look, in a thread that may wait: what is new applies when this returns."""
+        if (stamps := self._changed()) is not None:
+            self._load(stamps)
+
+    async def look_async(self) -> None:
+        """The same in an event loop, which goes on meanwhile."""
+        if (stamps := self._changed()) is None:
+            return
+        done = Closing()
+
+        def load() -> None:
+            try:
+                self._load(stamps)
+            finally:
+                done.set()
+
+        try:
+            threading.Thread(target=load, name="resilience-reload", daemon=True).start()
+        except RuntimeError:
+            # No thread can be had, as when the interpreter is shutting down.
+            load()
+        await done.wait_async(_LONGEST_WAIT)
+
+    def _changed(self) -> Stamps | None:
+        """The files as they are now, if they are to be loaded, and by this caller."""
+        with self._lock:
+            now = RealClock.now()
+            if now < self.due or self._loads_in == os.getpid():
+                return None
+            self.due = now + self._every
+        stamps = stamps_of(self._stamps)
+        with self._lock:
+            if stamps == self._stamps:
+                self._resting = None
+                return None
+            if self._loads_in == os.getpid():
+                return None
+            if not _is_at_rest(stamps, self._stamps) and stamps != self._resting:
+                self._wait_for_rest(stamps)
+                return None
+            self._loads_in = os.getpid()
+        return stamps
+
+    def _wait_for_rest(self, stamps: Stamps) -> None:
+        self._resting = stamps
+        self.due = RealClock.now() + min(_REST, self._every)
+
+    def _load(self, stamps: Stamps) -> None:
+        try:
+            with noting() as noted:
+                loaded, error = _try(self._path, noted)
+            if stamps_of(noted.stamps) != noted.stamps:
+                # Changed while it was read: half of it may be of one version and half of the next.
+                self._wait_for_rest({**stamps, **stamps_of(noted.stamps)})
+            elif loaded is None:
+                # Those that were not reached this time are still looked at.
+                self._stamps = {**stamps, **noted.stamps}
+                self._refuse(error)
+            else:
+                self._stamps = noted.stamps
+                self._take(loaded)
+        finally:
+            self._loads_in = None
+
+    def _take(self, loaded: _Loaded) -> None:
+        changed = [
+            *sorted(key for key in {*self._says, *loaded.says} if self._says.get(key) != loaded.says.get(key)),
+            *(
+                Path(name).name
+                for name, content in sorted(loaded.noted.contents.items())
+                if name != str(self._path) and self._contents.get(name) != content
+            ),
+        ]
+        self._says, self._contents, self._every = loaded.says, loaded.noted.contents, loaded.every
+        self.due = RealClock.now() + loaded.every if loaded.every else float("inf")
+        was_refused, self._is_refused = self._is_refused, False
+        if not changed:
+            # It was touched, or a comment changed; or it is again as it was before a mistake.
+            if was_refused:
+                _log.info("%s is again as it was before the mistake", self._path)
+            return
+        self._swap(self, loaded.policies)
+        entry = {"event": "ConfigurationReloaded", "file": str(self._path), "changed": changed}
+        more = f" and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""
+        what = f"{', '.join(map(printable, changed[:_MOST_SHOWN]))}{more}"
+        _log.info("configuration reloaded from %s: changed: %s", self._path, what, extra={"resilience": entry})
+        if not loaded.every:
+            _log.info("%s is not looked at again: it says `reload: off`", self._path)
+
+    def _refuse(self, error: Exception | None) -> None:
+        self._is_refused = True
+        problems = [str(each) for each in error.problems] if isinstance(error, PolicyError) else [str(error)]
+        entry = {"event": "ConfigurationRefused", "file": str(self._path), "problems": problems[:100]}
+        more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
+        what = f"{'; '.join(map(printable, problems[:_MOST_SHOWN]))}{more}"
+        text = "the configuration has changed and cannot be honoured, so the one before it stays: %s"
+        _log.warning(text, what, extra={"resilience": entry})
+
+
+def watched(config: Any, swap: Callable[[Watch, Policies], None]) -> tuple[Policies, Watch | None]:
+    """The policies that are active, and what keeps them up to date if they come from a file.
+
+    Arguments:
+        config: as `policies_for` takes it.
+        swap: puts policies in place of those before; it is given the watch that asks for it.
+
+    Raises:
+        ConfigurationError: it cannot be honoured.
+    """
+    if config is None:
+        config = find_config()
+    if not isinstance(config, str | os.PathLike):
+        return policies_for(None, config), None
+    with noting() as noted:
+        loaded = _read(Path(config), noted)
+    # Absolute: the program may go to another directory. Not resolved: a link may lead to another file next time.
+    return loaded.policies, Watch(Path(config).absolute(), loaded, swap) if loaded.every else None
+
+
+def _read(path: Path, noted: Noted) -> _Loaded:
+    found = read(path)
+    policies = active(found)
+    assert found is not None
+    for name in [name for name in noted.stamps if Path(name).parent == shipped_directory()]:
+        # These change when the package does, with its code.
+        del noted.stamps[name]
+        noted.contents.pop(name, None)
+    return _Loaded(policies, found.config.reload, noted, dict(_flat(found.document.data if found.document else {})))
+
+
+def _try(path: Path, noted: Noted) -> tuple[_Loaded | None, Exception | None]:
+    """What the files say now, or why that cannot be honoured."""
+    from .stores import open_store
+
+    try:
+        loaded = _read(path, noted)
+        # The next call would open it; one that cannot be opened is a mistake like any other.
+        open_store(loaded.policies.store, namespace=loaded.policies.namespace)
+    except ConfigurationError as error:
+        return None, error
+    except Exception as error:  # noqa: BLE001  whatever it is, the call that has looked must not fail for it
+        return None, RuntimeError(f"{type(error).__name__}: {error}")
+    return loaded, None
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
+    """What a configuration says by dotted keys; lists stay whole."""
+    if not isinstance(value, dict) or not value:
+        return [(prefix, value)]
+    return [each for key, child in children(value) for each in _flat(child, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def _is_at_rest(stamps: Stamps, before: Stamps) -> bool:
+    """Whether what has changed was written long enough ago."""
+    wall = RealClock.wall() * _NANOSECONDS
+    changed = [stamp for name, stamp in stamps.items() if stamp != before.get(name)]
+    # A time in the future is of another machine's clock, and says nothing.
+    return all(stamp is not None and wall - stamp.modified >= _REST * _NANOSECONDS for stamp in changed)
