@@ -106,8 +106,8 @@ def values(found: Mapping[str, str], document: Document) -> list[Value]:
         PolicyError: there is no such variable, or what it says cannot be read; with every problem.
     """
     known = {f"{_PREFIX}{name}": (name.lower(),) for name in _FILE}
-    own = dict(cast("dict[str, object]", document.data)) if isinstance(document.data, dict) else {}
-    asked_for = set(_ASKED_FOR.findall(f"{own.get('store')} {found.get(f'{_PREFIX}STORE')}"))
+    own = _mapping(document).get("store")
+    asked_for = set(_ASKED_FOR.findall(f"{own} {found.get(f'{_PREFIX}STORE')}"))
     mine = {name: text for name, text in found.items() if not name.startswith(_PROVIDER) and name not in asked_for}
     return _read(mine, {name: [keys] for name, keys in known.items()}, [*known, f"{_PROVIDER}<NAME>_PLAN"])
 
@@ -140,7 +140,7 @@ def _read(found: Mapping[str, str], known: Mapping[str, list[Keys]], names: list
             # Those of the same kind first: only so many are compared.
             alike = sorted(names, key=lambda name: name.rpartition("_")[2] != variable.rpartition("_")[2])
             problems.append(
-                Problem(place, "this library knows no such variable", f"{near(variable, alike)} or unset it")
+                Problem(place, "this library knows no such variable", f"{near(variable, alike)} else unset it")
             )
         elif len(meant) > 1:
             both = " and ".join(repr(keys[1]) for keys in meant)
@@ -161,14 +161,19 @@ def _read(found: Mapping[str, str], known: Mapping[str, list[Keys]], names: list
 
 def overridden(document: Document, given: Iterable[Value]) -> Document:
     """The document with these values in place of its own; each of them stands at the name of its variable."""
-    if not isinstance(document.data, dict):
+    data = _mapping(document)
+    if not data:
         # No configuration, as its reader will say.
         return document
-    data = dict(cast("dict[str, object]", document.data))
     made = replace(document, data=data, places=dict(document.places), key_places=dict(document.key_places))
     for keys, value, variable in given:
         _put(made, keys, value, Place(variable, 0, 0))
     return made
+
+
+def _mapping(document: Document) -> dict[str, object]:
+    data = document.data
+    return dict(cast("dict[str, object]", data)) if isinstance(data, dict) else {}
 
 
 def _put(document: Document, keys: Keys, value: object, place: Place) -> None:
@@ -183,24 +188,31 @@ def _put(document: Document, keys: Keys, value: object, place: Place) -> None:
             return
         copied = dict(cast("dict[str | int, object]", below or {}))
         parent[key], parent = copied, copied
-    before = parent.get(keys[-1])
     if isinstance(value, dict):
-        # Modes of single layers: the others stay as they are.
-        layers = cast("dict[str, object]", value)
-        if isinstance(before, str) and before in set(Mode):
-            for layer in LAYERS:
-                places[*keys, layer] = key_places[*keys, layer] = document.place(keys)
-            before = {str(layer): before for layer in LAYERS}
-        elif before is not None and not isinstance(before, dict):
-            return
-        elif before is None:
-            places[keys] = key_places[keys] = place
-        value = {**cast("dict[str, object]", before or {}), **layers}
-        for layer in layers:
-            places[*keys, layer] = key_places[*keys, layer] = place
-    else:
-        for known in [each for each in places if each[: len(keys)] == keys]:
-            places.pop(known)
-            key_places.pop(known, None)
-        places[keys] = key_places[keys] = place
+        _put_modes(document, keys, parent, cast("dict[str, object]", value), place)
+        return
+    for known in [each for each in places if each[: len(keys)] == keys]:
+        del places[known]
+        key_places.pop(known, None)
+    places[keys] = key_places[keys] = place
     parent[keys[-1]] = value
+
+
+def _put_modes(
+    document: Document, keys: Keys, parent: dict[str | int, object], modes: dict[str, object], place: Place
+) -> None:
+    """Modes of single layers: those of the others stay as they are."""
+    places, key_places = cast("dict[Keys, Place]", document.places), cast("dict[Keys, Place]", document.key_places)
+    before = parent.get(keys[-1])
+    if before is None:
+        places[keys] = key_places[keys] = place
+    elif isinstance(before, str) and before in set(Mode):
+        for layer in LAYERS:
+            places[*keys, layer] = key_places[*keys, layer] = document.place(keys)
+        before = dict.fromkeys(cast("tuple[str, ...]", LAYERS), before)
+    elif not isinstance(before, dict):
+        # A mistake of the file, which its reader will name.
+        return
+    for named in modes:
+        places[*keys, named] = key_places[*keys, named] = place
+    parent[keys[-1]] = {**cast("dict[str, object]", before or {}), **modes}

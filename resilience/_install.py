@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec
 from inspect import iscoroutinefunction
 from os import PathLike
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._clock import RealClock
 from ._config import policies_for
@@ -232,7 +232,7 @@ class _View:
             return transport
         kept: Kept | None = self._client.__dict__.get(_KEPT)
         if kept is None:
-            kept = self._client.__dict__.setdefault(_KEPT, Kept())
+            kept = cast("Kept", self._client.__dict__.setdefault(_KEPT, Kept()))
         return kept.get(transport, self._policies, lambda: adapter.Transport(transport, policies=self._policies))
 
 

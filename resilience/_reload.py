@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._clock import Closing, RealClock
 from ._config import active, policies_for
@@ -188,10 +188,11 @@ def watched(config: Any, swap: Callable[[Watch, Policies], None]) -> tuple[Polic
         config = find_config()
     if not isinstance(config, str | os.PathLike):
         return policies_for(None, config), None
+    path = Path(cast("str | os.PathLike[str]", config))
     with noting() as noted:
-        loaded = _read(Path(config), noted)
+        loaded = _read(path, noted)
     # Absolute: the program may go to another directory. Not resolved: a link may lead to another file next time.
-    return loaded.policies, Watch(Path(config).absolute(), loaded, swap) if loaded.every else None
+    return loaded.policies, Watch(path.absolute(), loaded, swap) if loaded.every else None
 
 
 def _read(path: Path, noted: Noted) -> _Loaded:
@@ -222,9 +223,10 @@ def _try(path: Path, noted: Noted) -> tuple[_Loaded | None, Exception | None]:
 
 def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
     """What a configuration says by dotted keys; lists stay whole."""
-    if not isinstance(value, dict) or not value:
+    below = [] if isinstance(value, list) else children(value)
+    if not below:
         return [(prefix, value)]
-    return [each for key, child in children(value) for each in _flat(child, f"{prefix}.{key}" if prefix else str(key))]
+    return [each for key, child in below for each in _flat(child, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def _is_at_rest(stamps: Stamps, before: Stamps) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from ._redact import HIDDEN, is_secret_parameter
 from .errors import ConfigurationError
 
-__all__ = ["check_store_url", "completed", "without_credentials", "words_without"]
+__all__ = ["check_store_url", "completed", "masked", "without_credentials", "words_without"]
 
 _ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _KINDS = ("", "+unix", "+cluster", "+sentinel")
@@ -103,6 +103,20 @@ def without_credentials(url: str) -> str:
     if "@" in rest:
         authority, slash, path = rest.rpartition("@")[2].partition("/")
     return f"{scheme}://{authority.partition('?')[0]}{slash}{path.partition('?')[0]}"
+
+
+def masked(text: str) -> str:
+    """A store as somebody wrote it, with `${NAME}` and without user, password and query."""
+    scheme, found, rest = text.partition("://")
+    if not found:
+        # It may be anything, a password too.
+        return text if _ENVIRONMENT.fullmatch(text) else HIDDEN
+    shown = without_credentials(text)
+    if shown == text:
+        return text
+    shown = shown.removeprefix(f"{scheme}://")
+    user = f"{HIDDEN}@" if "@" in rest and not rest.startswith(shown) else ""
+    return f"{scheme}://{user}{shown}{f'?{HIDDEN}' if '?' in rest.rpartition('@')[2] else ''}"
 
 
 def words_without(words: str, url: str) -> str:

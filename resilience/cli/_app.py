@@ -11,6 +11,7 @@ import typer
 from . import (
     _breaker,
     _check,
+    _config,
     _credits,
     _credits_opened,
     _explain,
@@ -28,6 +29,7 @@ __all__ = ["app"]
 
 _BREAKER = "Hold a provider's calls back by hand, let them through again, or see how its breakers are."
 _CREDITS = "Show what is spent, reserved and left of each budget, and what providers have shut."
+_CONFIG = "See which configuration applies here, and where each value of it comes from; `check` looks for mistakes."
 _SPENDING: dict[str, Callable[..., None]] = {
     DEFAULT: _credits.show,
     "ledger": _ledger.ledger,
@@ -64,6 +66,11 @@ def app() -> typer.Typer:
     for name, function in _SPENDING.items():
         spending.command(name, epilog=_epilog(_credits.EXAMPLES[name]))(function)
     application.add_typer(spending, name="credits", epilog=_epilog(_credits.EXAMPLES[DEFAULT]))
+    configuration = typer.Typer(help=_CONFIG, no_args_is_help=True)
+    # With a callback, so that its one command keeps its name.
+    configuration.callback()(_no_options)
+    configuration.command("show", epilog=_epilog(_config.EXAMPLE))(_config.show)
+    application.add_typer(configuration, name="config", epilog=_epilog(_config.EXAMPLE))
     add("fake-provider", epilog=_epilog(_fake_provider.EXAMPLE))(_fake_provider.fake_provider)
     return application
 
@@ -72,6 +79,10 @@ def _epilog(example: str) -> str:
     lines = "".join(f"\n  {line}" for line in example.splitlines())
     # A paragraph that begins with this sign keeps its lines.
     return f"\b\nExample:{lines}"
+
+
+def _no_options() -> None:
+    pass
 
 
 def _version(wanted: bool) -> None:

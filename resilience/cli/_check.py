@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._files import CONFIG, found_files, problems_of, shown_path
+from ._files import CONFIG, environment_problems, found_files, is_config, problems_of, shown_path
 from ._output import say, say_json, visible
 
 __all__ = ["EXAMPLE", "check"]
@@ -27,7 +27,7 @@ def check(
     *,
     json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
 ) -> None:
-    """Look for what cannot be honoured in policy files and in resilience.yaml.
+    """Look for what cannot be honoured in policy files, in resilience.yaml, and in variables that stand for its values.
 
     Exit code: 0 if there is nothing, 1 if there are problems, 2 if a file cannot be read.
     """
@@ -35,6 +35,10 @@ def check(
     if not paths and Path(CONFIG).is_file():
         files.append(Path(CONFIG))
     problems = [problem for path in files for problem in problems_of(path)]
+    configurations: list[Path | None] = [path for path in files if is_config(path)]
+    if not paths and not configurations:
+        configurations = [None]
+    problems += dict.fromkeys(problem for path in configurations for problem in environment_problems(path))
     notes = [] if problems else _notes(files)
     if json:
         found = [

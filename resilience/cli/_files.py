@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from resilience._config import own_policies, policies_for
+from resilience._config import active, own_policies
+from resilience._config_read import NO_FILE, read
 from resilience._load import load_document, read_policy
 from resilience._shipped import find_policy, shipped_directory, shipped_names
 from resilience._yaml import children
@@ -14,7 +15,7 @@ from resilience.errors import ConfigurationError, Place, PolicyError, Problem
 
 from ._output import fail
 
-__all__ = ["CONFIG", "found_files", "is_config", "policy_file", "problems_of", "shown_path"]
+__all__ = ["CONFIG", "environment_problems", "found_files", "is_config", "policy_file", "problems_of", "shown_path"]
 
 CONFIG = "resilience.yaml"
 # No policy has one of these.
@@ -97,7 +98,8 @@ def problems_of(path: Path) -> Iterator[Problem]:
             remedy = f"a policy has `provider` and `match`; a configuration is called {CONFIG}, or has `policies` or `providers`"
             yield Problem(Place(str(path), 1, 1), message, remedy)
         elif is_config(path):
-            policies_for(None, path)
+            # The file alone: what the environment says of a process is no mistake of the file, and hides none.
+            active(read(path, {}))
         else:
             read_policy(path)
     except PolicyError as error:
@@ -106,3 +108,19 @@ def problems_of(path: Path) -> Iterator[Problem]:
         if not path.is_file():
             raise
         yield Problem(Place(str(path), 1, 1), str(error))
+
+
+def environment_problems(path: Path | None) -> list[Problem]:
+    """What environment variables say that cannot be honoured.
+
+    Arguments:
+        path: the configuration that they change; `None` for none.
+    """
+    try:
+        active(read(NO_FILE if path is None else path))
+    except PolicyError as error:
+        return [problem for problem in error.problems if not problem.place.line]
+    except ConfigurationError:
+        # The file's own mistakes are told of it.
+        pass
+    return []

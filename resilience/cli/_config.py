@@ -1,0 +1,108 @@
+"""`resilience config show`: every value that applies here, and where it comes from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._files import shown_path
+from ._output import say, say_json, say_table, table, visible
+
+if TYPE_CHECKING:
+    from resilience._origins import Configured, Origin, Setting
+
+__all__ = ["EXAMPLE", "show"]
+
+EXAMPLE = """\
+resilience config show
+RESILIENCE_MODE=observe resilience config show --json
+"""
+
+
+def show(
+    *,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
+) -> None:
+    """Show every value of the configuration, as it applies in this directory and environment, with its origin.
+
+    Passwords are hidden. Exit code: 0, or 2 if the configuration cannot be honoured.
+    """
+    from resilience._config_model import Config
+    from resilience._config_read import Read, read
+    from resilience._environment import variables
+    from resilience._origins import configured
+    from resilience._yaml import Document
+    from resilience.errors import Place
+
+    found = read(config)
+    if found is None:
+        found = Read(Config(version=1), Path(), Document({}, {(): Place("", 1, 1)}, {}))
+    applied = configured(found)
+    path = None if found.path is None else str(found.path)
+    used = sorted(variables(os.environ))
+    if json:
+        say_json({"file": path, "variables": used, **_data(applied)})
+    else:
+        say(f"file: {visible(path)}" if path else "no file: no resilience.yaml here, and RESILIENCE_CONFIG names none")
+        if used:
+            say(f"environment: {', '.join(map(visible, used))}")
+        _show(applied)
+
+
+def _data(applied: Configured) -> dict[str, Any]:
+    return {
+        "settings": _settings(applied.settings),
+        "providers": {name: _settings(settings) for name, settings in applied.providers.items()},
+    }
+
+
+def _settings(settings: list[Setting]) -> dict[str, Any]:
+    return {key: {"value": value, "origin": _origin(origin)} for key, value, origin in settings}
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    place = origin.place
+    if place is None:
+        return {"kind": origin.kind}
+    if not place.line:
+        return {"kind": origin.kind, "variable": place.file}
+    return {"kind": origin.kind, "file": place.file, "line": place.line, "column": place.column}
+
+
+def _show(applied: Configured) -> None:
+    listed = table("", "value", "from")
+    for settings, name in [(applied.settings, ""), *((each, name) for name, each in applied.providers.items())]:
+        for key, value, origin in _in_short(settings):
+            listed.add_row(visible(f"{name}.{key}" if name else key), _words(value), visible(_shown(origin)))
+    say_table(listed)
+
+
+def _in_short(settings: list[Setting]) -> list[Setting]:
+    """Modes in one line where all layers have the same from the same place."""
+    modes = [each for each in settings if each.key.startswith("mode.")]
+    if not modes or len({(str(each.value), str(each.origin)) for each in modes}) > 1:
+        return settings
+    one = modes[0]._replace(key="mode")
+    return [one if each is modes[0] else each for each in settings if each is modes[0] or each not in modes]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        return visible(", ".join(map(str, value))) or "none"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    text = str(value)
+    return visible(str(shown_path(Path(text))) if os.path.isabs(text) else text)  # noqa: PTH117  as a text
+
+
+def _shown(origin: Origin) -> str:
+    if origin.place is None or not origin.place.line:
+        return str(origin)
+    place = origin.place
+    return str(origin).replace(place.file, str(shown_path(Path(place.file))), 1)
