@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,12 +48,18 @@ def policies_for(
     return active(read(config), policies)
 
 
-def active(found: Read | None, policies: Iterable[str | os.PathLike[str] | Policy] | None = None) -> Policies:
+def active(
+    found: Read | None,
+    policies: Iterable[str | os.PathLike[str] | Policy] | None = None,
+    *,
+    load: Callable[[str | os.PathLike[str], Path], Policy] | None = None,
+) -> Policies:
     """The policies that a configuration makes active, as `policies_for` says.
 
     Arguments:
         found: the configuration, which takes what the environment says of providers; `None` for none.
         policies: exactly these.
+        load: reads the policies that the configuration names: each by its name or path, and what that counts from.
 
     Raises:
         ConfigurationError: it cannot be honoured, or two policies claim one host.
@@ -61,7 +67,11 @@ def active(found: Read | None, policies: Iterable[str | os.PathLike[str] | Polic
     if policies is not None:
         chosen = [_given(policy, Path()) for policy in policies]
     else:
-        own = [_given(path, found.directory) for path in found.config.policies] if found else []
+        own = (
+            [_given((load or _loaded)(each, found.directory), Path()) for each in found.config.policies]
+            if found
+            else []
+        )
         names = {source.name for source in own}
         chosen = [*own, *(_shipped(name) for name in _shipped_names(found) if name not in names)]
     if found is None:

@@ -12,19 +12,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ._clock import Closing, RealClock
-from ._config import active, policies_for
-from ._config_read import find_config, read
+from ._config import policies_for
+from ._config_read import find_config
 from ._fork import Lock
-from ._shipped import shipped_directory
-from ._stamps import Noted, Stamps, noting, stamps_of
+from ._loaded import Loaded, read_all, try_all
+from ._stamps import Stamps, noting, stamps_of
 from ._words import printable
-from ._yaml import children
-from .errors import ConfigurationError, PolicyError
+from .errors import PolicyError
 
 if TYPE_CHECKING:
     from ._registry import Policies
@@ -40,15 +39,6 @@ _MOST_SHOWN = 8
 _NANOSECONDS = 1_000_000_000
 
 
-class _Loaded(NamedTuple):
-    policies: Policies
-    every: float
-    """Seconds between two looks; 0 for none."""
-    noted: Noted
-    says: Mapping[str, object]
-    """What the configuration says, with the environment, by dotted keys."""
-
-
 class Watch:
     """Sees to it that a process obeys its configuration file as it is now.
 
@@ -61,10 +51,10 @@ class Watch:
     due: float
     """When to look next, by the machine's clock."""
 
-    def __init__(self, path: Path, loaded: _Loaded, swap: Callable[[Watch, Policies], None]) -> None:
+    def __init__(self, path: Path, loaded: Loaded, swap: Callable[[Watch, Policies], None]) -> None:
         self._path = path
         self._swap = swap
-        self._says, self._contents = loaded.says, loaded.noted.contents
+        self._says, self._contents, self._known = loaded.says, loaded.noted.contents, loaded.known
         self._stamps: Stamps = loaded.noted.stamps
         self._is_refused = False
         self._resting: Stamps | None = None
@@ -125,7 +115,7 @@ class Watch:
     def _load(self, stamps: Stamps) -> None:
         try:
             with noting() as noted:
-                loaded, error = _try(self._path, noted)
+                loaded, error = try_all(self._path, noted, self._known)
             if stamps_of(noted.stamps) != noted.stamps:
                 # Changed while it was read: half of it may be of one version and half of the next.
                 self._wait_for_rest({**stamps, **stamps_of(noted.stamps)})
@@ -139,7 +129,7 @@ class Watch:
         finally:
             self._loads_in = None
 
-    def _take(self, loaded: _Loaded) -> None:
+    def _take(self, loaded: Loaded) -> None:
         changed = [
             *sorted(key for key in {*self._says, *loaded.says} if self._says.get(key) != loaded.says.get(key)),
             *(
@@ -148,7 +138,8 @@ class Watch:
                 if name != str(self._path) and self._contents.get(name) != content
             ),
         ]
-        self._says, self._contents, self._every = loaded.says, loaded.noted.contents, loaded.every
+        self._says, self._contents, self._known = loaded.says, loaded.noted.contents, loaded.known
+        self._every = loaded.every
         self.due = RealClock.now() + loaded.every if loaded.every else float("inf")
         was_refused, self._is_refused = self._is_refused, False
         if not changed:
@@ -190,43 +181,9 @@ def watched(config: Any, swap: Callable[[Watch, Policies], None]) -> tuple[Polic
         return policies_for(None, config), None
     path = Path(cast("str | os.PathLike[str]", config))
     with noting() as noted:
-        loaded = _read(path, noted)
+        loaded = read_all(path, noted)
     # Absolute: the program may go to another directory. Not resolved: a link may lead to another file next time.
     return loaded.policies, Watch(path.absolute(), loaded, swap) if loaded.every else None
-
-
-def _read(path: Path, noted: Noted) -> _Loaded:
-    found = read(path)
-    policies = active(found)
-    assert found is not None
-    for name in [name for name in noted.stamps if Path(name).parent == shipped_directory()]:
-        # These change when the package does, with its code.
-        del noted.stamps[name]
-        noted.contents.pop(name, None)
-    return _Loaded(policies, found.config.reload, noted, dict(_flat(found.document.data if found.document else {})))
-
-
-def _try(path: Path, noted: Noted) -> tuple[_Loaded | None, Exception | None]:
-    """What the files say now, or why that cannot be honoured."""
-    from .stores import open_store
-
-    try:
-        loaded = _read(path, noted)
-        # The next call would open it; one that cannot be opened is a mistake like any other.
-        open_store(loaded.policies.store, namespace=loaded.policies.namespace)
-    except ConfigurationError as error:
-        return None, error
-    except Exception as error:  # noqa: BLE001  whatever it is, the call that has looked must not fail for it
-        return None, RuntimeError(f"{type(error).__name__}: {error}")
-    return loaded, None
-
-
-def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
-    """What a configuration says by dotted keys; lists stay whole."""
-    below = [] if isinstance(value, list) else children(value)
-    if not below:
-        return [(prefix, value)]
-    return [each for key, child in below for each in _flat(child, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def _is_at_rest(stamps: Stamps, before: Stamps) -> bool:

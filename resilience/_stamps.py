@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 __all__ = ["Noted", "Stamp", "Stamps", "note", "noting", "stamp_of", "stamps_of"]
@@ -35,6 +36,17 @@ class Noted:
         self.stamps: dict[str, Stamp | None] = {}
         self.contents: dict[str, bytes] = {}
         """By absolute path, a digest of what it held."""
+
+    def add(self, other: Noted) -> None:
+        """What was noted elsewhere was read for this too."""
+        self.stamps |= other.stamps
+        self.contents |= other.contents
+
+    def leave_out(self, directory: Path) -> None:
+        """Forget the files of a directory: those of this package change with its code, when the process starts again."""
+        for name in [name for name in self.stamps if Path(name).parent == directory]:
+            del self.stamps[name]
+            self.contents.pop(name, None)
 
 
 _noted: ContextVar[Noted | None] = ContextVar("resilience_files_read", default=None)
