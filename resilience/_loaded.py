@@ -57,7 +57,11 @@ def read_all(path: Path, noted: Noted, known: Known | None = None) -> Loaded:
         # Compiled limits and rules stand in a policy, so that one that is as it was stays the same object.
         if found is None or stamps_of(found[0].stamps) != found[0].stamps:
             with noting() as own:
-                found = own, load_policy(find_policy(policy, directory))
+                try:
+                    found = own, load_policy(find_policy(policy, directory))
+                finally:
+                    # Also of one that cannot be honoured: it is looked at until it can.
+                    noted.add(own)
         noted.add(found[0])
         now[name] = found
         return found[1]
