@@ -90,7 +90,8 @@ def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = Non
     """
     from ._shipped import find_policy
 
-    found = read(config)
+    # No variable stands for them, and one with a mistake is told by whoever heeds it.
+    found = read(config, {})
     return tuple(find_policy(policy, found.directory) for policy in found.config.policies) if found else ()
 
 

@@ -18,11 +18,11 @@ from importlib.machinery import ModuleSpec
 from inspect import iscoroutinefunction
 from os import PathLike
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._clock import RealClock
-from ._config import policies_for
-from ._kept import Kept
+from ._config import find_config, policies_for
+from ._kept import LIBRARIES, View, adapter_of, kept_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["install", "uninstall", "wrap"]
 
 ClientT = TypeVar("ClientT")
-_LIBRARIES = ("httpx", "httpx2")
-_KEPT = "_resilience_transports"
 _METHODS = ("_send_single_request", "close", "__exit__", "aclose", "__aexit__")
 _lock = threading.RLock()
 _patched: dict[tuple[type, str], tuple[Any, Any]] = {}
@@ -61,7 +59,7 @@ def wrap(
         ConfigurationError: a policy or the configuration cannot be honoured.
         TypeError: this is no client of httpx or httpx2, or one of the listeners is none.
     """
-    adapter = _adapter_of(client)
+    adapter = adapter_of(client)
     heard_by = tuple(listeners)
     found = policies_for(policies, config)
     target: Any = client
@@ -92,14 +90,19 @@ def install(config: str | PathLike[str] | Mapping[str, Any] | None = None) -> No
     Raises:
         ConfigurationError: a policy or the configuration cannot be honoured; then nothing has changed.
     """
-    from ._reload import watched
+    watch: Watch | None = None
+    found = find_config() if config is None else config
+    if isinstance(found, str | PathLike):
+        from ._reload import watched
 
-    policies, watch = watched(config, _swap)
+        policies, watch = watched(found, _swap)
+    else:
+        policies = policies_for(None, found)
     with _lock:
         ResilienceFinder.policies, ResilienceFinder.watch = policies, watch
         if not any(isinstance(finder, ResilienceFinder) for finder in sys.meta_path):
             sys.meta_path.insert(0, ResilienceFinder())
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         if name in sys.modules:
             # Another thread may be in the middle of importing it: this waits for that one.
             _patch(importlib.import_module(name))
@@ -134,7 +137,7 @@ class ResilienceFinder(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """What the other finders find, with a loader that prepares the module."""
-        if fullname not in _LIBRARIES:
+        if fullname not in LIBRARIES:
             return None
         for finder in tuple(sys.meta_path):
             find = None if isinstance(finder, ResilienceFinder) else getattr(finder, "find_spec", None)
@@ -203,43 +206,10 @@ def _sending(client: Any, arguments: tuple[Any, ...]) -> Any:
     policies = ResilienceFinder.policies
     if policies is None or not policies.speak_of(arguments[0].url):
         return client
-    return _View(client, policies)
+    return View(client, policies)
 
 
 def _ending(client: Any, _arguments: tuple[Any, ...]) -> Any:
-    kept: Kept | None = client.__dict__.get(_KEPT)
-    for transport in kept.all() if kept is not None else ():
+    for transport in kept_of(client):
         transport.chain.close()
     return client
-
-
-class _View:
-    """A client as its own `_send_single_request` sees it: the same in all, but that its transports obey the policies."""
-
-    def __init__(self, client: Any, policies: Policies) -> None:
-        self.__dict__.update(_client=client, _policies=policies)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._client, name, value)
-
-    def _transport_for_url(self, url: Any) -> Any:
-        transport = self._client._transport_for_url(url)
-        adapter = _adapter_of(self._client)
-        if isinstance(transport, adapter.Transport):
-            return transport
-        kept: Kept | None = self._client.__dict__.get(_KEPT)
-        if kept is None:
-            kept = cast("Kept", self._client.__dict__.setdefault(_KEPT, Kept()))
-        return kept.get(transport, self._policies, lambda: adapter.Transport(transport, policies=self._policies))
-
-
-def _adapter_of(client: object) -> Any:
-    """The adapter of the library that a client belongs to, by its classes: `httpx` may be another name of httpx2."""
-    for kind in type(client).__mro__:
-        root = kind.__module__.partition(".")[0]
-        if root in _LIBRARIES and kind.__name__ in {"Client", "AsyncClient"}:
-            return importlib.import_module(f".{root}", __package__)
-    raise TypeError(f"{type(client).__module__}.{type(client).__name__} is no client of httpx or httpx2")

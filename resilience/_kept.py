@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
 from ._fork import Lock
@@ -11,10 +12,13 @@ from ._fork import Lock
 if TYPE_CHECKING:
     from ._registry import Policies
 
-__all__ = ["Kept"]
+__all__ = ["LIBRARIES", "View", "adapter_of", "kept_of"]
+
+LIBRARIES = ("httpx", "httpx2")
+_KEPT = "_resilience_transports"
 
 
-class Kept:
+class _Kept:
     """Ours by theirs, of the policies that were asked for last; and those of older policies whose calls are under way."""
 
     def __init__(self) -> None:
@@ -55,3 +59,41 @@ class Kept:
         """Each of them whose calls may still wait."""
         with self._lock:
             return [*self._newest.values(), *self._older]
+
+
+def kept_of(client: Any) -> list[Any]:
+    """Those of a client whose calls may still wait."""
+    kept: _Kept | None = client.__dict__.get(_KEPT)
+    return [] if kept is None else kept.all()
+
+
+class View:
+    """A client as its own `_send_single_request` sees it: the same in all, but that its transports obey the policies."""
+
+    def __init__(self, client: Any, policies: Policies) -> None:
+        self.__dict__.update(_client=client, _policies=policies)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._client, name, value)
+
+    def _transport_for_url(self, url: Any) -> Any:
+        transport = self._client._transport_for_url(url)
+        adapter = adapter_of(self._client)
+        if isinstance(transport, adapter.Transport):
+            return transport
+        kept: _Kept | None = self._client.__dict__.get(_KEPT)
+        if kept is None:
+            kept = cast("_Kept", self._client.__dict__.setdefault(_KEPT, _Kept()))
+        return kept.get(transport, self._policies, lambda: adapter.Transport(transport, policies=self._policies))
+
+
+def adapter_of(client: object) -> Any:
+    """The adapter of the library that a client belongs to, by its classes: `httpx` may be another name of httpx2."""
+    for kind in type(client).__mro__:
+        root = kind.__module__.partition(".")[0]
+        if root in LIBRARIES and kind.__name__ in {"Client", "AsyncClient"}:
+            return importlib.import_module(f".{root}", __package__)
+    raise TypeError(f"{type(client).__module__}.{type(client).__name__} is no client of httpx or httpx2")

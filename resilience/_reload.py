@@ -14,11 +14,9 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ._clock import Closing, RealClock
-from ._config import policies_for
-from ._config_read import find_config
 from ._fork import Lock
 from ._loaded import Loaded, read_all, try_all
 from ._stamps import Stamps, noting, stamps_of
@@ -165,21 +163,17 @@ class Watch:
         _log.warning(text, what, extra={"resilience": entry})
 
 
-def watched(config: Any, swap: Callable[[Watch, Policies], None]) -> tuple[Policies, Watch | None]:
-    """The policies that are active, and what keeps them up to date if they come from a file.
+def watched(config: str | os.PathLike[str], swap: Callable[[Watch, Policies], None]) -> tuple[Policies, Watch | None]:
+    """The policies that are active by a file, and what keeps them up to date if it wants that.
 
     Arguments:
-        config: as `policies_for` takes it.
+        config: the path of the configuration.
         swap: puts policies in place of those before; it is given the watch that asks for it.
 
     Raises:
         ConfigurationError: it cannot be honoured.
     """
-    if config is None:
-        config = find_config()
-    if not isinstance(config, str | os.PathLike):
-        return policies_for(None, config), None
-    path = Path(cast("str | os.PathLike[str]", config))
+    path = Path(config)
     with noting() as noted:
         loaded = read_all(path, noted)
     # Absolute: the program may go to another directory. Not resolved: a link may lead to another file next time.

@@ -96,7 +96,8 @@ def test_help_names_the_commands(cli: Cli) -> None:
 
     assert (0, 2) == (code, nothing)
     assert all(
-        name in output for name in ("run", "explain", "check", "test", "schema", "status", "breaker", "fake-provider")
+        name in output
+        for name in ("run", "explain", "check", "config", "test", "schema", "status", "breaker", "fake-provider")
     )
 
 

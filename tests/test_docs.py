@@ -241,7 +241,7 @@ def test_a_command_line_has_only_options_that_exist(page: str, command: str) -> 
     given = itertools.takewhile(lambda word: word not in {"--", ">", "|"}, words)
     options = {word for word in given if re.fullmatch(r"--[a-z-]+", word)}
 
-    known = options_of(" ".join(words[: 2 if words[0] in {"breaker", "credits"} else 1]))
+    known = options_of(" ".join(words[: 2 if words[0] in {"breaker", "config", "credits"} else 1]))
 
     assert set() == options - known
 

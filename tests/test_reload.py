@@ -25,7 +25,8 @@ from hypothesis import strategies as some
 
 import resilience
 from resilience import _loaded, _reload
-from resilience._install import _KEPT, ResilienceFinder
+from resilience._install import ResilienceFinder
+from resilience._kept import kept_of
 from resilience._registry import Policies
 from resilience._stamps import noting, stamp_of
 from tests.rawserver import RawServer, answer, raw_server
@@ -497,11 +498,10 @@ def waiting_call(files: Files, client: httpx.Client) -> tuple[threading.Thread, 
     policies = ResilienceFinder.policies
     thread = threading.Thread(target=call)
     thread.start()
-    kept = vars(client)[_KEPT]
     while thread.is_alive() and not _sleeps(thread):
         time.sleep(0.001)
     assert thread.is_alive(), ended
-    assert kept.all()
+    assert kept_of(client)
     assert policies is ResilienceFinder.policies
     return thread, ended
 
@@ -543,7 +543,7 @@ def test_closing_a_client_ends_the_waits_of_an_older_configuration(files: Files)
     client.close()
     thread.join(60)
 
-    assert ["ClientClosed"] == [name for name in ended]
+    assert ["ClientClosed"] == ended
 
 
 def test_ten_thousand_configurations_leave_nothing_behind(files: Files) -> None:
@@ -555,7 +555,7 @@ def test_ten_thousand_configurations_leave_nothing_behind(files: Files) -> None:
             ResilienceFinder.policies = Policies(sources, store=policies.store)
             client.get(files.server.url)
         gc.collect()
-        kept = vars(client)[_KEPT].all()
+        kept = kept_of(client)
 
     assert 1 == len(kept)
     # One of those that are installed now, and one that this test holds.
@@ -638,7 +638,6 @@ def test_a_call_that_is_cancelled_while_it_looks_leaves_the_look_to_its_thread(
 
 def test_where_no_thread_can_be_had_the_call_reads_itself(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of an interpreter."""
-
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
