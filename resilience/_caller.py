@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Generic, TypeVar
 
 from ._clock import Clock, RealClock
 from .errors import ConfigurationError
 
-__all__ = ["Caller", "attempts", "attempts_left", "deadline", "seconds_left"]
+__all__ = ["Caller", "Request", "attempts", "attempts_left", "deadline", "seconds_left"]
+
+Number = TypeVar("Number", int, float)
 
 _LONGEST = 366 * 86_400
 
@@ -20,8 +23,28 @@ class Caller:
     clock: Clock = RealClock()
 
 
-_until: ContextVar[float | None] = ContextVar("resilience_until", default=None)
-_most: ContextVar[int | None] = ContextVar("resilience_attempts", default=None)
+class _Bound(Generic[Number]):
+    """A bound and those around it: the least of those counts that still hold, wherever their contexts were copied to."""
+
+    __slots__ = ("around", "holds", "most")
+
+    def __init__(self, most: Number, around: _Bound[Number] | None) -> None:
+        self.most: Number = most
+        self.around: _Bound[Number] | None = around
+        self.holds = True
+
+
+_until: ContextVar[_Bound[float] | None] = ContextVar("resilience_until", default=None)
+_most: ContextVar[_Bound[int] | None] = ContextVar("resilience_attempts", default=None)
+
+
+def _least(bound: _Bound[Number] | None) -> Number | None:
+    least: Number | None = None
+    while bound is not None:
+        if bound.holds and (least is None or bound.most < least):
+            least = bound.most
+        bound = bound.around
+    return least
 
 
 @contextmanager
@@ -40,8 +63,7 @@ def deadline(seconds: float) -> Generator[None]:
     """
     if not _is_number(seconds) or seconds != seconds:  # noqa: PLR0124  not a number
         raise ConfigurationError(f"a deadline is a number of seconds from now, not {seconds!r:.60}")
-    until, around = Caller.clock.now() + min(max(seconds, 0.0), _LONGEST), _until.get()
-    token = _until.set(until if around is None else min(until, around))
+    token = _until.set(_Bound(_moment(seconds), _until.get()))
     try:
         yield
     finally:
@@ -62,12 +84,52 @@ def attempts(most: int) -> Generator[None]:
     """
     if not _is_number(most, int) or most < 1:
         raise ConfigurationError(f"attempts are a whole number from 1, not {most!r:.60}")
-    around = _most.get()
-    token = _most.set(most if around is None else min(most, around))
+    token = _most.set(_Bound(most, _most.get()))
     try:
         yield
     finally:
         _most.reset(token)
+
+
+class Request:
+    """What a request that comes in leaves to the calls that are made for it, step by step, until it is over.
+
+    What goes on after that in contexts that were copied from its own, as background tasks do, is held by it no more.
+
+    Arguments:
+        seconds: from now; `None` without a deadline.
+        most: how often each call is sent; `None` where nobody has said.
+    """
+
+    __slots__ = ("_most", "_until")
+
+    def __init__(self, seconds: float | None, most: int | None) -> None:
+        self._until = None if seconds is None else _Bound(_moment(seconds), _until.get())
+        self._most = None if most is None else _Bound(most, _most.get())
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Hold all calls within to it; for each step of an answer that is made in several."""
+        until = None if self._until is None else _until.set(self._until)
+        most = None if self._most is None else _most.set(self._most)
+        try:
+            yield
+        finally:
+            if most is not None:
+                _most.reset(most)
+            if until is not None:
+                _until.reset(until)
+
+    def end(self) -> None:
+        """Nobody waits for it any more."""
+        if self._until is not None:
+            self._until.holds = False
+        if self._most is not None:
+            self._most.holds = False
+
+
+def _moment(seconds: float) -> float:
+    return Caller.clock.now() + min(max(seconds, 0.0), _LONGEST)
 
 
 def _is_number(given: object, *kinds: type) -> bool:
@@ -76,10 +138,10 @@ def _is_number(given: object, *kinds: type) -> bool:
 
 def seconds_left() -> float | None:
     """How many seconds there are until the deadline around this place, 0 once it has passed; `None` without one."""
-    until = _until.get()
+    until = _least(_until.get())
     return None if until is None else max(0.0, until - Caller.clock.now())
 
 
 def attempts_left() -> int | None:
     """How often a call at this place may be sent; `None` where nobody has said."""
-    return _most.get()
+    return _least(_most.get())

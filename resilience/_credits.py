@@ -41,12 +41,13 @@ _BUDGET, _LATCH = 1, 2
 
 
 class _Why(NamedTuple):
-    """Why a call is refused: in one word, in words for people, until when, and by which state."""
+    """Why a call is refused: in one word, in words for people, until when, by which state, and for whom it counts."""
 
     word: RefusalReason
     reason: str
     retry_after: float | None
     key: str = ""
+    scope: str = ""
 
 
 def credits_layer(inner: Call, runtime: Runtime) -> Call:
@@ -200,7 +201,7 @@ def _used_up(reservation: Reservation, use: Use, index: int, reply: Reply) -> _W
         f"{use.title}{f' of {scopes}' if scopes else ''} has {amount_text(left)} left, and this call may cost {amount_text(amount)} {use.unit} "
         f"({amount_text(spent)} spent, {amount_text(reserved)} reserved by calls under way){again}"
     )
-    return _Why("balance" if use.budget is None else "budget", text, seconds, reservation.budget_keys[index])
+    return _Why("balance" if use.budget is None else "budget", text, seconds, reservation.budget_keys[index], scopes)
 
 
 def _warn(exchange: Exchange, reservation: Reservation, which: int) -> None:
@@ -228,8 +229,9 @@ def _unknown(exchange: Exchange) -> str:
 
 
 def _refuse(exchange: Exchange, why: _Why) -> Outcome:
-    return refused(exchange, layer="credits", why=why.word, reason=why.reason, retry_after=why.retry_after, key=why.key)
+    word, reason, retry_after, key, scope = why
+    return refused(exchange, layer="credits", why=word, reason=reason, retry_after=retry_after, key=key, scope=scope)
 
 
 def _observe(exchange: Exchange, why: _Why) -> None:
-    exchange.record(Refused("credits", why.word, why.reason, why.retry_after, observed=True))
+    exchange.record(Refused("credits", why.word, why.reason, why.retry_after, observed=True, scope=why.scope))

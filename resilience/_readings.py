@@ -21,12 +21,14 @@ from ._fork import Lock
 from ._status import MOST_STATES, report, split_key
 
 if TYPE_CHECKING:
-    from ._credits_lines import Line
+    from ._credits_lines import Latch, Line
+    from ._status import Row
     from ._transactions import State, Store
 
 __all__ = ["Reading", "Readings", "lines_of"]
 
 _KINDS = ("breaker", "credits", "latch")
+_SHUTTING = ("breaker", "latch")
 # How long whoever collects metrics waits for all shared stores together, in seconds.
 _PATIENCE = 0.25
 # No shared store is read more often; what was read longest ago and is still told. In seconds.
@@ -42,11 +44,15 @@ class Reading(NamedTuple):
         breakers: how many, by provider and state.
         budgets: by provider, name and unit, the part that has the least left.
         latches: how many are shut, by provider and scope.
+        held: the breakers that are not closed.
+        latched: what is shut.
     """
 
     breakers: dict[tuple[str, str], int]
     budgets: dict[tuple[str, str, str], Line]
     latches: dict[tuple[str, str], int]
+    held: tuple[Row, ...] = ()
+    latched: tuple[Latch, ...] = ()
 
 
 class _Shared:
@@ -74,12 +80,12 @@ class Readings:
         self._begin()
         _all.add(self)
 
-    def of(self, stores: Iterable[Store], providers: Collection[str]) -> list[Reading]:
+    def of(self, stores: Iterable[Store], providers: Collection[str] | None) -> list[Reading]:
         """What is known of each store now.
 
         Arguments:
             stores: of this process.
-            providers: of these alone: others may use the stores too.
+            providers: of these alone: others may use the stores too; `None` for all, whose budgets are not told then.
         """
         now = _clock.now()
         found: list[Reading | None] = []
@@ -89,7 +95,7 @@ class Readings:
                 found.append(_read(store, providers, now))
             # One that is away is being looked for; what it held is not what counts now.
             elif not getattr(store, "is_away", False):
-                asked.append(self._ask(store, tuple(providers), now))
+                asked.append(self._ask(store, None if providers is None else tuple(providers), now))
         for shared in asked:
             # From when it was asked: several instruments are collected one after the other.
             shared.done.wait(max(0.0, shared.began + self._patience - _clock.now()))
@@ -97,7 +103,7 @@ class Readings:
                 found.append(shared.reading)
         return [each for each in found if each is not None]
 
-    def _ask(self, store: Store, providers: tuple[str, ...], now: float) -> _Shared:
+    def _ask(self, store: Store, providers: tuple[str, ...] | None, now: float) -> _Shared:
         """Begin to read a store, unless it was read just now or somebody is still reading it."""
         with self._lock:
             shared = self._shared.setdefault(store.url, _Shared())
@@ -143,7 +149,7 @@ def lines_of(store: Store) -> dict[tuple[str, str, str], int]:
     return found
 
 
-def _read(store: Store, providers: Collection[str], now: float) -> Reading | None:
+def _read(store: Store, providers: Collection[str] | None, now: float) -> Reading | None:
     """What a store holds; `None` where it cannot be read, for whatever reason."""
     with suppress(Exception):
         states = list(islice(_scan(store, providers), MOST_STATES))
@@ -151,7 +157,12 @@ def _read(store: Store, providers: Collection[str], now: float) -> Reading | Non
     return None
 
 
-def _scan(store: Store, providers: Collection[str]) -> Iterable[tuple[str, State]]:
+def _scan(store: Store, providers: Collection[str] | None) -> Iterable[tuple[str, State]]:
+    if providers is None:
+        for key, state in store.scan("{"):
+            if (split_key(key) or ("", ""))[1] in _SHUTTING:
+                yield key, state
+        return
     if store.instant:
         # Copied under its lock, so no more of it than is told.
         for provider in providers:
@@ -168,10 +179,14 @@ def _scan(store: Store, providers: Collection[str]) -> Iterable[tuple[str, State
 
 def _told(states: list[tuple[str, Any]], now: float, wall: float) -> Reading:
     reading = Reading({}, {}, {})
+    held: list[Row] = []
+    latched: list[Latch] = []
     for row in report(states, now).rows:
         if row.parts.kind == "breaker" and row.state in NAMES:
             breaker = row.parts.provider, row.state
             reading.breakers[breaker] = reading.breakers.get(breaker, 0) + 1
+            if row.state != "closed":
+                held.append(row)
     for key, state in states:
         provider, kind, rest = split_key(key) or ("", "", "")
         if kind == "credits":
@@ -182,7 +197,8 @@ def _told(states: list[tuple[str, Any]], now: float, wall: float) -> Reading:
         elif kind == "latch" and (latch := latch_of(key, provider, rest, state, now)) is not None:
             scope = provider, "account" if latch.operation is None else "operation"
             reading.latches[scope] = reading.latches.get(scope, 0) + 1
-    return reading
+            latched.append(latch)
+    return reading._replace(held=tuple(held), latched=tuple(latched))
 
 
 def _left(line: Line) -> tuple[bool, float]:

@@ -46,7 +46,14 @@ class Refusal:
 
 
 def refused(
-    exchange: Exchange, *, layer: Layer, why: RefusalReason, reason: str, retry_after: float | None, key: str = ""
+    exchange: Exchange,
+    *,
+    layer: Layer,
+    why: RefusalReason,
+    reason: str,
+    retry_after: float | None,
+    key: str = "",
+    scope: str = "",
 ) -> Outcome:
     """The outcome of a call that a layer does not let through; the trail is told.
 
@@ -57,8 +64,9 @@ def refused(
         reason: in words: they become the message of the reply or the error, so they name no credential.
         retry_after: seconds until it would be let through; `None` where nobody can know.
         key: the state that decided.
+        scope: what it counts apart, where that is a budget.
     """
-    exchange.record(Refused(layer, why, reason, retry_after))
+    exchange.record(Refused(layer, why, reason, retry_after, scope=scope))
     verdict = Verdict(
         MEANINGS[layer][0][0],
         retryable=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import cast
@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from .errors import ConfigurationError
 
-__all__ = ["check_tags", "key_part", "tags", "tags_of"]
+__all__ = ["check_tags", "key_part", "tags", "tags_asked_for", "tags_of"]
 
-_current: ContextVar[Mapping[str, str] | None] = ContextVar("resilience_tags", default=None)
+_Asked = Callable[[], Mapping[str, str]]
+_current: ContextVar[Mapping[str, str] | _Asked | None] = ContextVar("resilience_tags", default=None)
 _NONE: Mapping[str, str] = {}
 _MOST = 20
 _LONGEST_NAME = 32
@@ -32,7 +33,31 @@ def tags(**given: str | int) -> Generator[None]:
     Raises:
         ConfigurationError: a value is no text or whole number, or too long.
     """
-    token = _current.set(_bounded({**(_current.get() or _NONE), **check_tags(given)}))
+    checked, around = check_tags(given), _current.get()
+    if callable(around):
+        with tags_asked_for(lambda: checked):
+            yield
+        return
+    token = _current.set(_bounded({**(around or _NONE), **checked}))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def tags_asked_for(ask: Callable[[], Mapping[str, str]]) -> Generator[None]:
+    """The same with tags that are not known yet: each call within asks for them.
+
+    Arguments:
+        ask: gives tags that are checked.
+    """
+    around = _current.get()
+
+    def asked() -> Mapping[str, str]:
+        return _bounded({**(around() if callable(around) else around or _NONE), **ask()})
+
+    token = _current.set(asked)
     try:
         yield
     finally:
@@ -42,6 +67,8 @@ def tags(**given: str | int) -> Generator[None]:
 def tags_of(own: Mapping[str, str] | None) -> Mapping[str, str]:
     """The tags of a call: those of its context, and its own, which go before them."""
     around = _current.get()
+    if callable(around):
+        around = around()
     if not around:
         return own or _NONE
     return _bounded({**around, **own}) if own else around

@@ -58,6 +58,8 @@ class Refused(NamedTuple):
     """Seconds until it would be let through, `None` where nobody can know."""
     observed: bool = False
     """Whether the layer only observes: then the call went on."""
+    scope: str = ""
+    """What a budget that is used up counts apart: `tag.tenant=acme`; nothing for all calls together."""
 
 
 class Charged(NamedTuple):

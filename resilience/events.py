@@ -113,6 +113,7 @@ class Refused(Event):
         why, reason: in one word, and in words for people.
         retry_after: seconds until it would, `None` where nobody can know.
         observed: whether the layer only observes: then the call went on.
+        scope: what a budget that is used up counts apart (`tag.tenant=acme`); nothing for all calls together.
     """
 
     layer: Layer
@@ -120,6 +121,7 @@ class Refused(Event):
     reason: str
     retry_after: float | None
     observed: bool
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

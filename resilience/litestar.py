@@ -1,0 +1,66 @@
+"""Litestar: a plugin that puts the middleware in front of each route and answers for calls that ended here.
+
+Litestar([report], plugins=[ResiliencePlugin(timeout=10, deadline_header="X-Request-Timeout")])
+"""
+
+from __future__ import annotations
+
+from typing import Any, Unpack, cast
+
+from litestar import Request, Response
+from litestar.config.app import AppConfig
+from litestar.exceptions import HTTPException, responses
+from litestar.middleware import DefineMiddleware
+from litestar.plugins import InitPlugin
+
+from ._problem import problem_of, reply_to
+from ._web_options import Given, options_from
+from .asgi import ResilienceMiddleware
+
+__all__ = ["ResiliencePlugin"]
+
+
+class ResiliencePlugin(InitPlugin):
+    """Binds what a request leaves to its calls, and answers for those that ended here.
+
+    Litestar answers for every error inside of its middleware; so this adds a handler for all of them, which leaves what
+    is none of ours to the one that was there, or to Litestar. Handlers for errors of one kind go before it.
+
+    Arguments:
+        options: as for `resilience.asgi.ResilienceMiddleware`; functions among them are called with the scope.
+
+    Raises:
+        ConfigurationError: an option cannot be honoured.
+    """
+
+    def __init__(self, **options: Unpack[Given]) -> None:
+        self._given = options
+        self._options = options_from(options, "ResiliencePlugin")
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Called by Litestar.
+
+        Arguments:
+            app_config: of the application.
+        """
+        app_config.middleware.insert(0, DefineMiddleware(cast("Any", ResilienceMiddleware), **self._given))
+        # Its types are known in part, as those of most of its functions.
+        handlers = cast("dict[Any, Any]", app_config.exception_handlers)  # pyright: ignore[reportUnknownMemberType]
+        default: Any = responses
+        before: Any = handlers.get(Exception)
+
+        def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+            problem = None if isinstance(error, HTTPException) else problem_of(error)
+            if problem is not None:
+                reply = reply_to(problem, self._options, request.method)
+                headers = dict(reply.headers)
+                kind = headers.pop("content-type")
+                return Response(reply.content, status_code=reply.status, headers=headers, media_type=kind)
+            if before is not None:
+                return cast("Response[Any]", before(request, error))
+            if request.app.debug and not isinstance(error, HTTPException):
+                return cast("Response[Any]", default.create_debug_response(request, error))
+            return cast("Response[Any]", default.create_exception_response(request, error))
+
+        handlers[Exception] = answer
+        return app_config
