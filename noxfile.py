@@ -47,6 +47,23 @@ for name in shipped:
 print(f"{resilience.__file__}: {len(shipped)} policies loaded")
 """
 
+# Runs where nothing was installed but the wheel: no framework, no SDK, no client of anything has come along.
+CHECK_ALONE = """
+import importlib.metadata
+import threading
+
+import resilience
+
+came = {each.metadata["Name"].lower() for each in importlib.metadata.distributions()}
+unasked = came & {
+    *("aiobreaker", "anthropic", "asgiref", "django", "fastapi", "flask", "groq", "httpx", "httpx2", "limits", "litestar"),
+    *("openai", "opentelemetry-api", "redis", "starlette", "uvicorn", "valkey", "werkzeug"),
+}
+assert not unasked, f"the wheel alone brings {sorted(unasked)}"
+assert threading.active_count() == 1, "the import starts a thread"
+print(f"the wheel alone brings: {', '.join(sorted(came))}")
+"""
+
 
 def run_tests(session: nox.Session) -> None:
     """Run pytest with the session's arguments."""
@@ -110,6 +127,10 @@ def wheel(session: nox.Session) -> None:
         session.run("uv", "venv", "--quiet", "--python", str(session.python or "python"), str(outside / "venv"))
         python = str(outside / "venv" / "bin" / "python")
         session.run("uv", "pip", "install", "--quiet", "--python", python, f"{built}[all]", external=True)
+        session.run("uv", "venv", "--quiet", "--python", str(session.python or "python"), str(outside / "alone"))
+        alone = str(outside / "alone" / "bin" / "python")
+        session.run("uv", "pip", "install", "--quiet", "--python", alone, str(built), external=True)
+        session.run(alone, "-I", "-c", CHECK_ALONE, external=True)
         check = outside / "check.py"
         check.write_text(CHECK_WHEEL)
         with session.chdir(outside):

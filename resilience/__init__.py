@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._categories import Category
-from ._outcome import Verdict
-from ._trail import Attempt, Trail, Wait
-from ._trail_of import last_trail, trail_of
-
 if TYPE_CHECKING:
+    from . import errors, events
     from ._budget_warnings import BudgetWarning, on_budget_warning
     from ._caller import attempts, deadline, seconds_left
+    from ._categories import Category
     from ._hub import listen
     from ._install import install, uninstall, wrap
     from ._load import load_policy
+    from ._outcome import Verdict
     from ._policy import Policy
     from ._tags import tags
+    from ._trail import Attempt, Trail, Wait
+    from ._trail_of import last_trail, trail_of
 
 __all__ = [
     "Attempt",
@@ -40,32 +40,44 @@ __all__ = [
     "wrap",
 ]
 
-# Loading a policy needs pydantic and a YAML parser; a program that only has this library installed should not pay.
+# A program that only has this library installed should not pay for it: each module is imported when it is first used.
 _LATER = {
+    "Attempt": "_trail",
     "BudgetWarning": "_budget_warnings",
+    "Category": "_categories",
     "Policy": "_policy",
+    "Trail": "_trail",
+    "Verdict": "_outcome",
+    "Wait": "_trail",
     "attempts": "_caller",
     "deadline": "_caller",
     "install": "_install",
+    "last_trail": "_trail_of",
     "listen": "_hub",
     "load_policy": "_load",
     "on_budget_warning": "_budget_warnings",
     "seconds_left": "_caller",
     "tags": "_tags",
+    "trail_of": "_trail_of",
     "uninstall": "_install",
     "wrap": "_install",
 }
 
 
+_MODULES = ("errors", "events")
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _LATER and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     found = getattr(import_module(f".{_LATER[name]}", __name__), name)
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

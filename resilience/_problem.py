@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ._categories import Category
 from ._library import ErrorKind
-from ._trail import Attempt, Refused, Trail, trail_of
+from ._trail import Attempt, Refused, Trail
+from ._trail_of import trail_of
 from .errors import AttemptTimeout, CallError, ClientClosed, DeadlineExceeded
 from .errors import Refused as RefusedError
 
