@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors, events
+    from . import errors as errors
+    from . import events as events
     from ._budget_warnings import BudgetWarning, on_budget_warning
     from ._caller import attempts, deadline, seconds_left
     from ._categories import Category

@@ -109,8 +109,7 @@ class Refused(Event):
     """A layer did not let the call through.
 
     Arguments:
-        layer: which.
-        why, reason: in one word, and in words for people.
+        layer, why, reason: which; why in one word, and in words for people.
         retry_after: seconds until it would, `None` where nobody can know.
         observed: whether the layer only observes: then the call went on.
         scope: what a budget that is used up counts apart (`tag.tenant=acme`); nothing for all calls together.

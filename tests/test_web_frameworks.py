@@ -191,7 +191,12 @@ def test_what_a_request_says_is_known_at_its_calls(framework: str) -> None:
     """Also in threads of the framework; of several values the least counts, and afterwards nothing is left of it."""
     handlers = Handlers("http://provider.test", policies=[policy()])
     with serve(framework, handlers, **OPTIONS, margin=0) as client:
-        headers = [("X-Timeout-Ms", "9000"), ("X-Timeout-Ms", "5000"), ("X-Attempts-Left", "4"), ("X-Attempts-Left", "2")]
+        headers = [
+            ("X-Timeout-Ms", "9000"),
+            ("X-Timeout-Ms", "5000"),
+            ("X-Attempts-Left", "4"),
+            ("X-Attempts-Left", "2"),
+        ]
         with_all = client.get("/known/1", headers=[*headers, ("X-Tenant", "acme")]).json()
         without = client.get("/known/1").json()
 

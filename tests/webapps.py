@@ -23,7 +23,7 @@ import resilience.httpx
 from resilience._caller import attempts_left
 from resilience._tags import tags_of
 
-__all__ = ["FRAMEWORKS", "Handlers", "serve", "serve_asgi", "serve_wsgi"]
+__all__ = ["FRAMEWORKS", "Handlers", "configure_django", "serve", "serve_asgi", "serve_wsgi"]
 
 
 class Handlers:
@@ -54,7 +54,9 @@ class Handlers:
         self.called += 1
         transport = resilience.httpx.Transport(**self._transport)
         async with httpx.AsyncClient(transport=transport, timeout=60) as client:
-            answer = await client.get(self.url, params={"api_key": "SECRET"}, headers={"Authorization": "Bearer SECRET"})
+            answer = await client.get(
+                self.url, params={"api_key": "SECRET"}, headers={"Authorization": "Bearer SECRET"}
+            )
             return {"status": answer.raise_for_status().status_code}
 
     def known(self) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def wsgi_app(handlers: Handlers, **options: Any) -> Any:
 _django: dict[str, Any] = {}
 
 
-def _configure_django() -> None:
+def configure_django() -> None:
     """Once in a process: settings, and a module of URLs."""
     if settings.configured:
         return
@@ -208,7 +210,7 @@ def _configure_django() -> None:
 
 
 def django_app(handlers: Handlers, *, views: str, server: str, **options: Any) -> Any:
-    _configure_django()
+    configure_django()
     from django.core.handlers.asgi import ASGIHandler
     from django.core.handlers.wsgi import WSGIHandler
     from django.test import override_settings
@@ -312,7 +314,10 @@ def serve(name: str, handlers: Handlers, **options: Any) -> Iterator[httpx.Clien
     """Serve the application on one of the frameworks; gives a client for it."""
     app = FRAMEWORKS[name](handlers, **options)
     try:
-        with (serve_wsgi if name in _WSGI else serve_asgi)(app) as url, httpx.Client(base_url=url, timeout=60) as client:
+        with (
+            (serve_wsgi if name in _WSGI else serve_asgi)(app) as url,
+            httpx.Client(base_url=url, timeout=60) as client,
+        ):
             yield client
     finally:
         handlers.close()
