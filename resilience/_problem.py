@@ -64,7 +64,7 @@ _UP = "A provider that this service needs "
 _UNAVAILABLE = Problem(503, "provider_unavailable", f"{_UP}is not available.")
 _BUSY = Problem(503, "provider_busy", f"{_UP}takes no more calls just now.")
 _SPENT = Problem(503, "credits_used_up", f"{_UP}has no credits left for it.")
-_FAILED = Problem(502, "provider_failed", f"{_UP}failed.")
+_FAILED = Problem(503, "provider_failed", f"{_UP}failed.")
 _SLOW = Problem(504, "provider_timeout", f"{_UP}did not answer in time.")
 # What the provider says of the request itself (it is wrong, it is not allowed, its target failed) is the application's
 # to tell.

@@ -34,7 +34,7 @@ class ResilienceMiddleware:
 
     Arguments:
         app: what is wrapped.
-        options: as they stand in `Given`; functions among them are called with the scope.
+        options: the same for all frameworks; functions among them are called with the scope.
 
     Raises:
         ConfigurationError: an option cannot be honoured.

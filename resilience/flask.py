@@ -26,7 +26,7 @@ class Resilience:
 
     Arguments:
         app: the application; `None` where it is made later.
-        options: as they stand in `Given`.
+        options: the same for all frameworks.
 
     Raises:
         ConfigurationError: an option cannot be honoured.

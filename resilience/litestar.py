@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Unpack, cast
 
-from litestar import Request, Response
+from litestar import Request, Response, asgi
 from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException, responses
 from litestar.middleware import DefineMiddleware
 from litestar.plugins import InitPlugin
+from litestar.types import Receive, Scope, Send
 
 from ._problem import problem_of, reply_to
 from ._web_options import Given, options_from
-from .asgi import ResilienceMiddleware
+from .asgi import Health, ResilienceMiddleware
 
 __all__ = ["ResiliencePlugin"]
 
@@ -63,4 +64,13 @@ class ResiliencePlugin(InitPlugin):
             return cast("Response[Any]", default.create_exception_response(request, error))
 
         handlers[Exception] = answer
+        if self._options.health is not None:
+            view: Any = Health(fails_when=self._options.health_fails_when)
+
+            # Middleware of Litestar stands within its routes, and what has no route is missing.
+            @asgi(self._options.health, copy_scope=False)
+            async def health(scope: Scope, receive: Receive, send: Send) -> None:
+                await view(scope, receive, send)
+
+            app_config.route_handlers.append(health)
         return app_config

@@ -35,7 +35,7 @@ class ResilienceMiddleware:
 
     Arguments:
         app: what is wrapped.
-        options: as they stand in `Given`; functions among them are called with the environment of the request.
+        options: the same for all frameworks; functions among them are called with the environment of the request.
 
     Raises:
         ConfigurationError: an option cannot be honoured.

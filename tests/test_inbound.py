@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import resilience
 from resilience._caller import Caller, attempts_left
 from resilience._inbound import Arrival, Inbound
 from resilience._tags import tags_of
-from resilience._web_options import options_from, settings_from
+from resilience._web_options import Given, options_from, settings_from
 from resilience.errors import ConfigurationError
 from resilience.testing import VirtualClock
 
@@ -207,6 +209,13 @@ def test_an_option_that_cannot_be_honoured_is_refused(given: dict[str, Any], mes
         options_from(given, "here")
 
     assert message in str(caught.value)
+
+
+def test_the_page_of_the_options_has_all_of_them() -> None:
+    """In one table, for all frameworks."""
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "behind-asgi.md").read_text(encoding="utf-8")
+
+    assert set(Given.__annotations__) == set(re.findall(r"^\| `([a-z_]+)` \| .+ \|$", page, re.MULTILINE))
 
 
 def test_settings_are_written_in_capitals() -> None:

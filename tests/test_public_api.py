@@ -12,7 +12,7 @@ import pytest
 
 import resilience
 
-PUBLIC = ["errors", "events", "httpx", "httpx2", "simulate", "testing"]
+PUBLIC = ["asgi", "errors", "events", "fastapi", "flask", "httpx", "httpx2", "litestar", "simulate", "testing", "wsgi"]
 
 
 def test_the_package_has_these_names_and_no_others() -> None:
