@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# As checkers of types know it too: the module that has it takes longer to import than all of this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import errors as errors
     from . import events as events
     from ._budget_warnings import BudgetWarning, on_budget_warning

@@ -117,13 +117,13 @@ class Chain:
             untouched: Response = self._transport.handle_request(request)
             return untouched
         self._begin(exchange)
-        outcome = None
+        ended = None
         try:
             try:
-                outcome = run_now(self._sync(exchange))
+                outcome = ended = run_now(self._sync(exchange))
             finally:
                 _restore(exchange)
-                self._end(exchange, outcome)
+                self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
                 # Nobody else will close it.
@@ -138,13 +138,13 @@ class Chain:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
         self._begin(exchange)
-        outcome = None
+        ended = None
         try:
             try:
-                outcome = await self._async(exchange)
+                outcome = ended = await self._async(exchange)
             finally:
                 _restore(exchange)
-                self._end(exchange, outcome)
+                self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
                 await self._runtime.close(exchange.answer.stream)
