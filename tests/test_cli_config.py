@@ -245,3 +245,10 @@ def test_check_says_mistakes_of_variables_in_json(cli: Cli) -> None:
         {"file": "RESILIENCE_PROVIDER_OWN_PLAN", "line": 0, "column": 0,
          "message": "own has no plan 'bigg'", "remedy": "did you mean 'big'?"}
     ] == json.loads(output)["problems"]  # fmt: skip
+
+
+def test_a_word_for_all_layers_takes_the_place_of_modes_by_names(cli: Cli) -> None:
+    """Their places in the file say nothing any more."""
+    found = shown(cli, MODE="off")["settings"]["mode.limiter"]
+
+    assert {"value": "off", "origin": {"kind": "environment", "variable": "RESILIENCE_MODE"}} == found
