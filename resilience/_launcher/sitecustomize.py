@@ -2,6 +2,8 @@
 # A directory on PYTHONPATH and no package; pathlib and typing take longer to import than all of this; old Pythons.
 """Makes a Python that `resilience run` starts obey the policies, and its children too; Python imports it at start.
 
+What `resilience autoload` has written, and opentelemetry-instrument, execute it too, under another name.
+
 Nothing but the standard library is imported here, and the rest of this library only once the program imports httpx or
 httpx2: what calls no provider starts as fast as before. Older interpreters inherit this directory as well, so the code
 keeps to what each of them reads, and a missing package is no error.
@@ -35,6 +37,14 @@ class ResilienceLauncher:
         self._lock = threading.Lock()
         self._asking = threading.local()
         self._begun = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        if self._lock.locked():
+            # By a thread that is not there after a fork: what it had begun is begun anew.
+            self._begun = False
+            self._lock = threading.Lock()
 
     def find_spec(self, fullname: str, path: "Any" = None, target: "Any" = None) -> "Optional[ModuleSpec]":
         """What the finder finds that `install` adds, for this import may have passed its place already."""
@@ -60,7 +70,11 @@ class ResilienceLauncher:
         """
         try:
             from resilience import errors, install
-        except ImportError:
+        except Exception as error:  # noqa: BLE001  an older Python fails in its own way, and must go on
+            # Whoever typed the command must know; what a program starts in other environments goes on as ever.
+            if _is_program():
+                where = "this frozen program" if getattr(sys, "frozen", False) else sys.prefix
+                _say("httpx-resilience cannot be imported in %s, so no policy is obeyed (%s)" % (where, error))
             return
         try:
             if not any(_is_installed(finder) for finder in sys.meta_path):
@@ -72,11 +86,22 @@ class ResilienceLauncher:
 
                     explain_at_exit()
         except errors.ConfigurationError as error:
-            sys.stderr.write(f"resilience: the configuration cannot be honoured\n{error}\n")
+            _say("the configuration cannot be honoured\n%s" % error)
             # Whoever typed the command must not take this for protection. What a program starts on its own account,
             # in another directory perhaps, is not ours to stop.
-            if os.environ.get("RESILIENCE_RUN_PID") == str(os.getpid()):
+            if _is_program():
                 raise SystemExit(2) from None
+
+
+def _is_program() -> bool:
+    """Whether this is the program that was to be run, and not one that it has started."""
+    return os.environ.get("RESILIENCE_RUN_PID") == str(os.getpid())
+
+
+def _say(message: str) -> None:
+    # A program may have no such stream.
+    if sys.stderr is not None:
+        sys.stderr.write("resilience: %s\n" % message)
 
 
 def _is_installed(finder: "Any") -> bool:
@@ -110,9 +135,23 @@ def _run_next(done: "set[str]") -> None:
         spec.loader.exec_module(module)
 
 
+def _stay_first() -> None:
+    """Have the children find this directory before those that a tool has put in front of it, and that run no other."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    ours = [entry for entry in entries if os.path.realpath(entry or os.curdir) == _DIRECTORY]
+    if ours and entries[0] != ours[0]:
+        os.environ["PYTHONPATH"] = os.pathsep.join([ours[0], *(entry for entry in entries if entry not in ours)])
+
+
 # Another copy of this file may come before or after this one: each runs once, and the first one starts.
 _done: "set[str]" = sys.__dict__.setdefault("_resilience_launchers", set())
-if not _done:
-    _start()
+_starts = not _done
 _done.add(_DIRECTORY)
-_run_next(_done)
+# A program says so to what it starts and what must not obey.
+if _starts and os.environ.get("RESILIENCE_AUTO") != "0":
+    _start()
+if __name__ == "sitecustomize":
+    try:
+        _run_next(_done)
+    finally:
+        _stay_first()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    _autoload,
     _breaker,
     _check,
     _config,
@@ -28,6 +29,7 @@ from ._output import say
 __all__ = ["app"]
 
 _BREAKER = "Hold a provider's calls back by hand, let them through again, or see how its breakers are."
+_AUTOLOAD = "Have every Python of this environment obey the policies where RESILIENCE_AUTO is 1, without `run`."
 _CREDITS = "Show what is spent, reserved and left of each budget, and what providers have shut."
 _CONFIG = "See which configuration applies here, and where each value of it comes from; `check` looks for mistakes."
 _SPENDING: dict[str, Callable[..., None]] = {
@@ -71,6 +73,10 @@ def app() -> typer.Typer:
     configuration.callback()(_no_options)
     configuration.command("show", epilog=_epilog(_config.EXAMPLE))(_config.show)
     application.add_typer(configuration, name="config", epilog=_epilog(_config.EXAMPLE))
+    loading = typer.Typer(help=_AUTOLOAD, no_args_is_help=True)
+    for name, command in (("enable", _autoload.enable), ("disable", _autoload.disable), ("status", _autoload.status)):
+        loading.command(name, epilog=_epilog(_autoload.EXAMPLES[name]))(command)
+    application.add_typer(loading, name="autoload", epilog=_epilog(_autoload.EXAMPLES["enable"]))
     add("fake-provider", epilog=_epilog(_fake_provider.EXAMPLE))(_fake_provider.fake_provider)
     return application
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,12 +16,12 @@ from resilience._config import active, find_config
 from resilience._config_read import NO_FILE, read
 
 from ._output import complain, fail
+from ._reach import hindrance_of
 
-__all__ = ["Options", "environment", "isolation", "launch", "quick"]
+__all__ = ["LAUNCHER", "Options", "environment", "launch", "quick"]
 
-_LAUNCHER = Path(__file__).parent.parent / "_launcher"
-# This project's own fixed pattern; it reads a file's name once.
-_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*t?(?:\.exe)?", re.IGNORECASE)
+LAUNCHER = Path(__file__).parent.parent / "_launcher"
+"""The directory on PYTHONPATH by which a Python that starts finds this library."""
 # What shells answer for a command that is not there, and for one that cannot be executed (POSIX, XCU 2.8.2).
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
@@ -74,10 +73,8 @@ def launch(options: Options, command: Sequence[str]) -> NoReturn:
     variables = {**os.environ, **environment(os.environ, options)}
     if shutil.which(command[0]) is None:
         _refuse(command[0])
-    if letters := isolation(command):
-        complain(
-            f"python -{letters} reads neither PYTHONPATH nor sitecustomize: this program will not obey the policies"
-        )
+    if hindrance := hindrance_of(command):
+        complain(hindrance)
     _replace_process(command, variables)
 
 
@@ -92,43 +89,20 @@ def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
         ConfigurationError: the configuration cannot be honoured.
     """
     config = find_config() if options.config is None else Path(options.config)
-    launcher = str(_LAUNCHER.resolve())
+    launcher = str(LAUNCHER.resolve())
     others = [entry for entry in own.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != launcher]
     # A process keeps its number when another program takes its place: so the launcher tells it from its children.
     changed = {"PYTHONPATH": os.pathsep.join([launcher, *others]), "RESILIENCE_RUN_PID": str(os.getpid())}
     if (found := read(NO_FILE if config is None else config)) is not None:
         active(found)
+    # For what does not look there: opentelemetry-instrument in front, and environments with autoload.
+    changed["RESILIENCE_AUTO"] = "1"
     if config is not None:
         # Absolute: the program and its children may go to other directories.
         changed["RESILIENCE_CONFIG"] = str(config.absolute())
     if options.explain:
         changed["RESILIENCE_EXPLAIN"] = "1"
     return changed
-
-
-def isolation(command: Sequence[str]) -> str:
-    """The options of a Python command that keep the launcher out (of E, I and S); empty if there are none."""
-    if not _PYTHON.fullmatch(Path(command[0]).name):
-        return ""
-    found: dict[str, None] = {}
-    arguments = iter(command[1:])
-    for argument in arguments:
-        if argument in {"-", "--"} or not argument.startswith("-"):
-            break
-        if argument.startswith("--"):
-            # The one long option with a value of its own.
-            if argument == "--check-hash-based-pycs":
-                next(arguments, None)
-            continue
-        letters = argument[1:]
-        # -c and -m end the options; -W and -X take the rest of the word, or the next one.
-        end = next((index for index, letter in enumerate(letters) if letter in "cmWX"), len(letters))
-        found |= dict.fromkeys(letter for letter in letters[:end] if letter in "EIS")
-        if letters[end : end + 1] in {"c", "m"}:
-            break
-        if end == len(letters) - 1:
-            next(arguments, None)
-    return "".join(found)
 
 
 def _refuse(name: str) -> NoReturn:
