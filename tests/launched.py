@@ -86,7 +86,7 @@ class Place:
         """What a program finds in its environment."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
         path = os.pathsep.join([str(CHECKOUT), str(self.directory / "installed")])
-        return {**own, "PYTHONPATH": path, "PROVIDER": self.provider.url, "NO_PROXY": "127.0.0.1", **self.variables}
+        return {**own, "PYTHONPATH": path, "PROVIDER": self.provider.url, **self.variables}
 
     @staticmethod
     def launched(*command: object) -> list[str]:
@@ -115,12 +115,7 @@ class Place:
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
-            # Its workers too, whatever has become of it.
+            # Its workers too, whatever has become of it; how servers say good-bye is their own matter.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -119,8 +119,14 @@ def _config() -> "Any":
 def _start() -> None:
     launcher = ResilienceLauncher(_config())
     if any(name in sys.modules for name in _LIBRARIES):
-        # A .pth file was faster.
-        launcher.install()
+        # A .pth file was faster, or a tracer.
+        try:
+            launcher.install()
+        except SystemExit as end:
+            # Python takes it for a mistake of its own while it starts.
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            os._exit(end.code)
     else:
         sys.meta_path.insert(0, launcher)
 
