@@ -13,8 +13,13 @@ import pytest
 
 from tests.launched import Place, busy_provider, script
 from tests.rawserver import RawServer, answer, raw_server
-from tests.test_run_matrix import CALL
 
+CALL = """
+import os
+import httpx
+
+print(httpx.get(os.environ["PROVIDER"]).status_code)
+"""
 OPENTELEMETRY = {
     "OTEL_TRACES_EXPORTER": "console",
     "OTEL_METRICS_EXPORTER": "none",
