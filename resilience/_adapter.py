@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +10,7 @@ from ._chain import Chain
 from ._clock import RealClock
 from ._config import policies_for
 from ._enriched import SENDERS, moved_inwards, stand_in
+from ._fork import Lock
 from ._hub import check_listener
 from ._registry import Policies
 
@@ -116,7 +116,7 @@ class _Both:
 
     def __init__(self, module: Any) -> None:
         self._module = module
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._sync: Any = None
         self._async: Any = None
         self.sends_by = (module.HTTPTransport, module.AsyncHTTPTransport)

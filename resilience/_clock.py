@@ -13,6 +13,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from ._fork import renewed
+
 __all__ = ["Clock", "Closing", "MachineTime", "RealClock", "Waker", "in_trio", "machine_time"]
 
 
@@ -74,8 +76,19 @@ class Closing:
     """Set once, when a client is closed: it ends every wait of that client's calls, in any thread and any event loop."""
 
     def __init__(self) -> None:
+        self._begin()
+        renewed(self)
+
+    def _begin(self) -> None:
         self._set = threading.Event()
         self._wakers: set[Callable[[], object]] = set()
+
+    def renew(self) -> None:
+        """In a child process nobody waits, and the lock inside of an event may be held by a thread that is not there."""
+        was_set = self._set.is_set()
+        self._begin()
+        if was_set:
+            self._set.set()
 
     def is_set(self) -> bool:
         return self._set.is_set()

@@ -1,13 +1,31 @@
-"""A lock that a forked child finds free: one that a thread of the parent held would stay taken there for ever."""
+"""What a forked child begins anew: locks, which a thread of the parent may have held, and what counts for the parent."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 from weakref import WeakSet
 
-__all__ = ["Lock"]
+__all__ = ["Lock", "after_fork", "renewed"]
+
+
+# What the first call of each kind imports, and how long a fork waits for that, in seconds.
+_IMPORTED = frozenset(
+    "anyio asyncio httpcore httpx httpx2 limits opentelemetry pydantic redis resilience sqlite3 trio yaml".split()
+)
+_LONGEST = 2.0
+_PAUSE = 0.001
+
+
+class Renewable(Protocol):
+    """Something that can begin anew."""
+
+    def renew(self) -> None:
+        """Begin anew in a child process."""
+        ...
 
 
 class Lock:
@@ -17,7 +35,7 @@ class Lock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        _locks.add(self)
+        renewed(self)
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -30,14 +48,49 @@ class Lock:
         self._lock = threading.Lock()
 
 
-_locks: WeakSet[Lock] = WeakSet()
+_all: WeakSet[Renewable] = WeakSet()
 
 
-def _renew_all() -> None:
-    for lock in tuple(_locks):
-        lock.renew()
+def renewed(each: Renewable) -> None:
+    """Have it begin anew in each child process, for as long as it lives."""
+    _all.add(each)
+
+
+def after_fork(function: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called in each child process, before anything else is done there."""
+    if hasattr(os, "register_at_fork"):
+        register: Any = os.register_at_fork
+        register(after_in_child=function)
+    return function
+
+
+@after_fork
+def _renew_each() -> None:
+    for each in tuple(_all):
+        each.renew()
+
+
+def _is_importing() -> bool:
+    """Whether another thread is importing what a call needs."""
+    # The import system's own, and private: where it has another name, a fork waits for nothing.
+    locks = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
+    me = threading.get_ident()
+    for name, reference in tuple(locks.items()):
+        if name.partition(".")[0] in _IMPORTED:
+            lock = reference()
+            # One's own import goes on in the child.
+            if getattr(lock, "owner", None) not in {None, me}:
+                return True
+    return False
+
+
+def _wait_for_imports() -> None:
+    """Let other threads end their imports: a child would wait for them for ever when it imports the same."""
+    for _ in range(round(_LONGEST / _PAUSE)):
+        if not _is_importing():
+            return
+        threading.Event().wait(_PAUSE)
 
 
 if hasattr(os, "register_at_fork"):
-    register: Any = os.register_at_fork
-    register(after_in_child=_renew_all)
+    os.register_at_fork(before=_wait_for_imports)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._clock import RealClock
 from ._config import find_config, policies_for
+from ._fork import after_fork
 from ._kept import LIBRARIES, View, adapter_of, kept_of
 from .errors import ConfigurationError
 
@@ -38,6 +39,12 @@ _METHODS = ("_send_single_request", "close", "__exit__", "aclose", "__aexit__")
 _lock = threading.RLock()
 _patched: dict[tuple[type, str], tuple[Any, Any]] = {}
 """What was put into which class, and what stood there before."""
+
+
+@after_fork
+def _renew() -> None:
+    global _lock  # noqa: PLW0603  a lock cannot be renewed in place
+    _lock = threading.RLock()
 
 
 def wrap(

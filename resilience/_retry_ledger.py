@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from ._categories import TREATMENTS, Category
-from ._fork import Lock
+from ._fork import Lock, after_fork
 from ._modes import Mode
 from ._retry_budget import SLOTS
 from ._scopes import key_of
@@ -134,6 +134,12 @@ class Quota:
 
 _lock = Lock()
 _ledgers: WeakKeyDictionary[Store, dict[tuple[str, str], Ledger]] = WeakKeyDictionary()
+
+
+@after_fork
+def _begin() -> None:
+    # Calls that were not told to the store yet are the parent's to tell.
+    _ledgers.clear()
 
 
 def ledger_of(exchange: Exchange) -> Ledger | None:

@@ -26,6 +26,7 @@ __all__ = ["forget_all", "open_store", "opened_stores"]
 
 # Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_FORK_SECONDS = 2.0
 _lock = threading.Lock()
 _process = MemoryStore()
 _by_clock: WeakKeyDictionary[Any, MemoryStore] = WeakKeyDictionary()
@@ -102,7 +103,16 @@ def forget_all() -> None:
         store.close()
 
 
+class _Fork:
+    """Who is about to fork, and holds the lock until it is done."""
+
+    thread: int | None = None
+
+
 def _before_fork() -> None:
+    # A file that another thread is just opening would be open in the child: see SqliteStore.before_fork.
+    if _lock.acquire(timeout=_FORK_SECONDS):
+        _Fork.thread = threading.get_ident()
     for store in tuple(_opened.values()):
         store.before_fork()
 
@@ -112,7 +122,11 @@ def _after_fork(*, is_child: bool) -> None:
     global _lock  # noqa: PLW0603  a lock cannot be renewed in place
     for store in _opened.values():
         store.after_fork(is_child=is_child)
+    if _Fork.thread == threading.get_ident():
+        _Fork.thread = None
+        _lock.release()
     if is_child:
+        _Fork.thread = None
         _lock = threading.Lock()
         _process.after_fork()
         for memory in _by_clock.values():
