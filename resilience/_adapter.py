@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ._chain import Chain
 from ._clock import RealClock
 from ._config import policies_for
+from ._doubled import warn_of_retries
 from ._enriched import SENDERS, moved_inwards, stand_in
 from ._fork import Lock
 from ._hub import check_listener
@@ -50,6 +51,7 @@ class TransportBase:
                 "for a client, call resilience.wrap(client)"
             )
         self._inner = _Both(self.module) if inner is None else inner
+        warn_of_retries(inner)
         self.chain = Chain(self.library, self._inner, self.policies, clock or RealClock(), heard_by)
         stand_in(self)
 

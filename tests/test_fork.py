@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -223,8 +224,10 @@ def test_a_fork_in_an_import_of_its_own_waits_for_nothing(tmp_path: Path, monkey
     monkeypatch.setattr(_fork, "_IMPORTED", frozenset({"forking"}))
     monkeypatch.setattr(_fork, "_LONGEST", SECONDS)
     (tmp_path / "forking.py").write_text("from tests.test_fork import forked\ncame = forked(lambda: 7)\n")
+    began = time.monotonic()
 
     assert 7 == importlib.import_module("forking").came
+    assert time.monotonic() - began < SECONDS / 2
 
 
 LIVELY = """

@@ -15,6 +15,7 @@ from . import (
     _config,
     _credits,
     _credits_opened,
+    _doctor,
     _explain,
     _fake_provider,
     _ledger,
@@ -73,6 +74,9 @@ def app() -> typer.Typer:
     configuration.callback()(_no_options)
     configuration.command("show", epilog=_epilog(_config.EXAMPLE))(_config.show)
     application.add_typer(configuration, name="config", epilog=_epilog(_config.EXAMPLE))
+    # The program's own options follow its name, as for `run`.
+    settings = {"allow_interspersed_args": False}
+    add(epilog=_epilog(_doctor.EXAMPLE), context_settings=settings)(_doctor.doctor)
     loading = typer.Typer(help=_AUTOLOAD, no_args_is_help=True)
     for name, command in (("enable", _autoload.enable), ("disable", _autoload.disable), ("status", _autoload.status)):
         loading.command(name, epilog=_epilog(_autoload.EXAMPLES[name]))(command)

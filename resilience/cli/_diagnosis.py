@@ -1,0 +1,212 @@
+"""What `resilience doctor` finds: one finding for each thing that is looked at, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from resilience._config import find_config, policies_for
+from resilience._store_url import without_credentials
+from resilience.errors import ConfigurationError
+from resilience.stores import open_store
+
+from ._autoload import is_enabled
+from ._known import OTHERS, SDKS
+from ._launch import LAUNCHER
+from ._reach import hindrance_of, interpreter_of
+from ._shared import Shared
+
+if TYPE_CHECKING:
+    from resilience._registry import Policies
+
+__all__ = ["Finding", "Patient", "diagnose"]
+
+_SECONDS = 30
+_MOST_HOSTS = 4
+_NAMES = ("httpx-resilience", "opentelemetry-instrumentation", *SDKS, *OTHERS)
+_CLIENTS = ("httpx", "httpx2")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at.
+
+    Arguments:
+        area: what it belongs to.
+        what: its name.
+        state: whether all is well; a `note` is for whom it concerns.
+        found: how it is, in words.
+        advice: what to do; empty for nothing.
+    """
+
+    area: str
+    what: str
+    state: Literal["ok", "note", "attention"]
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The Python that is looked at.
+
+    Arguments:
+        command: the program that it is to run, if one was named.
+        python: its path; empty where the command is not known to start one.
+        prefix: of its environment.
+        installed: the versions of the distributions that it has, by name.
+        clients: its libraries, each with its version and whether its clients can be reached.
+        has_library: whether it can import this library.
+        fault: why it could not be asked.
+    """
+
+    command: Sequence[str] = ()
+    python: str = ""
+    prefix: str = ""
+    installed: dict[str, str] = field(default_factory=dict[str, str])
+    clients: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    has_library: bool = False
+    fault: str = ""
+
+    @classmethod
+    def of(cls, command: Sequence[str]) -> Patient:
+        """Ask the Python of a command, or this one."""
+        words = interpreter_of(command) if command else [sys.executable]
+        python = shutil.which(words[0]) if words else None
+        if python is None:
+            return cls(command)
+        probe = [python, str(Path(__file__).parent / "_probe.py"), json.dumps([_NAMES, _CLIENTS])]
+        # It is only asked: nothing is installed in it.
+        variables = {**os.environ, "RESILIENCE_AUTO": "0"}
+        try:
+            done = subprocess.run(probe, env=variables, capture_output=True, check=True, timeout=_SECONDS)  # noqa: S603  the user's own Python
+            told = json.loads(done.stdout)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            return cls(command, python, fault=str(error))
+        return cls(
+            command, python, told["prefix"], told["distributions"], told["clients"], has_library=told["resilience"]
+        )
+
+
+def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
+    """What is found, one thing after the other.
+
+    Arguments:
+        patient: the Python that is looked at.
+        config: the configuration, if one was named.
+    """
+    yield from _program(patient) if patient.command else _environment()
+    yield from _libraries(patient)
+    policies: Policies | None = None
+    try:
+        origin, path = _origin(config)
+        policies = policies_for(None, path)
+        yield Finding("configuration", origin, "ok", str(path.absolute()) if path else "every shipped policy is active")
+    except (ConfigurationError, OSError) as error:
+        yield Finding("configuration", "file", "attention", str(error), "correct it: `resilience check` shows all of it")
+    if policies is not None:
+        yield from _policies(policies)
+        yield _store(policies)
+    yield from _retriers(patient, policies)
+
+
+def _program(patient: Patient) -> Iterator[Finding]:
+    """Whether `resilience run` reaches a command."""
+    name = patient.command[0]
+    if shutil.which(name) is None:
+        yield Finding("activation", name, "attention", "there is no such command", "check its spelling and PATH")
+    elif hindrance := hindrance_of(patient.command):
+        yield Finding("activation", name, "attention", hindrance)
+    elif not patient.python:
+        yield Finding("activation", name, "note", "no Python itself; those that it starts are reached by `resilience run`")
+    else:
+        yield Finding("activation", name, "ok", f"reached by `resilience run`, in {patient.python}")
+
+
+def _environment() -> Iterator[Finding]:
+    """How programs that are started here are reached."""
+    asked = os.environ.get("RESILIENCE_AUTO")
+    on_path = str(LAUNCHER.resolve()) in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    enabled = is_enabled()
+    if asked == "0":
+        yield Finding("activation", "RESILIENCE_AUTO", "attention", "0: switched off", "unset it")
+    elif on_path:
+        yield Finding("activation", "resilience run", "ok", "this runs under it")
+    elif asked == "1" and enabled:
+        yield Finding("activation", "autoload", "ok", "enabled, and RESILIENCE_AUTO is 1")
+    elif asked == "1":
+        text = "RESILIENCE_AUTO is 1, and only opentelemetry-instrument reads it here"
+        yield Finding("activation", "autoload", "attention", text, "run `resilience autoload enable`")
+    else:
+        text = "enabled, but RESILIENCE_AUTO is not set" if enabled else "not active by itself in this environment"
+        advice = "start programs with `resilience run -- CMD`, or see `resilience autoload`; install() in a program's own code is not visible from outside"
+        yield Finding("activation", "programs", "note", text, advice)
+
+
+def _libraries(patient: Patient) -> Iterator[Finding]:
+    if patient.fault:
+        yield Finding("libraries", patient.python, "attention", f"could not be asked: {patient.fault}")
+    if patient.fault or not patient.python:
+        return
+    if not patient.has_library:
+        advice = f"install httpx-resilience in {patient.prefix}"
+        yield Finding("libraries", "httpx-resilience", "attention", "not installed", advice)
+    if not patient.clients:
+        text = "neither is installed, so there is nothing to reach"
+        yield Finding("libraries", "httpx, httpx2", "attention", text, "programs that call by other libraries are not reached")
+    for name, client in patient.clients.items():
+        if client["reachable"]:
+            yield Finding("libraries", name, "ok", f"{client['version']}, its clients can be reached")
+        else:
+            text = f"{client['version']} is a version that install() does not know"
+            yield Finding("libraries", name, "attention", text, "use resilience.wrap(client), and tell us of this version")
+
+
+def _origin(config: Path | None) -> tuple[str, Path | None]:
+    if config is not None:
+        return "--config", config
+    found = find_config()
+    return ("RESILIENCE_CONFIG" if os.environ.get("RESILIENCE_CONFIG") else "resilience.yaml" if found else "none"), found
+
+
+def _policies(policies: Policies) -> Iterator[Finding]:
+    for source in policies.sources:
+        more = len(source.hosts) - _MOST_HOSTS
+        hosts = ", ".join(source.hosts[:_MOST_HOSTS]) + (f" and {more} more" if more > 0 else "")
+        plan = "" if source.settings.plan is None else f", plan {source.settings.plan}"
+        yield Finding("policies", source.name, "ok", f"{hosts}{plan}")
+    if not policies.sources:
+        yield Finding("policies", "none", "attention", "no policy is active", "name one in resilience.yaml")
+
+
+def _store(policies: Policies) -> Finding:
+    shown = without_credentials(policies.store)
+    if policies.store == "memory://":
+        return Finding("store", shown, "ok", "each process counts for itself")
+    path = policies.store.removeprefix("sqlite:///")
+    if path != policies.store and not Path(path).is_file():
+        return Finding("store", shown, "note", "no application has used it yet")
+    try:
+        next(iter(open_store(policies.store, namespace=policies.namespace).scan("{doctor}:")), None)
+    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be read
+        return Finding("store", shown, "attention", Shared(policies.store, policies).fault(error))
+    return Finding("store", shown, "ok", "can be reached")
+
+
+def _retriers(patient: Patient, policies: Policies | None) -> Iterator[Finding]:
+    for name, sdk in SDKS.items():
+        if (version := patient.installed.get(name)) is not None:
+            url = SimpleNamespace(raw_host=sdk.host.encode(), port=None, scheme="https")
+            source = None if policies is None else policies.source_of(url)
+            covered = f"no policy for {sdk.host}" if source is None else f"policy {source.name}"
+            yield Finding("SDKs", name, "note", f"{version}, retries: {sdk.retries}, {covered}", sdk.advice)
+    for name, other in OTHERS.items():
+        if (version := patient.installed.get(name)) is not None:
+            yield Finding("what else", name, "note", f"{version}, {other.what}", other.advice)

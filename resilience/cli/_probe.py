@@ -1,0 +1,45 @@
+"""What a Python has installed, as JSON; run by the Python that is asked, which may be old and have none of ours."""
+
+# ruff: noqa: UP031, UP032  older interpreters read this too
+
+import importlib
+import importlib.util
+import json
+import sys
+from importlib import metadata
+
+
+def look(names, libraries):
+    """What is installed of some distributions, and whether clients of the libraries can be reached.
+
+    Arguments:
+        names: of distributions.
+        libraries: modules that have a Client and an AsyncClient.
+    """
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    clients = {}
+    for name in libraries:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        kinds = (getattr(module, "Client", object), getattr(module, "AsyncClient", object))
+        is_open = all("_send_single_request" in kind.__dict__ for kind in kinds)
+        clients[name] = {"version": getattr(module, "__version__", "?"), "reachable": is_open}
+    return {
+        "python": sys.executable,
+        "prefix": sys.prefix,
+        "version": "%d.%d.%d" % sys.version_info[:3],
+        "resilience": importlib.util.find_spec("resilience") is not None,
+        "distributions": versions,
+        "clients": clients,
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(look(*json.loads(sys.argv[1]))))
