@@ -35,5 +35,8 @@ def _retries_of(transport: Any) -> tuple[str, str] | None:
     retries = getattr(getattr(transport, "_pool", None), "_retries", 0)
     if isinstance(retries, int) and retries > 0:
         name = f"{type(transport).__module__.partition('.')[0]}.{type(transport).__name__}"
-        return f"{name}(retries={retries})", "leave `retries` out: a connection that fails is retried as the policy says"
+        return (
+            f"{name}(retries={retries})",
+            "leave `retries` out: a connection that fails is retried as the policy says",
+        )
     return None

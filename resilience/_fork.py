@@ -14,7 +14,21 @@ __all__ = ["Lock", "after_fork", "renewed"]
 
 # What the first call of each kind imports, and how long a fork waits for that, in seconds.
 _IMPORTED = frozenset(
-    "anyio asyncio httpcore httpx httpx2 limits opentelemetry pydantic redis resilience sqlite3 trio yaml".split()
+    [
+        "anyio",
+        "asyncio",
+        "httpcore",
+        "httpx",
+        "httpx2",
+        "limits",
+        "opentelemetry",
+        "pydantic",
+        "redis",
+        "resilience",
+        "sqlite3",
+        "trio",
+        "yaml",
+    ]
 )
 _LONGEST = 2.0
 _PAUSE = 0.001

@@ -44,9 +44,15 @@ def test_an_environment_in_which_all_is_well(doctor: Doctor) -> None:
     code, found = doctor()
 
     assert 0 == code
-    assert ("note", "not active by itself in this environment") == (found["programs"]["state"], found["programs"]["found"])
+    assert ("note", "not active by itself in this environment") == (
+        found["programs"]["state"],
+        found["programs"]["found"],
+    )
     for name in ("httpx", "httpx2"):
-        assert ("ok", f"{metadata.version(name)}, its clients can be reached") == (found[name]["state"], found[name]["found"])
+        assert ("ok", f"{metadata.version(name)}, its clients can be reached") == (
+            found[name]["state"],
+            found[name]["found"],
+        )
     assert ("configuration", "every shipped policy is active") == (found["none"]["area"], found["none"]["found"])
     assert "api.anakin.io" in found["anakin"]["found"]
     assert ("store", "ok") == (found["memory://"]["area"], found["memory://"]["state"])
@@ -157,7 +163,12 @@ def test_stores(doctor: Doctor, tmp_path: Path, redis_server: RedisServer) -> No
     ("variables", "enabled", "what", "state"),
     [
         ({"RESILIENCE_AUTO": "0"}, True, "RESILIENCE_AUTO", "attention"),
-        ({"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{LAUNCHER.resolve()}", "RESILIENCE_AUTO": "1"}, False, "resilience run", "ok"),
+        (
+            {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{LAUNCHER.resolve()}", "RESILIENCE_AUTO": "1"},
+            False,
+            "resilience run",
+            "ok",
+        ),
         ({"RESILIENCE_AUTO": "1"}, True, "autoload", "ok"),
         ({"RESILIENCE_AUTO": "1"}, False, "autoload", "attention"),
         ({}, True, "programs", "note"),
@@ -225,14 +236,18 @@ def test_a_python_that_cannot_be_asked(doctor: Doctor, tmp_path: Path) -> None:
 
 def test_a_version_that_install_does_not_know() -> None:
     """It has no method to take hold of."""
-    patient = _diagnosis.Patient(python="python", has_library=True, clients={"httpx": {"version": "9", "reachable": False}})
+    patient = _diagnosis.Patient(
+        python="python", has_library=True, clients={"httpx": {"version": "9", "reachable": False}}
+    )
 
     (found,) = _diagnosis._libraries(patient)
 
     assert ("attention", "9 is a version that install() does not know") == (found.state, found.found)
 
 
-def test_a_table_for_people(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_for_people(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And one line for each advice, what needs attention first."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESILIENCE_AUTO", "0")

@@ -45,6 +45,8 @@ FRAME = {"version": "version: 1", "provider": "provider: sample", "match": "matc
 NOT_RUN = {"pip", "make", "tar", "mv", "cd", "resilience run -- python app.py", "resilience run -- uvicorn shop:app"}
 NOT_RUN |= {"resilience run -- pytest", "resilience run --config staging.yaml -- python -m worker"}
 NOT_RUN |= {"python -m pytest -rf", "resilience run --config ../resilience.yaml -- python -m pytest -rf"}
+# These would change the environment of these tests.
+NOT_RUN |= {"resilience autoload enable", "RESILIENCE_AUTO=1 python -I app.py"}
 # A reference of forms: its commands stand for themselves, and have tests of their own.
 FORMS = "docs/reference/command-line.md"
 

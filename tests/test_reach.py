@@ -70,7 +70,7 @@ def tool(directory: Path, *lines: str) -> str:
         (["#!/opt/venv/bin/python -I", "pass"], "I"),
         (["#! /opt/venv/bin/python3.12 -sE"], "E"),
         (["#!/usr/bin/env -S A=b python -IS"], "IS"),
-        (["#!/bin/sh", "'''exec' \"/opt/a venv/bin/python\" -sE \"$0\" \"$@\"", "' '''"], "E"),
+        (["#!/bin/sh", '\'\'\'exec\' "/opt/a venv/bin/python" -sE "$0" "$@"', "' '''"], "E"),
         (["#!/opt/venv/bin/python", "-I"], ""),
         (["#!/bin/sh -I", "python -I"], ""),
         (["#!/usr/bin/env", "x"], ""),
@@ -90,8 +90,9 @@ def test_the_first_line_of_a_script_counts(lines: list[str], letters: str, tmp_p
 def test_a_script_that_starts_an_isolated_python_is_named(tmp_path: Path) -> None:
     """Who typed its name does not know what its first line says."""
     isolated = tool(tmp_path, "#!/opt/venv/bin/python -sE")
-    assert f"{isolated} starts python -E, which reads no PYTHONPATH: this program will not obey the policies, {UNLESS}" == (
-        hindrance_of([isolated])
+    assert (
+        f"{isolated} starts python -E, which reads no PYTHONPATH: this program will not obey the policies, {UNLESS}"
+        == (hindrance_of([isolated]))
     )
     siteless = tool(tmp_path, "#!/opt/venv/bin/python -S")
     expected = f"{siteless} starts python -S, which imports no sitecustomize: this program will not obey the policies"

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,7 +112,10 @@ def test_a_console_script(first: str, place: Place) -> None:
 @pytest.mark.parametrize("form", ["command", "module"])
 def test_pytest(form: str, place: Place) -> None:
     """The tests of an application, however pytest is started."""
-    place.write("test_app.py", "import os, httpx2 as httpx\n\ndef test(): assert 200 == httpx.get(os.environ['PROVIDER']).status_code")
+    place.write(
+        "test_app.py",
+        "import os, httpx2 as httpx\n\ndef test(): assert 200 == httpx.get(os.environ['PROVIDER']).status_code",
+    )
     start = [script("pytest")] if form == "command" else [sys.executable, "-m", "pytest"]
 
     # Plugins that happen to be installed take seconds.
@@ -253,7 +255,9 @@ subprocess.run([sys.executable, "app.py"], env=variables, check=True)
 """
 
 
-@pytest.mark.parametrize(("variables", "expected"), [([], "200"), (["RESILIENCE_AUTO=0"], "429")], ids=["", "opted out"])
+@pytest.mark.parametrize(
+    ("variables", "expected"), [([], "200"), (["RESILIENCE_AUTO=0"], "429")], ids=["", "opted out"]
+)
 def test_programs_that_it_starts(variables: list[str], expected: str, place: Place) -> None:
     """They obey too, unless the program says by a variable that this one should not."""
     place.write("app.py", CALL)

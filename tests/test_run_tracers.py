@@ -29,11 +29,14 @@ OPENTELEMETRY = {
 RUN = (sys.executable, "-m", "resilience", "run", "--")
 INSTRUMENT = (script("opentelemetry-instrument"),)
 # Calls, and starts a program that calls.
-BOTH = CALL + """
+BOTH = (
+    CALL
+    + """
 import subprocess, sys
 sys.stdout.flush()
 subprocess.run([sys.executable, "app.py"], check=True)
 """
+)
 
 
 @pytest.fixture

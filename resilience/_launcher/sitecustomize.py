@@ -74,7 +74,7 @@ class ResilienceLauncher:
             # Whoever typed the command must know; what a program starts in other environments goes on as ever.
             if _is_program():
                 where = "this frozen program" if getattr(sys, "frozen", False) else sys.prefix
-                _say("httpx-resilience cannot be imported in %s, so no policy is obeyed (%s)" % (where, error))
+                _say(f"httpx-resilience cannot be imported in {where}, so no policy is obeyed ({error})")
             return
         try:
             if not any(_is_installed(finder) for finder in sys.meta_path):
@@ -86,7 +86,7 @@ class ResilienceLauncher:
 
                     explain_at_exit()
         except errors.ConfigurationError as error:
-            _say("the configuration cannot be honoured\n%s" % error)
+            _say(f"the configuration cannot be honoured\n{error}")
             # Whoever typed the command must not take this for protection. What a program starts on its own account,
             # in another directory perhaps, is not ours to stop.
             if _is_program():
@@ -101,7 +101,7 @@ def _is_program() -> bool:
 def _say(message: str) -> None:
     # A program may have no such stream.
     if sys.stderr is not None:
-        sys.stderr.write("resilience: %s\n" % message)
+        sys.stderr.write(f"resilience: {message}\n")
 
 
 def _is_installed(finder: "Any") -> bool:
@@ -122,11 +122,11 @@ def _start() -> None:
         # A .pth file was faster, or a tracer.
         try:
             launcher.install()
-        except SystemExit as end:
+        except SystemExit:
             # Python takes it for a mistake of its own while it starts.
             if sys.stderr is not None:
                 sys.stderr.flush()
-            os._exit(end.code)
+            os._exit(2)
     else:
         sys.meta_path.insert(0, launcher)
 

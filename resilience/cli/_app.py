@@ -33,6 +33,11 @@ _BREAKER = "Hold a provider's calls back by hand, let them through again, or see
 _AUTOLOAD = "Have every Python of this environment obey the policies where RESILIENCE_AUTO is 1, without `run`."
 _CREDITS = "Show what is spent, reserved and left of each budget, and what providers have shut."
 _CONFIG = "See which configuration applies here, and where each value of it comes from; `check` looks for mistakes."
+_LOADING: dict[str, Callable[..., None]] = {
+    "enable": _autoload.enable,
+    "disable": _autoload.disable,
+    "status": _autoload.status,
+}
 _SPENDING: dict[str, Callable[..., None]] = {
     DEFAULT: _credits.show,
     "ledger": _ledger.ledger,
@@ -78,8 +83,8 @@ def app() -> typer.Typer:
     settings = {"allow_interspersed_args": False}
     add(epilog=_epilog(_doctor.EXAMPLE), context_settings=settings)(_doctor.doctor)
     loading = typer.Typer(help=_AUTOLOAD, no_args_is_help=True)
-    for name, command in (("enable", _autoload.enable), ("disable", _autoload.disable), ("status", _autoload.status)):
-        loading.command(name, epilog=_epilog(_autoload.EXAMPLES[name]))(command)
+    for name, function in _LOADING.items():
+        loading.command(name, epilog=_epilog(_autoload.EXAMPLES[name]))(function)
     application.add_typer(loading, name="autoload", epilog=_epilog(_autoload.EXAMPLES["enable"]))
     add("fake-provider", epilog=_epilog(_fake_provider.EXAMPLE))(_fake_provider.fake_provider)
     return application

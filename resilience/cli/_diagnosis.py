@@ -110,7 +110,9 @@ def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
         policies = policies_for(None, path)
         yield Finding("configuration", origin, "ok", str(path.absolute()) if path else "every shipped policy is active")
     except (ConfigurationError, OSError) as error:
-        yield Finding("configuration", "file", "attention", str(error), "correct it: `resilience check` shows all of it")
+        yield Finding(
+            "configuration", "file", "attention", str(error), "correct it: `resilience check` shows all of it"
+        )
     if policies is not None:
         yield from _policies(policies)
         yield _store(policies)
@@ -125,7 +127,9 @@ def _program(patient: Patient) -> Iterator[Finding]:
     elif hindrance := hindrance_of(patient.command):
         yield Finding("activation", name, "attention", hindrance)
     elif not patient.python:
-        yield Finding("activation", name, "note", "no Python itself; those that it starts are reached by `resilience run`")
+        yield Finding(
+            "activation", name, "note", "no Python itself; those that it starts are reached by `resilience run`"
+        )
     else:
         yield Finding("activation", name, "ok", f"reached by `resilience run`, in {patient.python}")
 
@@ -160,20 +164,26 @@ def _libraries(patient: Patient) -> Iterator[Finding]:
         yield Finding("libraries", "httpx-resilience", "attention", "not installed", advice)
     if not patient.clients:
         text = "neither is installed, so there is nothing to reach"
-        yield Finding("libraries", "httpx, httpx2", "attention", text, "programs that call by other libraries are not reached")
+        yield Finding(
+            "libraries", "httpx, httpx2", "attention", text, "programs that call by other libraries are not reached"
+        )
     for name, client in patient.clients.items():
         if client["reachable"]:
             yield Finding("libraries", name, "ok", f"{client['version']}, its clients can be reached")
         else:
             text = f"{client['version']} is a version that install() does not know"
-            yield Finding("libraries", name, "attention", text, "use resilience.wrap(client), and tell us of this version")
+            yield Finding(
+                "libraries", name, "attention", text, "use resilience.wrap(client), and tell us of this version"
+            )
 
 
 def _origin(config: Path | None) -> tuple[str, Path | None]:
     if config is not None:
         return "--config", config
     found = find_config()
-    return ("RESILIENCE_CONFIG" if os.environ.get("RESILIENCE_CONFIG") else "resilience.yaml" if found else "none"), found
+    return (
+        "RESILIENCE_CONFIG" if os.environ.get("RESILIENCE_CONFIG") else "resilience.yaml" if found else "none"
+    ), found
 
 
 def _policies(policies: Policies) -> Iterator[Finding]:

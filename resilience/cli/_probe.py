@@ -1,28 +1,31 @@
 """What a Python has installed, as JSON; run by the Python that is asked, which may be old and have none of ours."""
 
-# ruff: noqa: UP031, UP032  older interpreters read this too
+from __future__ import annotations
 
 import importlib
 import importlib.util
 import json
 import sys
 from importlib import metadata
+from typing import Any
+
+__all__ = ["look"]
 
 
-def look(names, libraries):
+def look(names: list[str], libraries: list[str]) -> dict[str, Any]:
     """What is installed of some distributions, and whether clients of the libraries can be reached.
 
     Arguments:
         names: of distributions.
         libraries: modules that have a Client and an AsyncClient.
     """
-    versions = {}
+    versions: dict[str, str] = {}
     for name in names:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    clients = {}
+    clients: dict[str, dict[str, Any]] = {}
     for name in libraries:
         try:
             module = importlib.import_module(name)
@@ -34,7 +37,7 @@ def look(names, libraries):
     return {
         "python": sys.executable,
         "prefix": sys.prefix,
-        "version": "%d.%d.%d" % sys.version_info[:3],
+        "version": ".".join(map(str, sys.version_info[:3])),
         "resilience": importlib.util.find_spec("resilience") is not None,
         "distributions": versions,
         "clients": clients,

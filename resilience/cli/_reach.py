@@ -89,7 +89,6 @@ def isolation(command: Sequence[str]) -> str:
     return "".join(found)
 
 
-
 def _shebang(head: bytes) -> list[str]:
     """The words of a script's first line."""
     first, second, *_ = [*head.decode("utf-8", "replace").splitlines(), "", ""]
