@@ -213,6 +213,12 @@ def test_the_start_file_names_a_function_that_is_there(environment: Environment,
     environment.autoload("enable", place)
     module, _, name = (environment.packages / START).read_text().strip().partition(":")
 
-    done = environment.run("-c", f"import {module}; print({module}.{name}())", place=place)
+    count = "sum(type(each).__name__ == 'ResilienceLauncher' for each in sys.meta_path)"
+    program = f"import sys, {module}; {module}.{name}(); {module}.{name}(); print({count})"
 
-    assert ("None\n", "") == (done.stdout, done.stderr)
+    # As if there were no other file that calls it.
+    (environment.packages / PTH).unlink()
+    off = environment.run("-c", program, place=place)
+    on = environment.run("-c", program, place=place, **ON)
+
+    assert [("0\n", ""), ("1\n", "")] == [(done.stdout, done.stderr) for done in (off, on)]

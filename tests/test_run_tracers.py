@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launched import Place, busy_provider, script
+from tests.launched import CHECKOUT, Place, busy_provider, script
 from tests.rawserver import RawServer, answer, raw_server
 
 CALL = """
@@ -68,6 +68,18 @@ def test_opentelemetry_instrument(command: tuple[str, ...], place: Place) -> Non
 
     assert 2 == done.stdout.count("200\n"), done.stderr
     assert ([429, 200] * 2, 4) == (statuses_of(done.stdout), len(place.provider.requests))
+
+
+def test_a_checkout_on_the_path_has_no_entry_point(place: Place) -> None:
+    """There the launcher that came last stays first, also for what the program starts."""
+    place.write("app.py", CALL)
+    place.write("both.py", BOTH)
+    command = (*INSTRUMENT, *RUN, sys.executable, "both.py")
+
+    done = place.run(*command, variables={"PYTHONPATH": str(CHECKOUT)})
+
+    assert 2 == done.stdout.count("200\n"), done.stderr
+    assert 4 == len(statuses_of(done.stdout)) == len(place.provider.requests)
 
 
 def test_who_only_traces_asks_for_no_policies(place: Place) -> None:

@@ -7,9 +7,9 @@ from resilience.testing import fake_provider
 
 
 def main() -> None:
-    """Search once, over a transport with connection retries of its own."""
+    """Search once, over a transport with a small pool of connections."""
     with fake_provider("anakin", script="search-error, success") as provider:
-        inner = httpx.HTTPTransport(http2=False, retries=1)
+        inner = httpx.HTTPTransport(limits=httpx.Limits(max_connections=20))
         transport = resilience.httpx.Transport(inner, policies=[provider.policy])
         with httpx.Client(transport=transport, base_url=provider.url) as client:
             print(client.post("/v1/search", json={"prompt": "httpx"}).status_code)
