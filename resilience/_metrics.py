@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import events
 from ._fork import Lock
 from ._http_duration import HttpDuration
-from ._hub import Hub
+from ._hub import is_listening, put_in_place
 from ._instruments import DURATION, INSTRUMENTS
 from ._observed import OBSERVED
 from ._readings import Readings
@@ -153,7 +153,7 @@ class Metrics(events.Listener):
             from opentelemetry.metrics import Observation
 
             # One whose place another provider's has taken would say everything twice.
-            if self not in Hub.listeners:
+            if not is_listening(self):
                 return []
             try:
                 found = OBSERVED[name](self)
@@ -174,7 +174,7 @@ def measure(provider: Any, exchange: Exchange | None = None, transport: Any = No
         transport: of that call's client.
     """
     known = _made.get(id(provider))
-    if known is None or known[0] is not provider or (known[1] is not None and known[1] not in Hub.listeners):
+    if known is None or known[0] is not provider or (known[1] is not None and not is_listening(known[1])):
         known = _begin(provider)
     if exchange is not None and known[1] is not None:
         known[1].hears(exchange, transport)
@@ -184,16 +184,16 @@ def _begin(provider: Any) -> tuple[Any, Metrics | None]:
     with _lock:
         known = _made.get(id(provider))
         if known is None or known[0] is not provider:
-            made = None
+            metrics = None
             try:
-                made = Metrics(provider.get_meter(SCOPE, schema_url=SCHEMA_URL))
+                metrics = Metrics(provider.get_meter(SCOPE, schema_url=SCHEMA_URL))
             except Exception:  # noqa: BLE001  whatever a provider raises, the call is none of its business
                 _log.exception("no metrics: the application's provider of meters makes none")
             # Of one provider no second set, which would say everything twice.
-            known = _made[id(provider)] = provider, made
+            known = _made[id(provider)] = provider, metrics
             _bound(_made, _MOST_METERS)
-        others = [each for each in Hub.listeners if all(each is not metrics for _, metrics in _made.values())]
-        Hub.listeners = (*others, *([known[1]] if known[1] is not None else []))
+        made = {id(metrics) for _, metrics in _made.values()}
+        put_in_place(known[1], lambda each: id(each) in made)
         return known
 
 
