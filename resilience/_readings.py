@@ -6,6 +6,7 @@ long for it: one that is frozen costs whoever collects metrics a quarter of a se
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Collection, Iterable
@@ -17,6 +18,7 @@ from weakref import WeakSet
 from ._breaker_machine import NAMES
 from ._clock import RealClock
 from ._credits_lines import latch_of, line_of
+from ._credits_state import describe
 from ._fork import Lock
 from ._status import MOST_STATES, report, split_key
 
@@ -32,6 +34,8 @@ _PATIENCE = 0.25
 # No shared store is read more often; what was read longest ago and is still told. In seconds.
 _EVERY = 5.0
 _OLDEST = 60.0
+# Several instruments are collected one after the other: what was read for one of them is good for the others so long.
+_COLLECTION = 1.0
 _clock = RealClock()
 
 
@@ -74,6 +78,21 @@ class Readings:
         self._begin()
         _all.add(self)
 
+    def collect(self, name: str) -> None:
+        """An instrument is about to be told: if it is the first one, or again that one, a collection begins.
+
+        What is in this process's memory is read once in each.
+
+        Arguments:
+            name: of the instrument.
+        """
+        now = _clock.now()
+        with self._lock:
+            if name in self._told or now >= self._until:
+                self._told.clear()
+                self._collected, self._until = {}, now + _COLLECTION
+            self._told.add(name)
+
     def of(self, stores: Iterable[Store], providers: Collection[str]) -> list[Reading]:
         """What is known of each store now.
 
@@ -86,7 +105,7 @@ class Readings:
         asked: list[_Shared] = []
         for store in stores:
             if store.instant:
-                found.append(_read(store, providers, now))
+                found.append(self._own(store, providers, now))
             # One that is away is being looked for; what it held is not what counts now.
             elif not getattr(store, "is_away", False):
                 asked.append(self._ask(store, tuple(providers), now))
@@ -96,6 +115,14 @@ class Readings:
             if _clock.now() - shared.ended <= _OLDEST:
                 found.append(shared.reading)
         return [each for each in found if each is not None]
+
+    def _own(self, store: Store, providers: Collection[str], now: float) -> Reading | None:
+        collected = self._collected
+        if collected is None:
+            return _read(store, providers, now)
+        if store not in collected:
+            collected[store] = _read(store, providers, now)
+        return collected[store]
 
     def _ask(self, store: Store, providers: tuple[str, ...], now: float) -> _Shared:
         """Begin to read a store, unless it was read just now or somebody is still reading it."""
@@ -121,6 +148,9 @@ class Readings:
 
     def _begin(self) -> None:
         self._shared: dict[str, _Shared] = {}
+        self._told: set[str] = set()
+        self._collected: dict[Store, Reading | None] | None = None
+        self._until = float("-inf")
 
     def renew(self) -> None:
         """Begin anew in a child process: the threads that read are the parent's."""
@@ -172,21 +202,31 @@ def _told(states: list[tuple[str, Any]], now: float, wall: float) -> Reading:
         if row.parts.kind == "breaker" and row.state in NAMES:
             breaker = row.parts.provider, row.state
             reading.breakers[breaker] = reading.breakers.get(breaker, 0) + 1
+    least: dict[tuple[str, str], float] = {}
     for key, state in states:
         provider, kind, rest = split_key(key) or ("", "", "")
         if kind == "credits":
+            # A budget may have a part for each tenant, and all that takes time is for the one with the least left.
+            title, left = (provider, rest.partition(":")[0]), _left(state, now)
+            if left is None or (title in least and least[title] <= left):
+                continue
             line = line_of(key, provider, rest, state, now=now, wall=wall)
             if line is not None and not line.is_over:
-                budget = provider, line.budget, line.unit
-                reading.budgets[budget] = min(line, reading.budgets.get(budget, line), key=_left)
+                reading.budgets[provider, line.budget, line.unit] = line
+                least[title] = left
         elif kind == "latch" and (latch := latch_of(key, provider, rest, state, now)) is not None:
             scope = provider, "account" if latch.operation is None else "operation"
             reading.latches[scope] = reading.latches.get(scope, 0) + 1
     return reading
 
 
-def _left(line: Line) -> tuple[bool, float]:
-    return line.left is None, float(line.left or 0)
+def _left(state: Any, now: float) -> float | None:
+    """What is left of a part of a budget, infinity where it has no end; `None` for what is no such state."""
+    # Whoever else writes into the store may have left anything there.
+    with suppress(Exception):
+        left = describe(state, now)["left"]
+        return math.inf if left is None else float(left)
+    return None
 
 
 _all: WeakSet[Readings] = WeakSet()
