@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ._amounts import amount_text
 from ._callbacks import is_asynchronous, never_ran
 from ._fork import Lock
-from ._how_long import how_long
+from ._plainly import how_long
 from ._words import printable
 
 if TYPE_CHECKING:

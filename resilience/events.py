@@ -130,11 +130,15 @@ class Tripped(Event):
         breaker: its key.
         state: what it is now: `closed`, `open`, `half_open` or `isolated`.
         previous: what it was.
+        after: where it was closed and is open: status or error, and category, of the failure that was one too many.
+        looks_in: where it was closed and is open: seconds until a call may look, at the earliest.
     """
 
     breaker: str
     state: str
     previous: str
+    after: str | None = None
+    looks_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,8 @@ class Charged(Event):
         amount: how much, in `unit`.
         unit: `credits`, `USD`, `requests`.
         reserved: what it might have cost at worst.
-        outcome: `settled`, `failed`, `job`, or `unanswered` where nobody saw the answer.
+        outcome: how it is known: `settled` by an answer that was good, `failed` by one that was not, `job` at the end of a
+            job, and `unanswered` where nobody saw the answer and the worst is taken.
     """
 
     amount: Decimal
@@ -162,11 +167,13 @@ class Latched(Event):
         scope: which of the two.
         seconds: until it opens, `None` where one call will look.
         reason: status and code of the answer.
+        account: whose key the request carried, as the digest that `resilience status` shows; `-` where nobody asks.
     """
 
     scope: Literal["account", "operation"]
     seconds: float | None
     reason: str
+    account: str = "-"
 
 
 @dataclass(frozen=True, slots=True)

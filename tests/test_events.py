@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 from unittest.mock import AsyncMock
@@ -381,8 +382,31 @@ def test_the_breaker_trips_refuses_and_closes(client: str, recorder: Recorder) -
         (each.previous, each.state) for each in trips
     ]
     assert 1 == len({each.breaker for each in trips})
+    assert [("500 server_error", 10.0), (None, None), (None, None)] == [(each.after, each.looks_in) for each in trips]
     (refusal,) = recorder.of("on_refusal")
     assert ("breaker", 10.0, False) == (refusal.layer, refusal.retry_after, refusal.observed)
+
+
+@pytest.mark.parametrize(
+    ("step", "after", "looks_in"),
+    [
+        (Step(503, {"Retry-After": "40"}), "503 upstream_unavailable", 40.0),
+        (Step(503, {"Retry-After": "9999"}), "503 upstream_unavailable", 600.0),
+        (Step(error="ConnectError"), "ConnectError network_error", 10.0),
+    ],
+)
+def test_a_breaker_that_opens_says_after_what_and_for_how_long(
+    recorder: Recorder, step: Step, after: str, looks_in: float
+) -> None:
+    """The provider's own word goes before the policy's, as far as it is believed."""
+    player = Player("sync-httpx", policy(**BREAKER, **ONCE), [step])
+
+    for _ in range(2):
+        with suppress(httpx.TransportError):
+            player.calls(1)
+
+    (trip,) = recorder.of("on_trip")
+    assert (after, looks_in) == (trip.after, trip.looks_in)
 
 
 def test_the_breaker_makes_a_call_wait_that_may(client: str, recorder: Recorder) -> None:
@@ -464,7 +488,8 @@ def test_an_answer_shuts_an_account_or_an_operation(client: str, recorder: Recor
 
     Player(client, made, [Step(402, body={"error": {"code": "EMPTY"}})]).calls(2)
 
-    assert [Latched("provider", "things", scope, None, "402 EMPTY")] == recorder.of("on_latch")  # type: ignore[arg-type]
+    account = recorder.of("on_latch")[0].account
+    assert [Latched("provider", "things", scope, None, "402 EMPTY", account)] == recorder.of("on_latch")  # type: ignore[arg-type]
     (refusal,) = recorder.of("on_refusal")
     assert ("credits", "things") == (refusal.layer, refusal.operation)
 
