@@ -54,10 +54,8 @@ class Attempted(Event):
     """The request was sent once, and this is what came.
 
     Arguments:
-        number: of the attempt, from 1.
-        seconds: how long it took until the answer was there.
-        status: of the answer, `None` for a transport error.
-        error: the class of the transport error.
+        number, seconds: of the attempt, from 1, and how long it took until the answer was there.
+        status, error: of the answer, and `None` where none came; then the class of the transport error.
         verdict: what it means.
     """
 
@@ -128,10 +126,9 @@ class Tripped(Event):
 
     Arguments:
         breaker: its key.
-        state: what it is now: `closed`, `open`, `half_open` or `isolated`.
-        previous: what it was.
-        after: where it was closed and is open: status or error, and category, of the failure that was one too many.
-        looks_in: where it was closed and is open: seconds until a call may look, at the earliest.
+        state, previous: what it is now, and was: `closed`, `open`, `half_open` or `isolated`.
+        after: the failure that was one too many, where a closed one has opened: status or error, and category.
+        looks_in: seconds until a call may look, at the earliest, where a closed one has opened.
     """
 
     breaker: str
@@ -146,11 +143,9 @@ class Charged(Event):
     """An attempt has cost something, or nothing.
 
     Arguments:
-        amount: how much, in `unit`.
-        unit: `credits`, `USD`, `requests`.
+        amount, unit: how much, of `credits`, `USD`, `requests`.
         reserved: what it might have cost at worst.
-        outcome: how it is known: `settled` by an answer that was good, `failed` by one that was not, `job` at the end of a
-            job, and `unanswered` where nobody saw the answer and the worst is taken.
+        outcome: `settled`; `failed` where the answer was not good; `job` when one is over; `unanswered`: nobody saw it.
     """
 
     amount: Decimal
@@ -181,8 +176,7 @@ class Paused(Event):
     """An answer has paused a limit for all calls.
 
     Arguments:
-        limit: its name.
-        seconds: how long.
+        limit, seconds: its name, and how long.
     """
 
     limit: str
