@@ -82,7 +82,9 @@ def on_budget_warning(callback: Callback) -> Callable[[], None]:
         raise TypeError(f"on_budget_warning takes a function of one argument, not {type(callback).__name__}")
     if is_asynchronous(callback):
         named = type(callback).__name__
-        raise TypeError(f"on_budget_warning takes a function that is called, and this {named} is asynchronous: nobody awaits it")
+        raise TypeError(
+            f"on_budget_warning takes a function that is called, and this {named} is asynchronous: nobody awaits it"
+        )
     # An entry of its own: the callback may be there twice, and may say of itself that it is equal to another.
     entry = [callback]
     with _lock:

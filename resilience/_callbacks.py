@@ -14,7 +14,7 @@ def is_asynchronous(function: object) -> bool:
     """Whether calling it runs nothing: a coroutine function, an asynchronous generator, or what has such a `__call__`."""
     while isinstance(function, partial):
         function = function.func
-    return any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in (function, type(function).__call__))  # type: ignore[operator]
+    return any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in (function, type(function).__call__))
 
 
 def never_ran(result: Any) -> bool:

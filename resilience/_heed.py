@@ -32,7 +32,9 @@ def heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> N
         every = _RECHECK if costs is None else costs.recheck
         status = "" if outcome.response is None else f"{outcome.response.status_code} "
         # It is shown wherever the latch is: a provider's code must not move a terminal's cursor.
-        why = printable(f"{status}{verdict.code or verdict.category}"[:100]).encode("ascii", "backslashreplace").decode()
+        why = (
+            printable(f"{status}{verdict.code or verdict.category}"[:100]).encode("ascii", "backslashreplace").decode()
+        )
         seconds = verdict.retry_after or 0.0
         # What lies further away than any page says is a mistake, and one call looks.
         arguments = (name, seconds if 0 < seconds <= _LONGEST_SHUT else 0.0, every, why)

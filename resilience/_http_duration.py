@@ -83,8 +83,8 @@ class HttpDuration(events.Listener):
 
 def _makes_ours() -> bool:
     """Whether opentelemetry-instrumentation-httpx makes this very metric, as its documentation says when."""
-    chosen = os.environ.get(_OPT_IN)
-    return bool(chosen) and not {"http", "http/dup"}.isdisjoint(each.strip() for each in chosen.split(","))
+    chosen = os.environ.get(_OPT_IN, "")
+    return not {"http", "http/dup"}.isdisjoint(each.strip() for each in chosen.split(","))
 
 
 def _is_measured_within(request: Request, transport: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import cast
 
 from . import events
 from ._callbacks import is_asynchronous
@@ -15,7 +16,7 @@ _METHODS = tuple(name for name in vars(events.Listener) if name.startswith("on_"
 _ALIKE = 0.65
 
 
-def listeners_of(given: Iterable[events.Listener]) -> tuple[events.Listener, ...]:
+def listeners_of(given: object) -> tuple[events.Listener, ...]:
     """The listeners of one client.
 
     Arguments:
@@ -24,10 +25,10 @@ def listeners_of(given: Iterable[events.Listener]) -> tuple[events.Listener, ...
     Raises:
         TypeError: it is no list, or one of them cannot listen.
     """
-    if not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(given, Iterable):
         named = type(given).__name__
         raise TypeError(f"listeners is a list of listeners, not a single {named}: write listeners=[{named.lower()}]")
-    found = tuple(given)
+    found = tuple(cast("Iterable[events.Listener]", given))
     for listener in found:
         check_listener(listener)
     return found

@@ -110,9 +110,7 @@ class LogListener(events.Listener):
 
     def on_pause(self, event: events.Paused, /) -> None:
         """A limit is paused."""
-        # An answer that asks for no time at all has paused nothing.
-        if event.seconds > 0:
-            self._write("limiter", logging.INFO, event, _paused, event.limit)
+        self._write("limiter", logging.INFO, event, _paused, event.limit)
 
     def on_budget_warning(self, event: events.BudgetWarning, /) -> None:
         """A budget begins to be used up: told once by itself, and each of them is news."""
@@ -206,7 +204,9 @@ def _latched(event: events.Latched) -> str:
 
 
 def _paused(event: events.Paused) -> str:
-    return f"an answer has paused the limit {printable(event.limit)} for {how_long(event.seconds)}"
+    if event.seconds > 0:
+        return f"an answer has paused the limit {printable(event.limit)} for {how_long(event.seconds)}"
+    return f"an answer has found the limit {printable(event.limit)} used up; it goes on at its documented rate"
 
 
 def _plain(event: events.Event | events.BudgetWarning | events.StoreChanged) -> dict[str, Any]:
@@ -218,7 +218,12 @@ def _plain(event: events.Event | events.BudgetWarning | events.StoreChanged) -> 
             found |= _verdict(value)
         elif field.name == "trail":
             status = value.attempts[-1].status if value.attempts else None
-            found |= {"attempts": len(value.attempts), "why": value.why, "stopped": printable(value.stopped), "status": status}
+            found |= {
+                "attempts": len(value.attempts),
+                "why": value.why,
+                "stopped": printable(value.stopped),
+                "status": status,
+            }
             found |= {} if value.verdict is None else _verdict(value.verdict)
         else:
             found[field.name] = _simple(value)

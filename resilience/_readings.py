@@ -75,6 +75,8 @@ class Readings:
         self._every = every
         self._patience = patience
         self._lock = Lock()
+        self._collected: dict[Store, Reading | None] | None = None
+        self._until = float("-inf")
         self._begin()
         _all.add(self)
 
@@ -149,8 +151,7 @@ class Readings:
     def _begin(self) -> None:
         self._shared: dict[str, _Shared] = {}
         self._told: set[str] = set()
-        self._collected: dict[Store, Reading | None] | None = None
-        self._until = float("-inf")
+        self._collected = None
 
     def renew(self) -> None:
         """Begin anew in a child process: the threads that read are the parent's."""

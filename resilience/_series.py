@@ -50,9 +50,7 @@ class Series:
             is_full = len(self._known) >= MOST_SERIES
             if is_full:
                 kept = tuple(_closed(each, value) for each, value in pairs)
-            made = {
-                each.name: value for each, value in zip(self._attributes, kept, strict=True) if value is not None
-            }
+            made = {each.name: value for each, value in zip(self._attributes, kept, strict=True) if value is not None}
             if not is_full:
                 self._known[kept] = made
             return made

@@ -176,7 +176,7 @@ class Paused(Event):
     """An answer has paused a limit for all calls.
 
     Arguments:
-        limit, seconds: its name, and how long.
+        limit, seconds: its name, and how long; 0 for as long as its rate takes, where the answer did not say.
     """
 
     limit: str

@@ -68,7 +68,10 @@ def test_nothing_of_a_store_is_shown(store: object) -> None:
         ({"version": 2}, "version: 'version' must be 1, not 2"),
         ({"version": 1, "shiped": False}, "shiped: unknown key 'shiped' (did you mean 'shipped'?)"),
         ({"version": 1, "shipped": 1}, "shipped: 'shipped' must be true or false or a list, not 1"),
-        ({"version": 1, "spans": "Always"}, "'spans' must be 'always', 'touched', 'never' or 'off', not 'Always' (did you mean 'always'?)"),
+        (
+            {"version": 1, "spans": "Always"},
+            "'spans' must be 'always', 'touched', 'never' or 'off', not 'Always' (did you mean 'always'?)",
+        ),
         ({"version": 1, "policies": ("a", 5)}, "policies.1: item 2 of 'policies' must be text, not 5"),
         ({"version": 1, 5: 6}, "5: unknown key '5'"),
         ({"version": 1, "providers": {"A": {}}}, "providers.A"),
@@ -76,7 +79,10 @@ def test_nothing_of_a_store_is_shown(store: object) -> None:
         ({"version": 1, "providers": {"a": {"off": "yes"}}}, "providers.a.off: 'off' must be true or false, not 'yes'"),
         ({"version": 2, "policies": 1}, "; policies: "),
         ({"version": 1, "mode": "observ"}, "mode: 'observ' is no mode"),
-        ({"version": 1, "mode": {"limiter": "on"}}, "mode.limiter: 'limiter' must be 'enforce', 'observe' or 'off', not 'on'"),
+        (
+            {"version": 1, "mode": {"limiter": "on"}},
+            "mode.limiter: 'limiter' must be 'enforce', 'observe' or 'off', not 'on'",
+        ),
         ({"version": 1, "providers": {"a": {"mode": {"limit": "off"}}}}, "providers.a.mode.limit"),
         ({"version": 1, "refusals": "error"}, "refusals: 'refusals' must be 'reply' or 'raise', not 'error'"),
         ({"version": 1, "namespace": "a b"}, "namespace: 'namespace' must be 1 to 64 letters"),
@@ -93,7 +99,9 @@ def test_a_mistake_is_named_with_its_place(data: dict[str, Any], message: str) -
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [{"shiped": 1}, {"spans": "Always"}, {"mode": {"limit": "off"}}, {"providers": {"a": {}, "B": {}}}])
+@pytest.mark.parametrize(
+    "data", [{"shiped": 1}, {"spans": "Always"}, {"mode": {"limit": "off"}}, {"providers": {"a": {}, "B": {}}}]
+)
 def test_a_mapping_is_told_what_a_file_would_be(data: dict[str, Any]) -> None:
     """The same words and the same remedy."""
     whole = {"version": 1, **data}

@@ -737,9 +737,9 @@ def test_a_single_listener_is_no_list_of_them() -> None:
     class Counts(Listener): ...
 
     with pytest.raises(TypeError, match=r"not a single Counts: write listeners=\[counts\]"):
-        listeners_of(Counts())  # type: ignore[arg-type]
+        listeners_of(Counts())
     with pytest.raises(TypeError, match="Counts is a class"):
-        listeners_of([Counts])  # type: ignore[list-item]
+        listeners_of([Counts])
     counts = Counts()
     assert (counts,) == listeners_of(iter([counts]))
 
@@ -753,7 +753,8 @@ def test_what_gives_back_a_coroutine_is_told_once(
     async def later(_event: object) -> None: ...
 
     class Hidden(Listener):
-        on_attempt = staticmethod(lambda event: later(event))  # type: ignore[assignment]
+        def on_attempt(self, event: Attempted, /) -> Any:
+            return later(event)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -806,8 +807,11 @@ def test_a_callback_that_gives_back_a_coroutine_or_raises_harms_nothing(caplog: 
 
     async def later(_event: object) -> None: ...
 
+    def hidden(event: object) -> Any:
+        return later(event)
+
     heard: list[BudgetWarning] = []
-    callbacks: list[Any] = [lambda each: later(each), lambda _: 1 / 0, heard.append]
+    callbacks: list[Any] = [hidden, lambda _: 1 / 0, heard.append]
     removes = [resilience.on_budget_warning(each) for each in callbacks]
     warning = BudgetWarning("p", "day", Decimal(10), Decimal(8), "credits", (), None)
 

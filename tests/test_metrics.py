@@ -308,7 +308,7 @@ def test_threads_that_invent_names_lose_nothing() -> None:
                 if not number % 100:
                     assert len(metrics.breakers) <= 1000
                     assert len(metrics.providers) <= 200
-        except BaseException as error:  # noqa: BLE001  of another thread
+        except BaseException as error:
             failed.append(error)
 
     sys.setswitchinterval(1e-6)
@@ -330,7 +330,12 @@ def test_a_collection_reads_the_memory_of_this_process_once(
     """However many instruments tell of it; the next one reads it anew."""
     reads: list[object] = []
     read = resilience._readings._read
-    monkeypatch.setattr(resilience._readings, "_read", lambda *arguments: reads.append(1) or read(*arguments))
+
+    def counted(*arguments: Any) -> Any:
+        reads.append(1)
+        return read(*arguments)
+
+    monkeypatch.setattr(resilience._readings, "_read", counted)
     with client_of() as client:
         client.get(URL)
     resilience.stores.forget_all()
@@ -756,7 +761,7 @@ class _Mine(httpx.BaseTransport):
 @pytest.mark.parametrize("is_traced", [False, True])
 @pytest.mark.parametrize("kept", ["transport", "class", "wrapper", "plain", "mock"])
 @pytest.mark.parametrize("opt_in", ["", "http", "http/dup", "database, http"])
-def test_whatever_is_chosen_the_metric_is_made_once(  # noqa: PLR0913  all that matters
+def test_whatever_is_chosen_the_metric_is_made_once(
     opt_in: str,
     kept: str,
     is_traced: bool,
@@ -771,13 +776,14 @@ def test_whatever_is_chosen_the_metric_is_made_once(  # noqa: PLR0913  all that 
     provider: Any = measured.provider
     if kept != "wrapper":
         instrumentor.instrument(meter_provider=provider)
-    transport = {
+    made_by: dict[str, Any] = {
         "transport": lambda: _Mine(httpx.HTTPTransport()),
         "class": lambda: _Mine(httpx.HTTPTransport),
         "wrapper": lambda: _Mine(SyncOpenTelemetryTransport(httpx.HTTPTransport())),
         "plain": httpx.HTTPTransport,
         "mock": lambda: httpx.MockTransport(lambda _: httpx.Response(200)),
-    }[kept]()
+    }
+    transport = made_by[kept]()
 
     with raw_server(answer(200)) as server:
         made = policy(match={"hosts": ["127.0.0.1"]})

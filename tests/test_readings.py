@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience import _readings
+from resilience import _credits_lines, _readings
 from resilience._line import Lines
 from resilience._observed import OBSERVED
 from resilience._readings import Reading, Readings, lines_of
@@ -94,7 +94,9 @@ def test_of_the_parts_of_a_budget_the_one_with_the_least_left_is_told(now: float
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 90_000_000), st.sampled_from((-1, 100_000_000))), max_size=9)
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 90_000_000), st.sampled_from((-1, 100_000_000))), max_size=9
+    )
 )
 def test_whatever_the_parts_of_a_budget_the_least_is_found(parts: list[tuple[str, int, int]]) -> None:
     """In whichever order they come; one without an end is the least only where there is no other."""
@@ -123,7 +125,7 @@ def test_a_budget_of_a_thousand_parts_costs_little_more_than_one(now: float, mon
         looked.append(key)
         return _readings_line_of(key, *arguments, **named)
 
-    _readings_line_of = _readings.line_of
+    _readings_line_of = _credits_lines.line_of
     monkeypatch.setattr(_readings, "line_of", line_of)
 
     (reading,) = Readings().of([store], ALL)
@@ -131,14 +133,17 @@ def test_a_budget_of_a_thousand_parts_costs_little_more_than_one(now: float, mon
     assert (1, 1) == (len(looked), len(reading.budgets))
 
 
-def test_memory_is_read_once_for_all_that_is_collected_at_a_time(
-    now: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_is_read_once_for_all_that_is_collected_at_a_time(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """An instrument that is told again begins a new collection, and so does one that comes much later."""
     store, readings, clock = MemoryStore(), Readings(), VirtualClock()
     monkeypatch.setattr(_readings, "_clock", clock)
     scans: list[str] = []
-    monkeypatch.setattr(store, "scan", lambda prefix="": scans.append(prefix) or iter(()))
+
+    def scan(prefix: str = "") -> Iterator[Any]:
+        scans.append(prefix)
+        return iter(())
+
+    monkeypatch.setattr(store, "scan", scan)
 
     def collect(*names: str) -> int:
         del scans[:]
