@@ -886,6 +886,7 @@ def test_whatever_listeners_say_of_themselves_nothing_is_harmed(measuring: list[
 
     odd = Odd()
     remove = resilience.listen(odd)
+    assert (True, False) == (is_listening(odd), is_listening(Recorder()))
     player = Player("sync-httpx", policy())
     player.calls(2)
     assert 2 == len(measuring)

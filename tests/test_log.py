@@ -125,6 +125,7 @@ LINES: list[tuple[str, Any, str, int, str]] = [
     ("on_pause", events.Paused("p", None, "pace", 30.0), "limiter", logging.INFO, "p: an answer has paused the limit pace for 30s"),
     ("on_pause", events.Paused("p", None, "pace", 0.0), "limiter", logging.INFO, "p: an answer has found the limit pace used up; it goes on at its documented rate"),
     ("on_budget_warning", WARNING, "credits", logging.WARNING, "p: 85% of the budget day of tag.tenant=acme is used, at least 8.5 of 10 credits; it begins anew in 60s"),
+    ("on_budget_warning", events.BudgetWarning("p", "job", Decimal(3), Decimal("2.4"), "requests", (), 38_124.0), "credits", logging.WARNING, "p: 100% of the budget job is used, at least 3 of 3 requests; it begins anew in 10h35m24s"),
     ("on_store", events.StoreChanged("redis://h:1", is_away=True, reason="gone"), "stores", logging.WARNING, "redis://h:1 cannot be used: gone; until it is back, this process decides alone, and on budgets as they say"),
     ("on_store", events.StoreChanged("redis://h:1", is_away=False, reason=""), "stores", logging.WARNING, "redis://h:1 is back; limits and breakers are shared again"),
 ]  # fmt: skip

@@ -759,7 +759,7 @@ class _Mine(httpx.BaseTransport):
 
 
 @pytest.mark.parametrize("is_traced", [False, True])
-@pytest.mark.parametrize("kept", ["transport", "class", "wrapper", "plain", "mock"])
+@pytest.mark.parametrize("kept", ["transport", "anew", "wrapper", "plain", "mock"])
 @pytest.mark.parametrize("opt_in", ["", "http", "http/dup", "database, http"])
 def test_whatever_is_chosen_the_metric_is_made_once(
     opt_in: str,
@@ -778,7 +778,7 @@ def test_whatever_is_chosen_the_metric_is_made_once(
         instrumentor.instrument(meter_provider=provider)
     made_by: dict[str, Any] = {
         "transport": lambda: _Mine(httpx.HTTPTransport()),
-        "class": lambda: _Mine(httpx.HTTPTransport),
+        "anew": lambda: _Mine(lambda: httpx.HTTPTransport()),  # noqa: PLW0108  a class would tell what it makes
         "wrapper": lambda: _Mine(SyncOpenTelemetryTransport(httpx.HTTPTransport())),
         "plain": httpx.HTTPTransport,
         "mock": lambda: httpx.MockTransport(lambda _: httpx.Response(200)),
