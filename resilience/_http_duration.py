@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import events
 from ._enriched import is_there, is_traced
 from ._instruments import OTHER
-from ._telemetry import is_suppressed, tracing
+from ._telemetry import is_suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,7 @@ class HttpDuration(events.Listener):
         # It makes this metric only where the stable names were chosen, and one of another name otherwise.
         if not is_there() or not _makes_ours():
             return True
-        if is_traced(transport):
-            return False
-        # A span of ours keeps it from measuring what is within.
-        is_spanned = exchange.settings.spans != "off" and tracing() is not None
-        return is_spanned or not _is_measured_within(exchange.request, transport)
+        return not is_traced(transport) and not _is_measured_within(exchange.request, transport)
 
     def on_attempt(self, event: events.Attempted, /) -> None:
         """How long it took, until as much of its answer was there as tells what it means."""
