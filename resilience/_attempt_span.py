@@ -50,26 +50,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count)
 
 
-Parts = tuple[str, Mapping[str, Any], bool]
-"""What the spans of attempts at one URL have in common: their name, what is known before the request is sent, and whether
-the URL has a place for what a header may carry as well."""
+Parts = tuple[str, Mapping[str, Any], int | None]
+"""What the spans of attempts at one URL have in common: their name, what is known before the request is sent, and, where
+the URL has a place for what a header may carry as well, the hash of the headers of which none does."""
 
 
 def parts_of(exchange: Exchange) -> tuple[str, Mapping[str, Any]]:
     """The name of an attempt's span, and what is known before the request is sent."""
-    request = exchange.request
+    request, kept = exchange.request, exchange.policy.span_parts
     full = str(request.url)
     key = (exchange.operation, request.method, full)
-    found = exchange.policy.span_parts.get(key)
-    if found is None or (found[2] and may_show(full, request, exchange.policy)):
+    found = kept.get(key)
+    if found is not None and found[2] is not None and found[2] != (hashed := _hash_of(request)):
+        found = None if may_show(full, request, exchange.policy) else (*found[:2], hashed)
+        if found is not None:
+            kept[key] = found
+    if found is None:
         is_plain = _PLAIN.fullmatch(full) is not None
         found = _parts(exchange, full if is_plain else None)
         if is_plain and request.method in _METHODS:
             # What holds no secret and has no end of forms is kept: many URLs are called again. One that was hidden for
             # one request is hidden for all.
-            if len(exchange.policy.span_parts) >= _MOST_URLS:
-                exchange.policy.span_parts.clear()
-            exchange.policy.span_parts[key] = found
+            if len(kept) >= _MOST_URLS:
+                kept.clear()
+            kept[key] = found
     name, attributes, _ = found
     if exchange.sent:
         attributes = {**attributes, "http.request.resend_count": exchange.sent}
@@ -101,7 +105,12 @@ def _parts(exchange: Exchange, plain: str | None) -> Parts:
         len(word) >= SHORTEST_SECRET and word not in words for word in shown.split("/")[3:]
     )
     # Samplers and span processors see it, and it is seen again.
-    return name, MappingProxyType(found), has_place
+    return name, MappingProxyType(found), _hash_of(exchange.request) if has_place else None
+
+
+def _hash_of(request: Request) -> int:
+    # Credentials are not kept, and no hash of this sort tells one to who does not know it.
+    return hash(tuple(request.headers.raw))
 
 
 def verdict_attributes(verdict: Verdict) -> dict[str, Any]:

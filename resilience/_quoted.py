@@ -66,7 +66,9 @@ def _forms(found: Iterable[str]) -> list[str]:
     forms = {
         form
         for each in long
-        for form in ((each,) if _PLAIN.fullmatch(each) else (each, quote(each, safe=""), quote_plus(each), escape(each)))
+        for form in (
+            (each,) if _PLAIN.fullmatch(each) else (each, quote(each, safe=""), quote_plus(each), escape(each))
+        )
     }
     return sorted(forms, key=len, reverse=True)[:_MOST_SECRETS]
 

@@ -229,10 +229,11 @@ class _Hiding:
 
     def _is_document(self, text: str, depth: int) -> bool:
         names, strings, told = strings_in(text.strip(BLANKS))
-        is_secret = any([self._names(each) for each in names])
+        is_secret = any(self._names(each) for each in names)
         if depth < _DEEPEST:
             # All of them are looked at: what is hidden in each is written down.
-            is_secret |= any([self._value(each, depth + 1, is_text=True) != each for each in strings])
+            safe = [self._value(each, depth + 1, is_text=True) for each in strings]
+            is_secret = is_secret or safe != strings
         if is_secret:
             self._take_all(told)
         return is_secret

@@ -18,9 +18,9 @@ _MASKED_END = 4
 _LONGEST_END = 256
 # What does not tell one secret from another: `https://`, `Bearer `.
 _COMMON = re.compile(r"\w{1,16}(?:://|\s+)")
-_MASK = re.compile(r"[\[(<{]?(?:[*•●∗█…]|\.{2,}|x{3,}|#{3,})+[\])>}]?")
-_MASKS = (*"*•●∗█…", "..", "xxx", "###")
-# A mask of full stops may take one of the secret's own with it.
+_MASK = re.compile(r"[\[(<{]?(?:[*\u2022\u25cf\u2217\u2588\u2026]|\.{2,}|x{3,}|#{3,})+[\])>}]?")
+_MASKS = (*"*\u2022\u25cf\u2217\u2588\u2026", "..", "xxx", "###")
+# A mask of full stops or of x may take one of the secret's own with it.
 _MOST_TAKEN = 3
 
 
@@ -131,7 +131,9 @@ def _masked(text: str, masks: Iterable[re.Match[str]], secrets: Iterable[str]) -
     for mask in masks:
         start, last = mask.span()
         for at in range(last, max(last - _MOST_TAKEN, start + 1) - 1, -1):
-            fitting = [each for each in ends.get(text[at : at + _MASKED_END], {}).items() if text.startswith(each[0], at)]
+            fitting = [
+                each for each in ends.get(text[at : at + _MASKED_END], {}).items() if text.startswith(each[0], at)
+            ]
             if fitting:
                 end, secret = max(fitting, key=lambda each: len(each[0]))
                 yield start - _shared(text, start, secret), at + len(end)

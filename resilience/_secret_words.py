@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator
+from typing import cast
 
 from ._secret_names import LONGEST_NAME, is_secret_header
 
@@ -16,7 +17,8 @@ BLANKS = " \t\r\n+"
 
 # A name before a colon, in quotes or not; but no scheme, host or part of an address, and nothing to be sorted.
 _NAME = re.compile(
-    rf"""(?<![\w/.%@=&?-])([A-Za-z][\w.-]{{0,{LONGEST_NAME}}})[\\"'\]]*[\s+]*:(?!//|[\s+]*(?:asc|desc)\b)""", re.IGNORECASE
+    rf"""(?<![\w/.%@=&?-])([A-Za-z][\w.-]{{0,{LONGEST_NAME}}})[\\"'\]]*[\s+]*:(?!//|[\s+]*(?:asc|desc)\b)""",
+    re.IGNORECASE,
 )
 _SCHEMES = re.compile(r"\b(?:bearer[\s+]+([\w.~+/=-]{8,})|basic[\s+]+([\w+/=-]{8,}))", re.IGNORECASE)
 _END = re.compile(r"[\r\n]")
@@ -80,20 +82,22 @@ def strings_in(text: str) -> tuple[list[str], list[str], list[str]]:
     except (ValueError, RecursionError):
         document = None
     if document is None:
-        strings = text.split('"')[1::2]
-        return [each for each in strings if len(each) <= LONGEST_NAME], [], [*strings, *_WORD.findall(text)]
+        pieces = text.split('"')[1::2]
+        return [each for each in pieces if len(each) <= LONGEST_NAME], [], [*pieces, *_WORD.findall(text)]
     names: list[str] = []
-    strings = []
+    strings: list[str] = []
     told: list[str] = []
     # Each with whether the name above it is that of a secret.
     left: list[tuple[object, bool]] = [(document, False)]
     while left:
         value, is_secret = left.pop()
         if isinstance(value, dict):
+            value = cast("dict[str, object]", value)
             names += value
             is_beside = any(isinstance(each, str) and _is_name(each) for each in value.values())
             left += ((each, is_secret or is_beside or _is_name(name)) for name, each in value.items())
         elif isinstance(value, list):
+            value = cast("list[object]", value)
             left += ((each, is_secret) for each in value)
         elif isinstance(value, str):
             strings.append(value)
