@@ -150,6 +150,7 @@ class Enriched:
         "attributes",
         "is_seen",
         "is_surely",
+        "shown",
     )
 
     def __init__(
@@ -209,7 +210,7 @@ class _Enricher:
         known = _known.get()
         scope = getattr(span, "instrumentation_scope", None)
         if known is not None and scope is not None and scope.name.startswith(_SCOPE):
-            given = span.attributes or {}
+            given: Mapping[str, Any] = span.attributes or {}
             urls = {name: str(given[name]) for name in _URLS if name in given}
             if known.is_of(span):
                 known.is_seen = True

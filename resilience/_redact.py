@@ -161,6 +161,8 @@ class _Hiding:
         if rest and is_secret_parameter(name, self._policy):
             # To others a semicolon is part of the secret.
             return self._part(text, depth)
+        if self._tells(unquote(rest), depth):
+            return f"{name}={HIDDEN}"
         found: list[str] = []
         is_hidden = False
         for each in text.split(";"):
@@ -198,7 +200,7 @@ class _Hiding:
         plain = unquote(value)
         if (is_text or _is_like_json(plain)) and self._tells(plain, depth, is_hidden=value != written):
             return HIDDEN
-        if plain == value and "=" not in value and "@" not in value:
+        if plain == value and "=" not in value:
             return value
         if depth >= _DEEPEST:
             return value if plain == value else self._hide(value)
@@ -215,9 +217,7 @@ class _Hiding:
             depth: how often.
             is_hidden: whether something of it was hidden already; nothing of such JSON is shown.
         """
-        if _is_like_json(text):
-            return is_hidden or self._is_document(text, depth)
-        is_secret = False
+        is_secret = _is_like_json(text) and (is_hidden or self._is_document(text, depth))
         for name, at in names_in(text):
             if self._names(name):
                 is_secret = True

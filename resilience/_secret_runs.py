@@ -120,30 +120,30 @@ def _agreement(text: str, at: int, secret: str, known: int) -> int:
 def _masked(text: str, masks: Iterable[re.Match[str]], secrets: Iterable[str]) -> Iterator[Run]:
     """What stands around masks: the beginning of a secret before one, and its end behind it."""
     beginnings: set[str] = set()
-    ends: dict[str, dict[str, str]] = {}
+    ends: dict[str, dict[str, list[str]]] = {}
     for secret in secrets:
         least = _common(secret) + _MASKED_BEGINNING
         beginnings.update((secret[:least], secret[: least + 1]))
         for at in range(max(len(secret) - _LONGEST_END, 0), len(secret) - _MASKED_END + 1):
             end = secret[at:]
-            ends.setdefault(end[:_MASKED_END], {}).setdefault(end, secret)
+            ends.setdefault(end[:_MASKED_END], {}).setdefault(end, []).append(secret)
     lengths = sorted({*map(len, beginnings)}, reverse=True)
     for mask in masks:
         start, last = mask.span()
-        for at in range(last, max(last - _MOST_TAKEN, start + 1) - 1, -1):
-            fitting = [
-                each for each in ends.get(text[at : at + _MASKED_END], {}).items() if text.startswith(each[0], at)
-            ]
-            if fitting:
-                end, secret = max(fitting, key=lambda each: len(each[0]))
-                yield start - _shared(text, start, secret), at + len(end)
+        for at in range(start, min(start + _MOST_TAKEN, last)):
+            size = next((each for each in lengths if each <= at and text[at - each : at] in beginnings), 0)
+            if size:
+                yield at - size, at
                 break
-        else:
-            for at in range(start, min(start + _MOST_TAKEN, last)):
-                size = next((each for each in lengths if each <= at and text[at - each : at] in beginnings), 0)
-                if size:
-                    yield at - size, at
-                    break
+        for at in range(last, max(last - _MOST_TAKEN, start + 1) - 1, -1):
+            fitting = [end for end in ends.get(text[at : at + _MASKED_END], ()) if text.startswith(end, at)]
+            if fitting:
+                end = max(fitting, key=len)
+                yield (
+                    start - max(_shared(text, start, secret) for secret in ends[end[:_MASKED_END]][end]),
+                    at + len(end),
+                )
+                break
 
 
 def _shared(text: str, end: int, secret: str) -> int:

@@ -17,7 +17,7 @@ BLANKS = " \t\r\n+"
 
 # A name before a colon, in quotes or not; but no scheme, host or part of an address, and nothing to be sorted.
 _NAME = re.compile(
-    rf"""(?<![\w/.%@=&?-])([A-Za-z][\w.-]{{0,{LONGEST_NAME}}})[\\"'\]]*[\s+]*:(?!//|[\s+]*(?:asc|desc)\b)""",
+    rf"""(?<![\w/.%@=-])([A-Za-z][\w.-]{{0,{LONGEST_NAME}}})[\\"'\]]*[\s+]*:(?!//|[\s+]*(?:asc|desc)\b)""",
     re.IGNORECASE,
 )
 _SCHEMES = re.compile(r"\b(?:bearer[\s+]+([\w.~+/=-]{8,})|basic[\s+]+([\w+/=-]{8,}))", re.IGNORECASE)
