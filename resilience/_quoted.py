@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from ._redact import HIDDEN, hidden_in, is_secret_header, safe_url
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._outcome import Verdict
     from ._policy import Policy
 
-__all__ = ["SHORTEST_SECRET", "may_show", "safe_text", "safe_verdict", "secrets_of", "shown_url"]
+__all__ = ["SHORTEST_SECRET", "may_show", "safe_beside", "safe_text", "safe_verdict", "secrets_of", "shown_url"]
 
 SHORTEST_SECRET = 8
 """What is shorter may be a word of what is said."""
@@ -26,6 +26,15 @@ _MOST_SECRETS = 200
 _SEPARATORS = re.compile(r"[;,]")
 # RFC 3986 section 2.3: what is never encoded.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+# Section 2.2: what some encode and some do not.
+_RESERVED = "!$&'()*+,/:;=?@[]"
+
+
+class Carrier(Protocol):
+    """Whatever has headers."""
+
+    @property
+    def headers(self) -> Any: ...
 
 
 def secrets_of(request: Request, policy: Policy | None = None) -> list[str]:
@@ -43,7 +52,7 @@ def secrets_of(request: Request, policy: Policy | None = None) -> list[str]:
     return _forms(found)
 
 
-def _of_headers(request: Request, policy: Policy | None) -> tuple[set[str], list[str]]:
+def _of_headers(request: Carrier, policy: Policy | None) -> tuple[set[str], list[str]]:
     """The credentials in headers, and the values of all other headers."""
     found: set[str] = set()
     others: list[str] = []
@@ -63,14 +72,12 @@ def _target(request: Request) -> str:
 def _forms(found: Iterable[str]) -> list[str]:
     """As answers write them: as they are, encoded as a part of an address or of a form, or within HTML."""
     long = {each for each in found if len(each) >= SHORTEST_SECRET}
-    forms = {
-        form
-        for each in long
-        for form in (
-            (each,) if _PLAIN.fullmatch(each) else (each, quote(each, safe=""), quote_plus(each), escape(each))
-        )
-    }
+    forms = {form for each in long for form in ((each,) if _PLAIN.fullmatch(each) else _encoded(each))}
     return sorted(forms, key=len, reverse=True)[:_MOST_SECRETS]
+
+
+def _encoded(secret: str) -> Iterable[str]:
+    return (secret, *(quote(secret, safe=safe) for safe in ("", "/", _RESERVED)), quote_plus(secret), escape(secret))
 
 
 def _within(value: str) -> Iterable[str]:
@@ -97,17 +104,30 @@ def shown_url(request: Request, policy: Policy, plain: str | None) -> str:
     """
     found: set[str] = set()
     shown = safe_url(request.url, policy, found) if plain is None else plain
+    # Hosts are shown elsewhere, and a user may be named after one.
+    return safe_beside(shown, request, policy, found, shown.find("/", shown.find("://") + 3))
+
+
+def safe_beside(shown: str, request: Carrier, policy: Policy, secrets: Iterable[str] = (), place: int = 0) -> str:
+    """An address without what the headers of its request carry as a credential.
+
+    Arguments:
+        shown: the address, without what is secret in it by its name.
+        request: with the headers.
+        policy: of the provider.
+        secrets: others that must not stand in it.
+        place: where its path begins.
+    """
+    found = {*secrets}
     if may_show(shown, request, policy):
         found |= _of_headers(request, policy)[0]
     if not found:
         return shown
-    # Hosts are shown elsewhere, and a user may be named after one.
-    place = shown.find("/", shown.find("://") + 3)
     runs = [run for run in whole_runs_of(shown, _forms(found)) if run[0] >= place]
     return without(shown, runs, HIDDEN) if runs else shown
 
 
-def may_show(shown: str, request: Request, policy: Policy) -> bool:
+def may_show(shown: str, request: Carrier, policy: Policy) -> bool:
     """Whether a URL may show a credential of a header; mostly it is told by a glance that it does not.
 
     Arguments:

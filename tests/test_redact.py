@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from typing import Any
 from urllib.parse import quote
@@ -560,6 +561,22 @@ def test_a_long_secret_in_json_is_known_whole_or_in_numbers() -> None:
     made = request(f"https://h.example/?f={quote(document, safe='')}&g={quote('{token: loose-token-1', safe='')}")
 
     assert {"deep-token-1", "1234567890", "beside-name-1", "loose-token-1"} <= set(secrets_of(made))
+
+
+def test_json_in_json_and_what_is_encoded_too_often() -> None:
+    """Four layers of it are looked into, and what is written down of a secret is decoded as often."""
+    document, encoded = '{"a":"' + "b" * 300 + '"}', "a b/secret"
+    for _ in range(3):
+        document = json.dumps([document])
+    for _ in range(7):
+        encoded = quote(encoded, safe="")
+    deep = document
+    for _ in range(3):
+        deep = json.dumps([deep])
+
+    for each in (document, deep):
+        assert f"a={each}" == safe_query(f"a={each}")
+    assert quote(encoded, safe="") in secrets_of(request(f"https://h.example/?token={encoded}"))
 
 
 def test_so_many_secrets_are_known() -> None:

@@ -62,6 +62,8 @@ def test_secrets_that_are_alike() -> None:
     assert "# #!" == clear(
         "abcdefgh-12345 abcdefgh-xyz!", "abcdefgh-xyz", "abcdefgh-12", "abcdefgh-12345", "abcdefgh-77"
     )
+    for cut in ("abcdefgh-123.", "abcdefgh-mn.", "abcdefgh-xyz9.", "abcdefgh."):
+        assert "#." == clear(cut, "abcdefgh-xyz98765", "abcdefgh-mnopqrs", "abcdefgh-12345678")
     assert "#" == clear("prefix-secret-1", "secret-1", "prefix-secret-1")
     assert "#" == clear("ababababababXYZ", "ababababXYZ")
 
