@@ -117,13 +117,13 @@ class Chain:
             untouched: Response = self._transport.handle_request(request)
             return untouched
         self._begin(exchange)
-        outcome = None
+        ended = None
         try:
             try:
-                outcome = run_now(self._sync(exchange))
+                outcome = ended = run_now(self._sync(exchange))
             finally:
                 _restore(exchange)
-                self._end(exchange, outcome)
+                self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
                 # Nobody else will close it.
@@ -138,13 +138,13 @@ class Chain:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
         self._begin(exchange)
-        outcome = None
+        ended = None
         try:
             try:
-                outcome = await self._async(exchange)
+                outcome = ended = await self._async(exchange)
             finally:
                 _restore(exchange)
-                self._end(exchange, outcome)
+                self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
                 await self._runtime.close(exchange.answer.stream)
@@ -165,7 +165,8 @@ class Chain:
             trail.stop(trail.why or "interrupted", trail.stopped or "it was interrupted")
         if exchange.spans is not None:
             exchange.spans.end(exchange, outcome)
-        if Hub.listeners or exchange.listeners or observers:
+        # Of calls that failed the log hears, though nobody listens.
+        if trail.why != "success" or Hub.listeners or exchange.listeners or observers:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
             # Whoever heard of it may have called something.
             LAST.trail = trail

@@ -183,14 +183,16 @@ class Enriched:
 
     def is_of(self, span: Any) -> bool:
         """Whether a span is about this request, and not about one that its transport makes beside it."""
-        if self.is_surely:
-            return True
         found: Mapping[str, Any] = getattr(span, "attributes", None) or {}
-        full, url = str(found.get("url.full") or found.get("http.url")), self._request.url
-        method = found.get("http.request.method") or found.get("http.method")
-        parts = urlsplit(full)
+        full, url = found.get("url.full") or found.get("http.url"), self._request.url
+        if full is None:
+            return self.is_surely
+        parts = urlsplit(str(full))
+        if parts.hostname not in {url.host, url.raw_host.decode("ascii", "replace")}:
+            return False
         path = url.raw_path.decode("ascii", "replace").partition("?")[0]
-        return (method, parts.hostname, parts.path or "/") == (self._request.method, url.host, path)
+        method = found.get("http.request.method") or found.get("http.method")
+        return self.is_surely or (method, parts.path or "/") == (self._request.method, path)
 
     def leave(self) -> None:
         """The request was sent."""

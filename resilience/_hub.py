@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._budget_warnings import BudgetWarning
     from ._outcome import Exchange, Outcome
     from ._reasons import WaitReason
-    from ._trail import Ended, Trail
+    from ._trail import Ended
 
 __all__ = [
     "Hub",
@@ -161,13 +161,6 @@ def end_call(exchange: Exchange, outcome: Outcome | None, seconds: float) -> Non
     # Of calls that failed the log hears alone, too.
     if ended == "failure" or hears(exchange):
         tell(exchange, "on_call", events.CallEnded(trail.provider, exchange.operation, seconds, ended, trail))
-
-
-def _is_heard(_trail: Trail, _ended: Ended) -> None:
-    """Has the end of each call come here, since the log hears of those that failed: nobody looks at a call before."""
-
-
-observers.append(_is_heard)
 
 
 def _ended(outcome: Outcome | None) -> Ended:

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._config import policies_for
+from ._listener_checks import listeners_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def wrap(
         TypeError: this is no client of httpx or httpx2, or one of the listeners is none.
     """
     adapter = _adapter_of(client)
-    heard_by = tuple(listeners)
+    heard_by = listeners_of(listeners)
     found = policies_for(policies, config)
     target: Any = client
 

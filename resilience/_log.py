@@ -31,7 +31,7 @@ _LOGGERS = {name: logging.getLogger(f"resilience.{name}") for name in (*LAYERS, 
 # What the standard library's records have already must not stand in `extra`; so all of ours is one entry.
 _ENTRY = "resilience"
 # Why a call ended whose answer might have been followed by another try.
-_GIVEN_UP = frozenset({"max_attempts", "too_long", "deadline", "budget", "not_repeatable", "caller"})
+_GIVEN_UP = frozenset({"max_attempts", "too_long", "deadline", "budget", "not_repeatable"})
 _Event = TypeVar("_Event", bound=events.Event)
 
 

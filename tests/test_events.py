@@ -742,6 +742,10 @@ def test_a_single_listener_is_no_list_of_them() -> None:
         listeners_of([Counts])
     counts = Counts()
     assert (counts,) == listeners_of(iter([counts]))
+    with pytest.raises(TypeError, match="not a single Counts"):
+        resilience.wrap(httpx.Client(), [policy()], listeners=counts)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not a single Counts"):
+        resilience.httpx.Transport(policies=[policy()], listeners=counts)  # type: ignore[arg-type]
 
 
 def test_what_gives_back_a_coroutine_is_told_once(
