@@ -94,15 +94,34 @@ class Alert(NamedTuple):
 
 _OF = "{{ $labels.resilience_provider }}"
 _THE_BUDGET = "the budget {{ $labels.resilience_budget }} of " + _OF
+# The default store is the memory of the process that calls: no other can look into it.
+_SHOWN = (
+    "With a store that is shared (SQLite, Redis) `resilience {command}` shows {what}; with the default `memory://` it "
+    "cannot be seen from outside, and the log of `resilience.{logger}` says {logged}."
+)
 RULES = (
     Alert(
         "ResilienceBreakerOpen",
-        f"max {by(PROVIDER)} ({series('resilience.circuit_breaker.status', state='~open|half_open|isolated')}) > 0",
+        f"max {by(PROVIDER)} ({series('resilience.circuit_breaker.status', state='~open|half_open')}) > 0",
         "1m",
         "warning",
         f"a breaker of {_OF} has not been closed for a minute",
-        "The provider fails, and calls to it are refused without being sent. `resilience status` shows which breaker, and "
-        "`resilience breaker` closes it by hand.",
+        "The provider fails, and calls to it are refused without being sent. "
+        + _SHOWN.format(
+            command="status",
+            what="which breaker it is, and `resilience breaker` closes it by hand",
+            logger="breaker",
+            logged="which one opened, after which failure",
+        ),
+    ),
+    Alert(
+        "ResilienceBreakerIsolated",
+        f"max {by(PROVIDER)} ({series('resilience.circuit_breaker.status', state='isolated')}) > 0",
+        "15m",
+        "warning",
+        f"a breaker of {_OF} is isolated",
+        "Somebody has cut the provider off by hand, and only a hand lets calls through again: `resilience breaker`, or the "
+        "program itself where its store is `memory://`.",
     ),
     Alert(
         "ResilienceCallsRefusedByBudget",
@@ -110,8 +129,23 @@ RULES = (
         "0m",
         "critical",
         f"calls to {_OF} are refused: a budget is used up",
-        "Nothing that costs more than what is left is sent until the budget begins anew. `resilience credits` shows what "
-        "has used it up.",
+        "Nothing that costs more than what is left is sent until the budget begins anew. "
+        + _SHOWN.format(
+            command="credits",
+            what="what has used it up",
+            logger="credits",
+            logged="which budget refused, and what is left",
+        ),
+    ),
+    Alert(
+        "ResilienceCallsRefusedByLimit",
+        f"{rate('resilience.refusals', PROVIDER, 'resilience.layer', window=WINDOW, layer='~limiter|concurrency', observed='false')}"
+        " > 0",
+        "5m",
+        "warning",
+        f"calls to {_OF} are refused: its limits let no more through",
+        "For minutes more was asked of the provider than its limits allow, and calls that would have waited longer than "
+        "`max_wait` or found the line full were refused by the {{ $labels.resilience_layer }}. Call less, or wait longer.",
     ),
     Alert(
         "ResilienceAccountLatched",
@@ -120,7 +154,13 @@ RULES = (
         "critical",
         f"{_OF} has shut an {{{{ $labels.resilience_scope }}}}",
         "The provider has answered that a quota or the credits are used up, or that the key is not allowed; calls are "
-        "refused until it opens. `resilience status` shows the answer's code, and when that is.",
+        "refused until it opens. "
+        + _SHOWN.format(
+            command="status",
+            what="the answer's code, and when that is",
+            logger="credits",
+            logged="both when it is shut",
+        ),
     ),
     Alert(
         "ResilienceBudgetNearlySpent",
@@ -129,7 +169,12 @@ RULES = (
         "5m",
         "warning",
         f"less than a tenth of {_THE_BUDGET} is left",
-        "`resilience credits` shows how it is spent, and what will have been spent when it ends.",
+        _SHOWN.format(
+            command="credits",
+            what="how it is spent, and what will have been spent when it ends",
+            logger="credits",
+            logged="at DEBUG what each call has cost",
+        ),
     ),
     Alert(
         "ResilienceStoreLost",
@@ -147,7 +192,8 @@ RULES = (
         "5m",
         "warning",
         f"{{{{ $value | humanizePercentage }}}} of the requests to {_OF} are followed by another try",
-        "Calls still succeed, later than they should and at the provider's expense. The category of the retries says why.",
+        "Calls take longer, at the provider's expense, and some are given up or refused all the same: look at the outcomes "
+        "of calls. The category of the retries says why.",
     ),
     Alert(
         "ResilienceWaitHigh",
@@ -176,10 +222,10 @@ def _legend(*attributes: str) -> str:
     return " ".join(f"{{{{{label(each)}}}}}" for each in attributes)
 
 
-def _rates(row: str, title: str, name: str, *attributes: str, part: str = "", stacked: bool = True) -> Panel:
+def _rates(row: str, title: str, name: str, *attributes: str, part: str = "", **wanted: str) -> Panel:
     told = (PROVIDER, *attributes) if PROVIDER in INSTRUMENTS[name].attributes else attributes
     only = {"provider": "~$provider"} if PROVIDER in told else {}
-    return Panel(row, title, name, rate(name, *told, part=part, **only), _legend(*told), "cps", stacked)
+    return Panel(row, title, name, rate(name, *told, part=part, **only, **wanted), _legend(*told), "cps", stacked=True)
 
 
 def _quantile(row: str, title: str, name: str, *attributes: str, unit: str = "s") -> Panel:
@@ -195,7 +241,8 @@ def _now(row: str, title: str, name: str, how: str, *attributes: str) -> Panel:
 PANELS = (
     _rates("Calls", "Calls", "resilience.call.duration", "resilience.outcome", part="count"),
     _quantile("Calls", "How long calls take (p99)", "resilience.call.duration", PROVIDER, "resilience.operation"),
-    _rates("Calls", "Calls that failed or were rejected", "resilience.call.duration", "error.type", part="count"),
+    _rates("Calls", "Calls that failed or were rejected", "resilience.call.duration", "error.type", part="count",
+           outcome="~failure|rejected"),
     _rates("Attempts", "Requests sent, by what came", "resilience.call.attempts", "resilience.category"),
     _rates("Attempts", "Sent again, or why not", "resilience.retry.decisions", "resilience.retry.decision"),
     _quantile("Attempts", "Retries of a call that was retried (p99)", "resilience.call.retries", PROVIDER, unit="short"),

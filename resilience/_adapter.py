@@ -12,7 +12,7 @@ from ._config import policies_for
 from ._doubled import warn_of_retries
 from ._enriched import SENDERS, moved_inwards, stand_in
 from ._fork import Lock
-from ._hub import check_listener
+from ._listener_checks import listeners_of
 from ._registry import Policies
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class TransportBase:
         clock: Clock | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
-        heard_by = tuple(listeners)
-        for listener in heard_by:
-            check_listener(listener)
+        heard_by = listeners_of(listeners)
         self.policies = policies if isinstance(policies, Policies) else policies_for(policies, config)
         if inner is not None and not isinstance(inner, (self.module.BaseTransport, self.module.AsyncBaseTransport)):
             raise TypeError(

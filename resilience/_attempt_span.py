@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._carried import Carried
-from ._redact import safe_url
+from ._quoted import SHORTEST_SECRET, may_show, shown_url
 from ._telemetry import complain
 
 if TYPE_CHECKING:
@@ -50,36 +50,44 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count)
 
 
-Parts = tuple[str, Mapping[str, Any]]
-"""What the spans of attempts at one URL have in common: their name, and what is known before the request is sent."""
+Parts = tuple[str, Mapping[str, Any], int | None]
+"""What the spans of attempts at one URL have in common: their name, what is known before the request is sent, and, where
+the URL has a place for what a header may carry as well, the hash of the headers of which none does."""
 
 
-def parts_of(exchange: Exchange) -> Parts:
+def parts_of(exchange: Exchange) -> tuple[str, Mapping[str, Any]]:
     """The name of an attempt's span, and what is known before the request is sent."""
-    request = exchange.request
+    request, kept = exchange.request, exchange.policy.span_parts
     full = str(request.url)
     key = (exchange.operation, request.method, full)
-    found = exchange.policy.span_parts.get(key)
+    found = kept.get(key)
+    if found is not None and found[2] is not None and found[2] != (hashed := _hash_of(request)):
+        found = None if may_show(full, request, exchange.policy) else (*found[:2], hashed)
+        if found is not None:
+            kept[key] = found
     if found is None:
-        found = _parts(exchange, full)
-        if _PLAIN.fullmatch(full) and request.method in _METHODS:
-            # What holds no secret and has no end of forms is kept: many URLs are called again.
-            if len(exchange.policy.span_parts) >= _MOST_URLS:
-                exchange.policy.span_parts.clear()
-            exchange.policy.span_parts[key] = found
-    name, attributes = found
+        is_plain = _PLAIN.fullmatch(full) is not None
+        found = _parts(exchange, full if is_plain else None)
+        if is_plain and request.method in _METHODS:
+            # What holds no secret and has no end of forms is kept: many URLs are called again. One that was hidden for
+            # one request is hidden for all.
+            if len(kept) >= _MOST_URLS:
+                kept.clear()
+            kept[key] = found
+    name, attributes, _ = found
     if exchange.sent:
         attributes = {**attributes, "http.request.resend_count": exchange.sent}
     return name, attributes
 
 
-def _parts(exchange: Exchange, full: str) -> Parts:
+def _parts(exchange: Exchange, plain: str | None) -> Parts:
     policy, operation, url = exchange.policy, exchange.operation, exchange.request.url
     name = method = exchange.request.method
     found: dict[str, Any] = {"http.request.method": method, f"{NAMESPACE}.provider": policy.provider}
     if method not in _METHODS:
         name, found["http.request.method"] = "HTTP", "_OTHER"
         found["http.request.method_original"] = method[:_LONGEST]
+    templates: tuple[str, ...] = ()
     if operation is not None:
         found[f"{NAMESPACE}.operation"] = operation
         templates = policy.operations[operation].path
@@ -91,9 +99,18 @@ def _parts(exchange: Exchange, full: str) -> Parts:
     if port is not None:
         found["server.port"] = port
     # Most URLs have nothing to hide, nor a place for it.
-    found["url.full"] = full if _PLAIN.fullmatch(full) else safe_url(url, policy)
+    shown = found["url.full"] = shown_url(exchange.request, policy, plain)
+    words = {word for template in templates for word in template.split("/")}
+    has_place = shown == plain and any(
+        len(word) >= SHORTEST_SECRET and word not in words for word in shown.split("/")[3:]
+    )
     # Samplers and span processors see it, and it is seen again.
-    return name, MappingProxyType(found)
+    return name, MappingProxyType(found), _hash_of(exchange.request) if has_place else None
+
+
+def _hash_of(request: Request) -> int:
+    # Credentials are not kept, and no hash of this sort tells one to who does not know it.
+    return hash(tuple(request.headers.raw))
 
 
 def verdict_attributes(verdict: Verdict) -> dict[str, Any]:

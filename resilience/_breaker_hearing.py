@@ -61,4 +61,16 @@ def changed(exchange: Exchange, runtime: Runtime, admission: Admission, change: 
     if Heard.by is not None:
         Heard.by.changed(exchange, runtime, admission, change)
     before, now = (NAMES[int(state)] for state in change)
-    tell(exchange, "on_trip", Tripped(exchange.policy.provider, exchange.operation, admission.key, now, before))
+    after, looks_in = _story(exchange, admission) if (before, now) == ("closed", "open") else (None, None)
+    told = Tripped(exchange.policy.provider, exchange.operation, admission.key, now, before, after, looks_in)
+    tell(exchange, "on_trip", told)
+
+
+def _story(exchange: Exchange, admission: Admission) -> tuple[str | None, float]:
+    """After what a breaker has opened, and in how many seconds a call may look: chance only adds to them."""
+    settings, attempts = admission.plan.settings, exchange.trail.attempts
+    if not attempts:
+        return None, settings.open_for
+    _, _, _, status, error, verdict = attempts[-1]
+    asked = min(verdict.retry_after or 0.0, settings.longest_retry_after)
+    return f"{status if error is None else error} {verdict.category}", max(settings.open_for, asked)

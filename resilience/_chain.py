@@ -165,7 +165,8 @@ class Chain:
             trail.stop(trail.why or "interrupted", trail.stopped or "it was interrupted")
         if exchange.spans is not None:
             exchange.spans.end(exchange, outcome)
-        if Hub.listeners or exchange.listeners or observers:
+        # Of calls that failed the log hears, though nobody listens.
+        if trail.why != "success" or Hub.listeners or exchange.listeners or observers:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
             # Whoever heard of it may have called something.
             LAST.trail = trail

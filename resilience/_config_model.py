@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     BeforeValidator,
@@ -11,7 +11,6 @@ from pydantic import (
     PlainSerializer,
     StrictBool,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
     field_validator,
 )
@@ -23,12 +22,15 @@ from ._hosts import Hosts
 from ._model import Model, Name
 from ._modes import LAYERS, Layer, Mode
 from ._units import duration_text, parse_duration
-from .errors import ConfigurationError
+from ._yaml import Document, Keys, children
+from .errors import ConfigurationError, Place, PolicyError
 
 __all__ = ["Config", "Provider", "read_config"]
 
 _LONGEST_STORE = 2000
 _RELOADS = (0.1, 3600.0)
+# No part of a configuration stands deeper; a mapping of a program's may hold itself.
+_DEEPEST = 8
 
 
 def _for_all(value: object) -> object:
@@ -142,10 +144,39 @@ def read_config(data: Mapping[str, Any]) -> Config:
     """A configuration from plain data.
 
     Raises:
-        ConfigurationError: it cannot be honoured.
+        ConfigurationError: it cannot be honoured; in the words that a file would be told, with keys for places.
     """
+    from ._validate import validate
+
+    plain = _plain(data)
+    places: dict[Keys, Place] = {}
+    # A place for each value, by which a problem finds its keys again: no file says where they stand.
+    named = dict(enumerate(_all_keys(plain)))
+    for number, keys in named.items():
+        places[keys] = Place("", number + 1, 1)
     try:
-        return Config.model_validate(dict(data))
-    except ValidationError as error:
-        details = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"the configuration cannot be honoured: {details}") from None
+        return validate(Config, Document(plain, places, places))
+    except PolicyError as error:
+        lines: list[str] = []
+        for each in error.problems:
+            where = ".".join(map(str, named[each.place.line - 1]))
+            remedy = f" ({each.remedy})" if each.remedy else ""
+            lines.append(f"{where}: {each.message}{remedy}" if where else f"{each.message}{remedy}")
+        raise ConfigurationError(f"the configuration cannot be honoured: {'; '.join(lines)}") from None
+
+
+def _plain(value: object, depth: int = _DEEPEST) -> object:
+    """The same of the types that a file has: other mappings and lists of a program are as good."""
+    if isinstance(value, Mapping | list | tuple) and not depth:
+        return "..."
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each, depth - 1) for key, each in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, depth - 1) for each in cast("Sequence[object]", value)]
+    return value
+
+
+def _all_keys(value: object, keys: Keys = ()) -> Iterator[Keys]:
+    yield keys
+    for key, each in children(value):
+        yield from _all_keys(each, (*keys, key))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from ._carried import Carried
+from ._redact import safe_address
 from ._telemetry import complain
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _known: ContextVar[Enriched | None] = ContextVar("resilience_attempt", default=N
 _providers: WeakSet[Any] = WeakSet()
 # All else that instrumentation says itself, in whichever version of the conventions.
 _OURS = ("resilience.", "http.request.resend_count", "url.template")
+# But what it says of a URL shows keys: the name of the stable conventions, and the one of those before.
+_URLS = ("url.full", "http.url")
 
 
 def is_there() -> bool:
@@ -147,6 +150,7 @@ class Enriched:
         "attributes",
         "is_seen",
         "is_surely",
+        "shown",
     )
 
     def __init__(
@@ -154,6 +158,8 @@ class Enriched:
     ) -> None:
         self.attributes = {name: value for name, value in attributes.items() if name.startswith(_OURS)}
         self.is_surely = is_surely
+        self.shown: str = attributes["url.full"]
+        """The address, without what is secret in it."""
         self.is_seen = False
         """Whether a span of this attempt was begun."""
         self._request = request
@@ -177,14 +183,16 @@ class Enriched:
 
     def is_of(self, span: Any) -> bool:
         """Whether a span is about this request, and not about one that its transport makes beside it."""
-        if self.is_surely:
-            return True
         found: Mapping[str, Any] = getattr(span, "attributes", None) or {}
-        full, url = str(found.get("url.full") or found.get("http.url")), self._request.url
-        method = found.get("http.request.method") or found.get("http.method")
-        parts = urlsplit(full)
+        full, url = found.get("url.full") or found.get("http.url"), self._request.url
+        if full is None:
+            return self.is_surely
+        parts = urlsplit(str(full))
+        if parts.hostname not in {url.host, url.raw_host.decode("ascii", "replace")}:
+            return False
         path = url.raw_path.decode("ascii", "replace").partition("?")[0]
-        return (method, parts.hostname, parts.path or "/") == (self._request.method, url.host, path)
+        method = found.get("http.request.method") or found.get("http.method")
+        return self.is_surely or (method, parts.path or "/") == (self._request.method, path)
 
     def leave(self) -> None:
         """The request was sent."""
@@ -203,9 +211,15 @@ class _Enricher:
     def on_start(self, span: Any, parent_context: Any = None) -> None:  # noqa: ARG002  as the SDK calls it
         known = _known.get()
         scope = getattr(span, "instrumentation_scope", None)
-        if known is not None and scope is not None and scope.name.startswith(_SCOPE) and known.is_of(span):
-            known.is_seen = True
-            span.set_attributes(known.attributes)
+        if known is not None and scope is not None and scope.name.startswith(_SCOPE):
+            given: Mapping[str, Any] = span.attributes or {}
+            urls = {name: str(given[name]) for name in _URLS if name in given}
+            if known.is_of(span):
+                known.is_seen = True
+                span.set_attributes({**known.attributes, **dict.fromkeys(urls, known.shown)})
+            else:
+                # A request that the transport makes beside it, for a token perhaps.
+                span.set_attributes({name: safe_address(url) for name, url in urls.items()})
 
     def _on_ending(self, span: Any) -> None:
         """Newer SDKs call this before a span ends."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import textwrap
 from collections import deque
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._amounts import amount_text
 from ._clock import RealClock
 from ._fork import Lock
+from ._plainly import how_long, how_much
 from ._trail import Refused, Wait, observers
-from ._words import printable, seconds_text
+from ._words import printable
 
 if TYPE_CHECKING:
     from ._trail import Ended, Trail
@@ -27,6 +28,10 @@ _MOST_ROWS = 100
 _MOST_TRAILS = 3
 # Where no terminal says how wide it is, a line may be so long.
 _WIDEST = 200
+# A reason in a narrower column is read word by word.
+_NARROWEST = 24
+_INDENT = 4
+_PROGRAM = "RESILIENCE_RUN_PID"
 _HEADERS = ("when", "provider", "operation", "attempts", "waited", "cost", "outcome", "why")
 _NUMBERS = {"attempts", "waited", "cost"}
 
@@ -67,19 +72,22 @@ class Account:
                 self._touched.append(_Touched(RealClock().wall(), trail, ended))
 
     def text(self, width: int | None) -> str:
-        """All of it; nothing where nothing was called.
+        """All of it; nothing where nothing was called, except of the program that was to be run.
 
         Arguments:
             width: of the terminal, in signs; `None` where there is none.
         """
         if not self._calls:
-            return ""
+            # A program that is forked, or starts others, is many processes.
+            is_program = os.environ.get(_PROGRAM) == str(os.getpid())
+            return "resilience: no call was made that a policy applies to" if is_program else ""
         touched = list(self._touched)
         parts = [f"resilience: {self._count} of {self._calls} calls touched"]
         if self._count > len(touched):
             parts[0] += f", the last {len(touched)} of them:"
         if touched:
-            parts.append(_table([_row(each) for each in touched], width or _WIDEST))
+            rows = [_row(each) for each in touched]
+            parts.append(_lines(rows, width) if width and _needed(rows) > width else _table(rows, width or _WIDEST))
             parts += [str(each.trail) for each in touched[-_MOST_TRAILS:]]
         return "\n\n".join(parts)
 
@@ -118,8 +126,8 @@ def _row(touched: _Touched) -> tuple[str, ...]:
         trail.provider,
         trail.operation or "",
         str(len(trail.attempts)),
-        seconds_text(waited) if waited else "",
-        ", ".join(f"{amount_text(amount)} {unit}" for unit, amount in costs.items()),
+        how_long(waited) if waited else "",
+        ", ".join(how_much(amount, unit) for unit, amount in costs.items()),
         ended,
         printable(_why(trail, ended)),
     )
@@ -143,6 +151,25 @@ def _why(trail: Trail, ended: Ended) -> str:
 def _width() -> int | None:
     """The width of the terminal; `None` where a file or a pipe reads."""
     return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+
+
+def _needed(rows: list[tuple[str, ...]]) -> int:
+    """How wide a table must be for its reasons to be read."""
+    widths = [max(map(len, column)) for column in zip(_HEADERS, *rows, strict=True)]
+    return sum(widths[:-1]) + min(widths[-1], _NARROWEST) + 2 * (len(widths) - 1)
+
+
+def _lines(rows: list[tuple[str, ...]], width: int) -> str:
+    """Each call in some lines: what it was and became, what it took, and why."""
+    found: list[str] = []
+    for when, provider, operation, attempts, waited, cost, outcome, why in rows:
+        found.append(" ".join(filter(None, (when, provider, operation, outcome))))
+        took = [f"{attempts} attempt{'s'[: attempts != '1']}", waited and f"waited {waited}", cost and f"cost {cost}"]
+        for text in (", ".join(filter(None, took)), why):
+            # No terminal is too narrow for a word.
+            room = max(width - _INDENT, _INDENT)
+            found += (f"{' ' * _INDENT}{line}" for line in textwrap.wrap(text, room))
+    return "\n".join(found)
 
 
 def _table(rows: list[tuple[str, ...]], width: int) -> str:

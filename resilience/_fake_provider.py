@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ._documented import Documented
 from ._fake_account import Accounts, Asked
+from ._quoted import safe_beside
 from ._received import Received
 from ._redact import safe_headers, safe_path, safe_query
 from ._request_parts import LARGEST_BODY
@@ -118,8 +119,8 @@ class Application:
             number=number,
             at=at,
             method=request.method,
-            path=safe_path(scope["raw_path"].decode("latin-1"), self.policy),
-            query=safe_query(scope["query_string"].decode("latin-1"), self.policy),
+            path=safe_beside(safe_path(scope["raw_path"].decode("latin-1"), self.policy), request, self.policy),
+            query=safe_beside(safe_query(scope["query_string"].decode("latin-1"), self.policy), request, self.policy),
             headers=MappingProxyType(safe_headers(_joined(request), self.policy)),
             body=body[:_KEPT_BODY],
             size=size,

@@ -8,6 +8,7 @@ from ._categories import Category
 from ._guard import latch_of
 from ._hub import tell
 from ._transactions import Command
+from ._words import printable
 from .events import Latched
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> N
         costs = exchange.policy.credits
         every = _RECHECK if costs is None else costs.recheck
         status = "" if outcome.response is None else f"{outcome.response.status_code} "
-        why = f"{status}{verdict.code or verdict.category}"[:100].encode("ascii", "backslashreplace").decode()
+        # It is shown wherever the latch is: a provider's code must not move a terminal's cursor.
+        why = (
+            printable(f"{status}{verdict.code or verdict.category}"[:100]).encode("ascii", "backslashreplace").decode()
+        )
         seconds = verdict.retry_after or 0.0
         # What lies further away than any page says is a mistake, and one call looks.
         arguments = (name, seconds if 0 < seconds <= _LONGEST_SHUT else 0.0, every, why)
@@ -41,5 +45,6 @@ def heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> N
             "operation" if ":latch:operation." in key else "account",
             arguments[1] or None,
             why,
+            exchange.account,
         )
         tell(exchange, "on_latch", told)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from . import events
-from ._enriched import is_traced
+from ._enriched import is_there, is_traced
 from ._instruments import OTHER
 from ._telemetry import is_suppressed
 
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._library import Request
+    from ._outcome import Exchange
     from ._series import Series
 
 __all__ = ["HttpDuration"]
 
+_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -30,17 +33,25 @@ class HttpDuration(events.Listener):
         series: its sets of attributes.
     """
 
-    __slots__ = ("_record", "_request", "_series")
-
     def __init__(self, request: Request, record: Callable[[float, Any], object], series: Series) -> None:
         self._request = request
         self._record = record
         self._series = series
 
     @staticmethod
-    def is_wanted(transport: Any) -> bool:
-        """Whether nobody else measures the requests of a transport, and nobody wants them not to be."""
-        return not is_traced(transport) and not is_suppressed()
+    def is_wanted(exchange: Exchange, transport: Any) -> bool:
+        """Whether nobody else measures the requests of a call, and nobody wants them not to be.
+
+        Arguments:
+            exchange: the call.
+            transport: the client's own.
+        """
+        if is_suppressed():
+            return False
+        # It makes this metric only where the stable names were chosen, and one of another name otherwise.
+        if not is_there() or not _makes_ours():
+            return True
+        return not is_traced(transport) and not _is_measured_within(exchange.request, transport)
 
     def on_attempt(self, event: events.Attempted, /) -> None:
         """How long it took, until as much of its answer was there as tells what it means."""
@@ -57,10 +68,30 @@ class HttpDuration(events.Listener):
 
     def _class_named(self, name: str) -> str:
         """The full name of an error of the HTTP library or of ours; what else a transport raises has names without end."""
-        library = type(self._request).__module__.partition(".")[0]
+        library = _library_of(self._request)
         for module in (library, f"resilience.{library}"):
             known = getattr(sys.modules.get(module), name, None)
             if isinstance(known, type):
                 # As of the span.
                 return f"{known.__module__}.{known.__qualname__}"
         return OTHER
+
+
+def _makes_ours() -> bool:
+    """Whether opentelemetry-instrumentation-httpx makes this very metric, as its documentation says when."""
+    chosen = os.environ.get(_OPT_IN, "")
+    return not {"http", "http/dup"}.isdisjoint(each.strip() for each in chosen.split(","))
+
+
+def _is_measured_within(request: Request, transport: Any) -> bool:
+    """Whether a transport that is not instrumented itself may send by one that is."""
+    library = _library_of(request)
+    if type(transport).__module__.partition(".")[0] == library:
+        return False
+    # An application's own may send by whatever it likes, mostly by those of the library: better never than twice.
+    theirs = [getattr(sys.modules.get(library), name, None) for name in ("HTTPTransport", "AsyncHTTPTransport")]
+    return any(map(is_traced, (*theirs, *getattr(transport, "__dict__", {}).values())))
+
+
+def _library_of(request: Request) -> str:
+    return type(request).__module__.partition(".")[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from inspect import iscoroutinefunction
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from . import events
+from ._callbacks import never_ran
 from ._fork import Lock
+from ._listener_checks import check_listener, listeners_of
 from ._log import LogListener, Seldom, charges_are_written
 from ._trail import Attempt, Charged, Refused, Wait, observers
 
@@ -19,12 +21,25 @@ if TYPE_CHECKING:
     from ._reasons import WaitReason
     from ._trail import Ended
 
-__all__ = ["Hub", "check_listener", "end_call", "hears", "listen", "tell", "tell_all", "tell_happened", "tell_retry"]
+__all__ = [
+    "Hub",
+    "check_listener",
+    "end_call",
+    "hears",
+    "is_listening",
+    "listen",
+    "listeners_of",
+    "put_in_place",
+    "tell",
+    "tell_all",
+    "tell_happened",
+    "tell_retry",
+]
 
 _log = logging.getLogger("resilience")
-_METHODS = tuple(name for name in vars(events.Listener) if name.startswith("on_"))
 _lock = Lock()
 _failures = Seldom()
+_telling: ContextVar[tuple[events.Listener, ...]] = ContextVar("resilience_telling", default=())
 
 
 class Hub:
@@ -51,8 +66,7 @@ def listen(listener: events.Listener) -> Callable[[], None]:
         TypeError: it is no such object.
     """
     check_listener(listener)
-    with _lock:
-        Hub.listeners = (*Hub.listeners, listener)
+    put_in_place(listener)
     is_added = True
 
     def remove() -> None:
@@ -67,21 +81,24 @@ def listen(listener: events.Listener) -> Callable[[], None]:
     return remove
 
 
-def check_listener(listener: object) -> None:
-    """Refuse what cannot listen.
+def put_in_place(listener: events.Listener | None, is_old: Callable[[events.Listener], bool] | None = None) -> None:
+    """Have a listener hear of all calls, instead of others: the only way in which somebody comes to `Hub.listeners`.
 
-    Raises:
-        TypeError: it is a class, or a method is missing, or would have to be awaited.
+    Arguments:
+        listener: who comes; `None` for nobody.
+        is_old: says of each listener whether it goes.
     """
-    what = f"{listener!r:.100}"
-    if isinstance(listener, type):
-        raise TypeError(f"{what} is a class; a listener is an instance of it: {listener.__name__}()")
-    for name in _METHODS:
-        method = getattr(listener, name, None)
-        if not callable(method):
-            raise TypeError(f"{what} has no method {name}; derive its class from resilience.events.Listener")
-        if iscoroutinefunction(method):
-            raise TypeError(f"{name} of {what} is a coroutine function; a listener is called, nobody awaits it")
+    with _lock:
+        others = Hub.listeners if is_old is None else tuple(each for each in Hub.listeners if not is_old(each))
+        Hub.listeners = others if listener is None else (*others, listener)
+
+
+def is_listening(listener: object) -> bool:
+    """Whether this very listener hears of all calls; what it says of itself with `==` is none of our business."""
+    for each in Hub.listeners:  # noqa: SIM110  each call that is measured asks, and a generator takes longer
+        if each is listener:
+            return True
+    return False
 
 
 def hears(exchange: Exchange) -> bool:
@@ -141,7 +158,8 @@ def end_call(exchange: Exchange, outcome: Outcome | None, seconds: float) -> Non
     trail, ended = exchange.trail, _ended(outcome)
     for observe in observers:
         observe(trail, ended)
-    if hears(exchange):
+    # Of calls that failed the log hears alone, too.
+    if ended == "failure" or hears(exchange):
         tell(exchange, "on_call", events.CallEnded(trail.provider, exchange.operation, seconds, ended, trail))
 
 
@@ -154,13 +172,27 @@ def _ended(outcome: Outcome | None) -> Ended:
 
 
 def _tell(listeners: tuple[events.Listener, ...], method: str, event: Any) -> None:
+    under_way = _telling.get()
     for listener in listeners:
+        # It calls through a client that it hears of: told of that too, it would call again, without end.
+        if under_way and any(each is listener for each in under_way):
+            continue
+        token = _telling.set((*under_way, listener))
         try:
-            getattr(listener, method)(event)
+            result = getattr(listener, method)(event)
         except Exception:  # noqa: BLE001  whatever a listener raises, the call is none of its business
-            # A handler of the log may be what fails, and one that fails would do so at each call.
-            with suppress(Exception):
-                more = _failures.more(type(listener), method)
-                if more is not None:
-                    name = type(listener).__qualname__
-                    _log.exception("the listener %s failed in %s; the call goes on%s", name, method, more)
+            _complain(listener, method, "failed", is_error=True)
+        else:
+            if result is not None and never_ran(result):
+                _complain(listener, method, "gave back a coroutine, which nobody awaits,", is_error=False)
+        finally:
+            _telling.reset(token)
+
+
+def _complain(listener: events.Listener, method: str, what: str, *, is_error: bool) -> None:
+    # A handler of the log may be what fails, and one that fails would do so at each call.
+    with suppress(Exception):
+        more = _failures.more(type(listener), method)
+        if more is not None:
+            text = "the listener %s %s in %s; the call goes on%s"
+            _log.error(text, type(listener).__qualname__, what, method, more, exc_info=is_error)

@@ -24,6 +24,7 @@ from ._clock import RealClock
 from ._config import find_config, policies_for
 from ._fork import after_fork
 from ._kept import LIBRARIES, View, adapter_of, kept_of
+from ._listener_checks import listeners_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def wrap(
         TypeError: this is no client of httpx or httpx2, or one of the listeners is none.
     """
     adapter = adapter_of(client)
-    heard_by = tuple(listeners)
+    heard_by = listeners_of(listeners)
     found = policies_for(policies, config)
     target: Any = client
 

@@ -11,14 +11,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import events
-from ._amounts import amount_text
 from ._clock import RealClock
 from ._fork import Lock
 from ._modes import LAYERS
-from ._words import printable, seconds_text
+from ._plainly import how_long, how_much
+from ._words import printable
 
 if TYPE_CHECKING:
     from ._clock import Clock
+    from ._outcome import Verdict
 
 __all__ = ["LogListener", "Seldom", "charges_are_written"]
 
@@ -29,6 +30,8 @@ _LONG_WAIT = 1.0
 _LOGGERS = {name: logging.getLogger(f"resilience.{name}") for name in (*LAYERS, "stores")}
 # What the standard library's records have already must not stand in `extra`; so all of ours is one entry.
 _ENTRY = "resilience"
+# Why a call ended whose answer might have been followed by another try.
+_GIVEN_UP = frozenset({"max_attempts", "too_long", "deadline", "budget", "not_repeatable"})
 _Event = TypeVar("_Event", bound=events.Event)
 
 
@@ -77,7 +80,7 @@ class LogListener(events.Listener):
 
     def on_retry(self, event: events.Retrying, /) -> None:
         """An attempt was not good enough."""
-        self._write("retry", logging.INFO, event, _retrying, event.verdict.category)
+        self._write("retry", logging.INFO, event, _retrying, event.verdict.category, event.attempt)
 
     def on_wait(self, event: events.Waited, /) -> None:
         """A long wait is news, a short one is what limits are for."""
@@ -89,7 +92,7 @@ class LogListener(events.Listener):
     def on_refusal(self, event: events.Refused, /) -> None:
         """A call was not sent, or not sent again."""
         level = logging.INFO if event.observed or event.layer == "retry_budget" else logging.WARNING
-        self._write(event.layer, level, event, _refused)
+        self._write(event.layer, level, event, _refused, event.why)
 
     def on_trip(self, event: events.Tripped, /) -> None:
         """A breaker changed."""
@@ -102,7 +105,8 @@ class LogListener(events.Listener):
 
     def on_latch(self, event: events.Latched, /) -> None:
         """An account or an operation is shut."""
-        self._write("credits", logging.WARNING, event, _latched, event.scope)
+        kind = event.scope, event.operation, event.account, event.reason
+        self._write("credits", logging.WARNING, event, _latched, *kind)
 
     def on_pause(self, event: events.Paused, /) -> None:
         """A limit is paused."""
@@ -121,6 +125,13 @@ class LogListener(events.Listener):
         else:
             logger.warning("%s is back; limits and breakers are shared again", event.url, extra=entry)
 
+    def on_call(self, event: events.CallEnded, /) -> None:
+        """A call has failed that might have been sent again."""
+        trail = event.trail
+        if event.outcome == "failure" and trail.why in _GIVEN_UP:
+            category = None if trail.verdict is None else trail.verdict.category
+            self._write("retry", logging.WARNING, event, _given_up, trail.why, category)
+
     def _write(self, layer: str, level: int, event: _Event, text: Callable[[_Event], str], /, *kind: object) -> None:
         logger = _LOGGERS[layer]
         # Before anything is put into words: nobody may be reading.
@@ -136,13 +147,26 @@ class LogListener(events.Listener):
 
 
 def _retrying(event: events.Retrying) -> str:
-    code = "" if event.verdict.code is None else f", code {printable(event.verdict.code)}"
-    wait, source = seconds_text(event.wait), printable(event.source)
-    return f"attempt {event.attempt} got {event.verdict.category}{code}; again in {wait}, as {source} says"
+    wait, source = how_long(event.wait), printable(event.source)
+    return f"attempt {event.attempt} got {_meant(event.verdict)}; again in {wait}, as {source} says"
+
+
+def _given_up(event: events.CallEnded) -> str:
+    attempts = event.trail.attempts
+    count = f"{len(attempts)} attempt{'s'[: len(attempts) != 1]}"
+    last = "there was no answer"
+    if attempts:
+        _, _, _, status, error, verdict = attempts[-1]
+        last = f"the last answer: {status if error is None else printable(error)} {_meant(verdict)}"
+    return f"given up after {count}: {printable(event.trail.stopped)}; {last}"
+
+
+def _meant(verdict: Verdict) -> str:
+    return f"{verdict.category}" + ("" if verdict.code is None else f", code {printable(verdict.code)}")
 
 
 def _waited(event: events.Waited) -> str:
-    seconds, source = seconds_text(event.seconds), printable(event.source)
+    seconds, source = how_long(event.seconds), printable(event.source)
     if event.layer == "retry":
         return f"would have been sent again in {seconds}, as {source} says"
     return f"{'would have waited' if event.observed else 'waited'} {seconds} for {source}"
@@ -158,20 +182,31 @@ def _refused(event: events.Refused) -> str:
 
 def _tripped(event: events.Tripped) -> str:
     state, previous = (each.replace("_", " ") for each in (event.state, event.previous))
-    return f"the breaker {printable(event.breaker)} is {state}, and was {previous}"
+    after = "" if event.after is None else f", after too many failures, the last of them {printable(event.after)}"
+    looks = "" if event.looks_in is None else f"; no call is sent for {how_long(event.looks_in)}, then one looks"
+    return f"the breaker is {state}, and was {previous}{after}{looks} (its key is {printable(event.breaker)})"
 
 
 def _charged(event: events.Charged) -> str:
-    return f"{event.outcome}: {amount_text(event.amount)} {printable(event.unit)}"
+    amount = how_much(event.amount, event.unit)
+    if event.outcome == "unanswered":
+        return f"nobody saw the answer; counted as spent: {amount}"
+    if event.outcome == "failed":
+        return f"the call failed, and cost {amount if event.amount else 'nothing'}"
+    return f"the {'job' if event.outcome == 'job' else 'call'} cost {amount if event.amount else 'nothing'}"
 
 
 def _latched(event: events.Latched) -> str:
-    until = "until one call finds it open" if event.seconds is None else f"for {seconds_text(event.seconds)}"
-    return f"the {event.scope} is shut by {printable(event.reason)}, {until}"
+    until = "until one call finds it open" if event.seconds is None else f"for {how_long(event.seconds)}"
+    account = "" if event.account == "-" else f" {event.account}"
+    what = f"account{account}" if event.scope == "account" else f"operation{account and f' of account{account}'}"
+    return f"the {what} is shut by {printable(event.reason)}, {until}"
 
 
 def _paused(event: events.Paused) -> str:
-    return f"an answer has paused the limit {printable(event.limit)} for {seconds_text(event.seconds)}"
+    if event.seconds > 0:
+        return f"an answer has paused the limit {printable(event.limit)} for {how_long(event.seconds)}"
+    return f"an answer has found the limit {printable(event.limit)} used up; it goes on at its documented rate"
 
 
 def _plain(event: events.Event | events.BudgetWarning | events.StoreChanged) -> dict[str, Any]:
@@ -180,11 +215,24 @@ def _plain(event: events.Event | events.BudgetWarning | events.StoreChanged) -> 
     for field in fields(event):
         value = getattr(event, field.name)
         if field.name == "verdict":
-            verdict = {"category": str(value.category), "code": value.code, "rule": value.rule, "doc": value.doc}
-            found |= {name: None if each is None else printable(each) for name, each in verdict.items()}
+            found |= _verdict(value)
+        elif field.name == "trail":
+            status = value.attempts[-1].status if value.attempts else None
+            found |= {
+                "attempts": len(value.attempts),
+                "why": value.why,
+                "stopped": printable(value.stopped),
+                "status": status,
+            }
+            found |= {} if value.verdict is None else _verdict(value.verdict)
         else:
             found[field.name] = _simple(value)
     return found
+
+
+def _verdict(verdict: Verdict) -> dict[str, str | None]:
+    parts = {"category": str(verdict.category), "code": verdict.code, "rule": verdict.rule, "doc": verdict.doc}
+    return {name: None if each is None else printable(each) for name, each in parts.items()}
 
 
 def _simple(value: object) -> object:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import events
 from ._fork import Lock
 from ._http_duration import HttpDuration
-from ._hub import Hub
+from ._hub import is_listening, put_in_place
 from ._instruments import DURATION, INSTRUMENTS
 from ._observed import OBSERVED
 from ._readings import Readings
@@ -16,7 +16,7 @@ from ._series import Series
 from ._telemetry import SCHEMA_URL, SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ._instruments import Instrument
     from ._outcome import Exchange
@@ -28,6 +28,7 @@ _log = logging.getLogger("resilience")
 _MOST_BREAKERS = 1000
 _MOST_PROVIDERS = 200
 _MOST_METERS = 8
+_MOST_TOLD = 2000
 _lock = Lock()
 _made: dict[int, tuple[Any, Metrics | None]] = {}
 
@@ -40,13 +41,38 @@ class Metrics(events.Listener):
     """
 
     def __init__(self, meter: Any) -> None:
-        self.providers: dict[str, None] = {}
-        """The policies whose calls were heard of: what stores hold is told of these alone."""
-        self.breakers: dict[tuple[str, str], str] = {}
-        """The states of breakers that have changed, by provider and key, while a shared store is away."""
+        self._lock = Lock()
+        self._providers: dict[str, None] = {}
+        self._breakers: dict[tuple[str, str], str] = {}
+        self._told: dict[tuple[str, tuple[Value, ...]], None] = {}
         self.readings = Readings()
         self.series = {name: Series(each) for name, each in INSTRUMENTS.items()}
         self._instruments = {name: self._make(meter, each) for name, each in INSTRUMENTS.items()}
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The policies whose calls were heard of: what stores hold is told of these alone."""
+        with self._lock:
+            return tuple(self._providers)
+
+    @property
+    def breakers(self) -> dict[tuple[str, str], str]:
+        """The states of breakers that have changed, by provider and key, while a shared store is away."""
+        with self._lock:
+            return dict(self._breakers)
+
+    def told_before(self, name: str, found: Iterable[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+        """What was told of an instrument at any time.
+
+        Arguments:
+            name: of the instrument.
+            found: what is told of it now, by its attributes.
+        """
+        with self._lock:
+            for values in found:
+                self._told.setdefault((name, values))
+            _bound(self._told, _MOST_TOLD)
+            return [values for which, values in self._told if which == name]
 
     def on_call(self, event: events.CallEnded, /) -> None:
         """How long it took, and how it ended."""
@@ -88,9 +114,10 @@ class Metrics(events.Listener):
 
     def on_trip(self, event: events.Tripped, /) -> None:
         """From which state to which."""
-        self.breakers.pop((event.provider, event.breaker), None)
-        self.breakers[event.provider, event.breaker] = event.state
-        _bound(self.breakers, _MOST_BREAKERS)
+        with self._lock:
+            self._breakers.pop((event.provider, event.breaker), None)
+            self._breakers[event.provider, event.breaker] = event.state
+            _bound(self._breakers, _MOST_BREAKERS)
         self._add("resilience.circuit_breaker.transitions", 1, event.provider, event.state, event.previous)
 
     def on_pause(self, event: events.Paused, /) -> None:
@@ -113,7 +140,8 @@ class Metrics(events.Listener):
     def on_store(self, event: events.StoreChanged, /) -> None:
         """It was lost, or is back."""
         # Whoever decides alone begins anew, and so does the store.
-        self.breakers.clear()
+        with self._lock:
+            self._breakers.clear()
         if event.is_away:
             self._add("resilience.store.fallbacks", 1, event.url)
 
@@ -124,15 +152,16 @@ class Metrics(events.Listener):
             exchange: the call.
             transport: the client's own, which may be measured already.
         """
-        if HttpDuration.is_wanted(transport):
+        if HttpDuration.is_wanted(exchange, transport):
             record = self._instruments[DURATION].record
             duration = HttpDuration(exchange.request, record, self.series[DURATION])
             exchange.listeners = (*exchange.listeners, duration)
 
     def _hear_of(self, provider: str) -> None:
-        if provider not in self.providers:
-            self.providers[provider] = None
-            _bound(self.providers, _MOST_PROVIDERS)
+        if provider not in self._providers:
+            with self._lock:
+                self._providers[provider] = None
+                _bound(self._providers, _MOST_PROVIDERS)
 
     def _add(self, name: str, amount: float, *values: Value) -> None:
         self._instruments[name].add(amount, self.series[name].of(*values))
@@ -153,9 +182,10 @@ class Metrics(events.Listener):
             from opentelemetry.metrics import Observation
 
             # One whose place another provider's has taken would say everything twice.
-            if self not in Hub.listeners:
+            if not is_listening(self):
                 return []
             try:
+                self.readings.collect(name)
                 found = OBSERVED[name](self)
                 return [Observation(amount, self.series[name].of(*values)) for values, amount in found.items()]
             except Exception:  # noqa: BLE001  whatever is wrong with a store is no reason to lose the other metrics
@@ -174,7 +204,7 @@ def measure(provider: Any, exchange: Exchange | None = None, transport: Any = No
         transport: of that call's client.
     """
     known = _made.get(id(provider))
-    if known is None or known[0] is not provider or (known[1] is not None and known[1] not in Hub.listeners):
+    if known is None or known[0] is not provider or (known[1] is not None and not is_listening(known[1])):
         known = _begin(provider)
     if exchange is not None and known[1] is not None:
         known[1].hears(exchange, transport)
@@ -184,20 +214,22 @@ def _begin(provider: Any) -> tuple[Any, Metrics | None]:
     with _lock:
         known = _made.get(id(provider))
         if known is None or known[0] is not provider:
-            made = None
+            metrics = None
             try:
-                made = Metrics(provider.get_meter(SCOPE, schema_url=SCHEMA_URL))
+                metrics = Metrics(provider.get_meter(SCOPE, schema_url=SCHEMA_URL))
             except Exception:  # noqa: BLE001  whatever a provider raises, the call is none of its business
                 _log.exception("no metrics: the application's provider of meters makes none")
-            # Of one provider no second set, which would say everything twice.
-            known = _made[id(provider)] = provider, made
+            # Of one provider no second set, which would say everything twice. One that has the place in memory of another
+            # that is gone is new.
+            _made.pop(id(provider), None)
+            known = _made[id(provider)] = provider, metrics
             _bound(_made, _MOST_METERS)
-        others = [each for each in Hub.listeners if all(each is not metrics for _, metrics in _made.values())]
-        Hub.listeners = (*others, *([known[1]] if known[1] is not None else []))
+        made = {id(metrics) for _, metrics in _made.values()}
+        put_in_place(known[1], lambda each: id(each) in made)
         return known
 
 
 def _bound(mapping: dict[Any, Any], most: int) -> None:
-    """Forget what came first of what is too much."""
+    """Forget what came first of what is too much; under the lock of whoever else changes it."""
     while len(mapping) > most:
-        mapping.pop(next(iter(mapping)), None)
+        del mapping[next(iter(mapping))]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ._credits_lines import Line
     from ._metrics import Metrics
-    from ._readings import Reading
+    from ._reading import Reading
     from ._series import Value
 
 __all__ = ["OBSERVED"]
@@ -25,26 +25,38 @@ _LAYERS = {"bucket": "limiter", "permits": "concurrency", "breaker": "breaker"}
 
 
 def _read(metrics: Metrics) -> list[Reading]:
-    return metrics.readings.of(opened_stores(), tuple(metrics.providers))
+    return metrics.readings.of(opened_stores(), metrics.providers)
+
+
+def _or_none(metrics: Metrics, name: str, found: Counter[tuple[Value, ...]], readings: list[Reading]) -> _Found:
+    """What is over is told as 0, not left out: so it is on record when it ended, and no alert goes on without it.
+
+    Where a store could not be read nobody knows what is over.
+    """
+    known = metrics.told_before(name, found)
+    if len(readings) == len(opened_stores()):
+        found.update(dict.fromkeys(known, 0))
+    return found
 
 
 def _breakers(metrics: Metrics) -> _Found:
     found: Counter[tuple[Value, ...]] = Counter()
-    for reading in _read(metrics):
+    readings = _read(metrics)
+    for reading in readings:
         for (provider, state), number in reading.breakers.items():
-            # A state that is over is told as 0, not left out: so it is on record when it ended.
             found.update({(provider, each): number if each == state else 0 for each in NAMES})
     if any(getattr(store, "is_away", False) for store in opened_stores()):
         # They are in no store that could be read: what was heard of them is all that there is.
-        found.update((provider, state) for (provider, _), state in tuple(metrics.breakers.items()))
-    return found
+        found.update((provider, state) for (provider, _), state in metrics.breakers.items())
+    return _or_none(metrics, "resilience.circuit_breaker.status", found, readings)
 
 
 def _latched(metrics: Metrics) -> _Found:
     found: Counter[tuple[Value, ...]] = Counter()
-    for reading in _read(metrics):
+    readings = _read(metrics)
+    for reading in readings:
         found.update(reading.latches)
-    return found
+    return _or_none(metrics, "resilience.credits.latched", found, readings)
 
 
 def _queues(_metrics: Metrics) -> _Found:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, unquote_plus
+from html import escape
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from ._redact import HIDDEN, is_secret_header, safe_query
+from ._redact import HIDDEN, hidden_in, is_secret_header, safe_url
+from ._secret_runs import runs_of, whole_runs_of, without
+from ._secret_words import user_of
 
 if TYPE_CHECKING:
     from ._library import Request
     from ._outcome import Verdict
     from ._policy import Policy
 
-__all__ = ["safe_text", "safe_verdict", "secrets_of"]
+__all__ = ["SHORTEST_SECRET", "may_show", "safe_beside", "safe_text", "safe_verdict", "secrets_of", "shown_url"]
 
-# What is shorter may be a word of what is said.
-_SHORTEST_SECRET = 8
+SHORTEST_SECRET = 8
+"""What is shorter may be a word of what is said."""
 _MOST_SECRETS = 200
 _SEPARATORS = re.compile(r"[;,]")
+# RFC 3986 section 2.3: what is never encoded.
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+# Section 2.2: what some encode and some do not.
+_RESERVED = "!$&'()*+,/:;=?@[]"
+
+
+class Carrier(Protocol):
+    """Whatever has headers."""
+
+    @property
+    def headers(self) -> Any: ...
 
 
 def secrets_of(request: Request, policy: Policy | None = None) -> list[str]:
@@ -31,49 +44,116 @@ def secrets_of(request: Request, policy: Policy | None = None) -> list[str]:
         request: as it was sent.
         policy: of the provider.
     """
+    secret, others = _of_headers(request, policy)
+    # The URLs of a simulation have no user.
+    user = unquote(getattr(request.url, "userinfo", b"").decode("ascii", "replace"))
+    # What hides them where they are shown knows where they are.
+    found = {*secret, user, *user.split(":", 1)} | hidden_in(_target(request), others, policy)
+    return _forms(found)
+
+
+def _of_headers(request: Carrier, policy: Policy | None) -> tuple[set[str], list[str]]:
+    """The credentials in headers, and the values of all other headers."""
     found: set[str] = set()
+    others: list[str] = []
     for name, value in request.headers.items():
         if is_secret_header(name, policy):
             found |= {value, *_within(value)}
-    url = request.url
-    # The URLs of a simulation have no user.
-    user = unquote(getattr(url, "userinfo", b"").decode("ascii", "replace"))
-    found |= {user, *user.split(":", 1)}
-    for part in url.raw_path.decode("ascii", "replace").partition("?")[2].split("&"):
-        value = part.partition("=")[2]
-        # Also what holds a secret somewhere within: an address that is to be fetched.
-        if safe_query(part, policy) != part:
-            found |= {value, unquote_plus(value)}
-    found |= {quote(each, safe="") for each in found}
-    return sorted((each for each in found if len(each) >= _SHORTEST_SECRET), key=len, reverse=True)[:_MOST_SECRETS]
+        else:
+            others.append(value)
+    return found, others
+
+
+def _target(request: Request) -> str:
+    target: str = request.url.raw_path.decode("ascii", "replace")
+    return target
+
+
+def _forms(found: Iterable[str]) -> list[str]:
+    """As answers write them: as they are, encoded as a part of an address or of a form, or within HTML."""
+    long = {each for each in found if len(each) >= SHORTEST_SECRET}
+    forms = {form for each in long for form in ((each,) if _PLAIN.fullmatch(each) else _encoded(each))}
+    return sorted(forms, key=len, reverse=True)[:_MOST_SECRETS]
+
+
+def _encoded(secret: str) -> Iterable[str]:
+    return (secret, *(quote(secret, safe=safe) for safe in ("", "/", _RESERVED)), quote_plus(secret), escape(secret))
 
 
 def _within(value: str) -> Iterable[str]:
-    scheme, _, rest = value.partition(" ")
+    if _PLAIN.fullmatch(value):
+        return ()
+    scheme, _, rest = value.strip().partition(" ")
+    rest = rest.strip()
     if scheme.lower() == "basic":
-        # RFC 7617 section 2. What is no Base64 has nothing in it.
-        try:
-            user = b64decode(rest).decode("utf-8", "replace")
-        except ValueError:
-            user = ""
+        user = user_of(rest)
         return rest, user, user.partition(":")[2]
-    return rest, *(each.partition("=")[2].strip(' "') for each in _SEPARATORS.split(value))
+    if "=" not in value:
+        return (rest,)
+    parts = [each.partition("=")[2].strip(' "') for each in _SEPARATORS.split(value)]
+    return rest, *parts, *map(unquote_plus, parts)
+
+
+def shown_url(request: Request, policy: Policy, plain: str | None) -> str:
+    """The URL of a request without secrets, neither by their names nor those that its headers carry as well.
+
+    Arguments:
+        request: as it is sent.
+        policy: of the provider.
+        plain: the URL, if it has no query and nothing else that could be one.
+    """
+    found: set[str] = set()
+    shown = safe_url(request.url, policy, found) if plain is None else plain
+    # Hosts are shown elsewhere, and a user may be named after one.
+    return safe_beside(shown, request, policy, found, shown.find("/", shown.find("://") + 3))
+
+
+def safe_beside(shown: str, request: Carrier, policy: Policy, secrets: Iterable[str] = (), place: int = 0) -> str:
+    """An address without what the headers of its request carry as a credential.
+
+    Arguments:
+        shown: the address, without what is secret in it by its name.
+        request: with the headers.
+        policy: of the provider.
+        secrets: others that must not stand in it.
+        place: where its path begins.
+    """
+    found = {*secrets}
+    if may_show(shown, request, policy):
+        found |= _of_headers(request, policy)[0]
+    if not found:
+        return shown
+    runs = [run for run in whole_runs_of(shown, _forms(found)) if run[0] >= place]
+    return without(shown, runs, HIDDEN) if runs else shown
+
+
+def may_show(shown: str, request: Carrier, policy: Policy) -> bool:
+    """Whether a URL may show a credential of a header; mostly it is told by a glance that it does not.
+
+    Arguments:
+        shown: the URL.
+        request: with the headers.
+        policy: of the provider.
+    """
+    # What is written otherwise in a URL is not found by looking for it.
+    is_encoded = "%" in shown or "+" in shown or "&" in shown
+    for name, value in request.headers.items():
+        if is_secret_header(name, policy):
+            for each in (value, *_within(value)):
+                if len(each) >= SHORTEST_SECRET and (each in shown or (is_encoded and not _PLAIN.fullmatch(each))):
+                    return True
+    return False
 
 
 def safe_text(text: str, secrets: Iterable[str]) -> str:
-    """A text without these secrets, as what a provider or a library says may quote one.
+    """A text without these secrets, as what a provider or a library says may quote one, also cut short or masked.
 
     Arguments:
         text: any text; one that was cut may end within a secret.
-        secrets: what must not stand in it, the longest first; short ones, which might be words, are left.
+        secrets: what must not stand in it; short ones, which might be words, are left.
     """
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, HIDDEN)
-            start = text.rfind(secret[:_SHORTEST_SECRET])
-            if start >= 0 and secret.startswith(text[start:]):
-                text = f"{text[:start]}{HIDDEN}"
-    return text
+    runs = runs_of(text, [each for each in secrets if len(each) >= SHORTEST_SECRET])
+    return without(text, runs, HIDDEN) if runs else text
 
 
 def safe_verdict(verdict: Verdict, request: Request, policy: Policy) -> Verdict:

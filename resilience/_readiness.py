@@ -15,7 +15,7 @@ from ._readings import Readings
 
 if TYPE_CHECKING:
     from ._credits_lines import Latch
-    from ._readings import Reading
+    from ._reading import Reading
     from ._status import Row
     from ._transactions import Store
     from ._web_options import Failing

@@ -9,50 +9,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable
-from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from ._breaker_machine import NAMES
 from ._clock import RealClock
-from ._credits_lines import latch_of, line_of
 from ._fork import Lock
-from ._status import MOST_STATES, report, split_key
+from ._reading import Reading, read_store
+from ._status import split_key
 
 if TYPE_CHECKING:
-    from ._credits_lines import Latch, Line
-    from ._status import Row
-    from ._transactions import State, Store
+    from ._transactions import Store
 
-__all__ = ["Reading", "Readings", "lines_of"]
+__all__ = ["Readings", "lines_of"]
 
-_KINDS = ("breaker", "credits", "latch")
-_SHUTTING = ("breaker", "latch")
 # How long whoever collects metrics waits for all shared stores together, in seconds.
 _PATIENCE = 0.25
 # No shared store is read more often; what was read longest ago and is still told. In seconds.
 _EVERY = 5.0
 _OLDEST = 60.0
+# Several instruments are collected one after the other: what was read for one of them is good for the others so long.
+_COLLECTION = 1.0
 _clock = RealClock()
-
-
-class Reading(NamedTuple):
-    """What one store holds of some providers.
-
-    Arguments:
-        breakers: how many, by provider and state.
-        budgets: by provider, name and unit, the part that has the least left.
-        latches: how many are shut, by provider and scope.
-        held: the breakers that are not closed.
-        latched: what is shut.
-    """
-
-    breakers: dict[tuple[str, str], int]
-    budgets: dict[tuple[str, str, str], Line]
-    latches: dict[tuple[str, str], int]
-    held: tuple[Row, ...] = ()
-    latched: tuple[Latch, ...] = ()
 
 
 class _Shared:
@@ -77,8 +54,25 @@ class Readings:
         self._every = every
         self._patience = patience
         self._lock = Lock()
+        self._collected: dict[Store, Reading | None] | None = None
+        self._until = float("-inf")
         self._begin()
         _all.add(self)
+
+    def collect(self, name: str) -> None:
+        """An instrument is about to be told: if it is the first one, or again that one, a collection begins.
+
+        What is in this process's memory is read once in each.
+
+        Arguments:
+            name: of the instrument.
+        """
+        now = _clock.now()
+        with self._lock:
+            if name in self._told or now >= self._until:
+                self._told.clear()
+                self._collected, self._until = {}, now + _COLLECTION
+            self._told.add(name)
 
     def of(self, stores: Iterable[Store], providers: Collection[str] | None) -> list[Reading]:
         """What is known of each store now.
@@ -92,7 +86,7 @@ class Readings:
         asked: list[_Shared] = []
         for store in stores:
             if store.instant:
-                found.append(_read(store, providers, now))
+                found.append(self._own(store, providers, now))
             # One that is away is being looked for; what it held is not what counts now.
             elif not getattr(store, "is_away", False):
                 asked.append(self._ask(store, None if providers is None else tuple(providers), now))
@@ -102,6 +96,14 @@ class Readings:
             if _clock.now() - shared.ended <= _OLDEST:
                 found.append(shared.reading)
         return [each for each in found if each is not None]
+
+    def _own(self, store: Store, providers: Collection[str] | None, now: float) -> Reading | None:
+        collected = self._collected
+        if collected is None:
+            return read_store(store, providers, now)
+        if store not in collected:
+            collected[store] = read_store(store, providers, now)
+        return collected[store]
 
     def _ask(self, store: Store, providers: tuple[str, ...] | None, now: float) -> _Shared:
         """Begin to read a store, unless it was read just now or somebody is still reading it."""
@@ -113,7 +115,7 @@ class Readings:
             shared.done.clear()
 
         def read() -> None:
-            reading = _read(store, providers, now)
+            reading = read_store(store, providers, now)
             if reading is not None:
                 shared.reading, shared.ended = reading, _clock.now()
             shared.done.set()
@@ -127,6 +129,8 @@ class Readings:
 
     def _begin(self) -> None:
         self._shared: dict[str, _Shared] = {}
+        self._told: set[str] = set()
+        self._collected = None
 
     def renew(self) -> None:
         """Begin anew in a child process: the threads that read are the parent's."""
@@ -147,62 +151,6 @@ def lines_of(store: Store) -> dict[tuple[str, str, str], int]:
             where = parts[0], parts[1], parts[2].partition(":")[0].partition("@")[0]
             found[where] = found.get(where, 0) + length
     return found
-
-
-def _read(store: Store, providers: Collection[str] | None, now: float) -> Reading | None:
-    """What a store holds; `None` where it cannot be read, for whatever reason."""
-    with suppress(Exception):
-        states = list(islice(_scan(store, providers), MOST_STATES))
-        return _told(states, store.now(now), _clock.wall())
-    return None
-
-
-def _scan(store: Store, providers: Collection[str] | None) -> Iterable[tuple[str, State]]:
-    if providers is None:
-        for key, state in store.scan("{"):
-            if (split_key(key) or ("", ""))[1] in _SHUTTING:
-                yield key, state
-        return
-    if store.instant:
-        # Copied under its lock, so no more of it than is told.
-        for provider in providers:
-            for kind in _KINDS:
-                yield from store.scan(f"{{{provider}}}:{kind}:")
-        return
-    # One way through all its keys, as a server has no shorter one.
-    prefix = f"{{{next(iter(providers))}}}:" if len(providers) == 1 else "{"
-    for key, state in store.scan(prefix) if providers else ():
-        parts = split_key(key)
-        if parts is not None and parts[0] in providers and parts[1] in _KINDS:
-            yield key, state
-
-
-def _told(states: list[tuple[str, Any]], now: float, wall: float) -> Reading:
-    reading = Reading({}, {}, {})
-    held: list[Row] = []
-    latched: list[Latch] = []
-    for row in report(states, now).rows:
-        if row.parts.kind == "breaker" and row.state in NAMES:
-            breaker = row.parts.provider, row.state
-            reading.breakers[breaker] = reading.breakers.get(breaker, 0) + 1
-            if row.state != "closed":
-                held.append(row)
-    for key, state in states:
-        provider, kind, rest = split_key(key) or ("", "", "")
-        if kind == "credits":
-            line = line_of(key, provider, rest, state, now=now, wall=wall)
-            if line is not None and not line.is_over:
-                budget = provider, line.budget, line.unit
-                reading.budgets[budget] = min(line, reading.budgets.get(budget, line), key=_left)
-        elif kind == "latch" and (latch := latch_of(key, provider, rest, state, now)) is not None:
-            scope = provider, "account" if latch.operation is None else "operation"
-            reading.latches[scope] = reading.latches.get(scope, 0) + 1
-            latched.append(latch)
-    return reading._replace(held=tuple(held), latched=tuple(latched))
-
-
-def _left(line: Line) -> tuple[bool, float]:
-    return line.left is None, float(line.left or 0)
 
 
 _all: WeakSet[Readings] = WeakSet()

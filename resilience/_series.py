@@ -27,6 +27,7 @@ class Series:
     def __init__(self, instrument: Instrument) -> None:
         self._attributes = tuple(ATTRIBUTES[name] for name in instrument.attributes)
         self._lock = Lock()
+        # By their values as they are told: those that were replaced are one, whatever they replaced.
         self._known: dict[tuple[Value, ...], dict[str, str | int | bool]] = {}
         self._seen: dict[str, set[Value]] = {each.name: set() for each in self._attributes}
 
@@ -41,20 +42,33 @@ class Series:
         if found is not None:
             return found
         with self._lock:
+            pairs = tuple(zip(self._attributes, values, strict=True))
+            kept = tuple(self._kept(each, value) for each, value in pairs)
+            found = self._known.get(kept)
+            if found is not None:
+                return found
             is_full = len(self._known) >= MOST_SERIES
-            pairs = zip(self._attributes, values, strict=True)
-            made = {each.name: kept for each, value in pairs if (kept := self._kept(each, value, is_full)) is not None}
+            if is_full:
+                kept = tuple(_closed(each, value) for each, value in pairs)
+            made = {each.name: value for each, value in zip(self._attributes, kept, strict=True) if value is not None}
             if not is_full:
-                self._known[values] = made
+                self._known[kept] = made
             return made
 
-    def _kept(self, attribute: Attribute, value: Value, is_full: bool) -> Value:  # noqa: FBT001  private
-        if value is None or value in attribute.values:
-            return value
-        instead = OTHER if isinstance(value, str) else None
-        seen = self._seen[attribute.name]
-        if is_full or attribute.values or (value not in seen and len(seen) >= attribute.most):
-            return instead
-        seen.add(value)
+    def _kept(self, attribute: Attribute, value: Value) -> Value:
+        if value is None or attribute.values:
+            return _closed(attribute, value)
         # Half of a surrogate pair would keep an exporter from sending anything at all.
-        return value[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        told = value[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        seen = self._seen[attribute.name]
+        if told not in seen and len(seen) >= attribute.most:
+            return _closed(attribute, value)
+        seen.add(told)
+        return told
+
+
+def _closed(attribute: Attribute, value: Value) -> Value:
+    """A value of a closed set, or what stands for any other."""
+    if value is None or value in attribute.values:
+        return value
+    return OTHER if isinstance(value, str) else None

@@ -54,10 +54,8 @@ class Attempted(Event):
     """The request was sent once, and this is what came.
 
     Arguments:
-        number: of the attempt, from 1.
-        seconds: how long it took until the answer was there.
-        status: of the answer, `None` for a transport error.
-        error: the class of the transport error.
+        number, seconds: of the attempt, from 1, and how long it took until the answer was there.
+        status, error: of the answer, and `None` where none came; then the class of the transport error.
         verdict: what it means.
     """
 
@@ -91,8 +89,7 @@ class Waited(Event):
     """The call has waited.
 
     Arguments:
-        seconds: how long.
-        layer: for whom.
+        seconds, layer: how long, and for whom.
         why, source: who asked for it, in one word, and in words for people.
         observed: whether the layer only observes: then nobody waited.
     """
@@ -129,13 +126,16 @@ class Tripped(Event):
 
     Arguments:
         breaker: its key.
-        state: what it is now: `closed`, `open`, `half_open` or `isolated`.
-        previous: what it was.
+        state, previous: what it is now, and was: `closed`, `open`, `half_open` or `isolated`.
+        after: the failure that was one too many, where a closed one has opened: status or error, and category.
+        looks_in: seconds until a call may look, at the earliest, where a closed one has opened.
     """
 
     breaker: str
     state: str
     previous: str
+    after: str | None = None
+    looks_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +143,9 @@ class Charged(Event):
     """An attempt has cost something, or nothing.
 
     Arguments:
-        amount: how much, in `unit`.
-        unit: `credits`, `USD`, `requests`.
+        amount, unit: how much, of `credits`, `USD`, `requests`.
         reserved: what it might have cost at worst.
-        outcome: `settled`, `failed`, `job`, or `unanswered` where nobody saw the answer.
+        outcome: `settled`; `failed` where the answer was not good; `job` when one is over; `unanswered`: nobody saw it.
     """
 
     amount: Decimal
@@ -163,11 +162,13 @@ class Latched(Event):
         scope: which of the two.
         seconds: until it opens, `None` where one call will look.
         reason: status and code of the answer.
+        account: whose key the request carried, as the digest that `resilience status` shows; `-` where nobody asks.
     """
 
     scope: Literal["account", "operation"]
     seconds: float | None
     reason: str
+    account: str = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,7 @@ class Paused(Event):
     """An answer has paused a limit for all calls.
 
     Arguments:
-        limit: its name.
-        seconds: how long.
+        limit, seconds: its name, and how long; 0 for as long as its rate takes, where the answer did not say.
     """
 
     limit: str

@@ -584,7 +584,7 @@ def test_check_looks_through_directories(cli: Cli, tmp_path: Path) -> None:
     assert (2, "", "resilience: there is no policy file (.yaml, .yml) in empty\n") == cli("check", "empty")
 
 
-@pytest.mark.parametrize("line", ["store: redi://h", "namespace: a b", "mode: dry", "refusals: never"])
+@pytest.mark.parametrize("line", ["store: redi://h", "namespace: a b", "mode: dry", "refusals: never", "spans: Always"])
 def test_check_knows_a_configuration_by_any_of_its_keys(line: str, cli: Cli, tmp_path: Path) -> None:
     """Also where it has none of those that name policies."""
     (tmp_path / "staging.yaml").write_text(f"version: 1\n{line}\n")

@@ -64,19 +64,28 @@ def test_nothing_of_a_store_is_shown(store: object) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({}, "version: Field required"),
-        ({"version": 2}, "version: Input should be 1"),
-        ({"version": 1, "shiped": False}, "shiped: Extra inputs are not permitted"),
-        ({"version": 1, "shipped": 1}, "shipped.bool: Input should be a valid boolean"),
+        ({}, "missing key 'version' (write `version: ...`)"),
+        ({"version": 2}, "version: 'version' must be 1, not 2"),
+        ({"version": 1, "shiped": False}, "shiped: unknown key 'shiped' (did you mean 'shipped'?)"),
+        ({"version": 1, "shipped": 1}, "shipped: 'shipped' must be true or false or a list, not 1"),
+        (
+            {"version": 1, "spans": "Always"},
+            "'spans' must be 'always', 'touched', 'never' or 'off', not 'Always' (did you mean 'always'?)",
+        ),
+        ({"version": 1, "policies": ("a", 5)}, "policies.1: item 2 of 'policies' must be text, not 5"),
+        ({"version": 1, 5: 6}, "5: unknown key '5'"),
         ({"version": 1, "providers": {"A": {}}}, "providers.A"),
         ({"version": 1, "providers": {"a": {"hosts": []}}}, "providers.a.hosts"),
-        ({"version": 1, "providers": {"a": {"off": "yes"}}}, "providers.a.off: Input should be a valid boolean"),
+        ({"version": 1, "providers": {"a": {"off": "yes"}}}, "providers.a.off: 'off' must be true or false, not 'yes'"),
         ({"version": 2, "policies": 1}, "; policies: "),
         ({"version": 1, "mode": "observ"}, "mode: 'observ' is no mode"),
-        ({"version": 1, "mode": {"limiter": "on"}}, "mode.limiter: Input should be 'enforce', 'observe' or 'off'"),
+        (
+            {"version": 1, "mode": {"limiter": "on"}},
+            "mode.limiter: 'limiter' must be 'enforce', 'observe' or 'off', not 'on'",
+        ),
         ({"version": 1, "providers": {"a": {"mode": {"limit": "off"}}}}, "providers.a.mode.limit"),
-        ({"version": 1, "refusals": "error"}, "refusals: Input should be 'reply' or 'raise'"),
-        ({"version": 1, "namespace": "a b"}, "namespace: String should match"),
+        ({"version": 1, "refusals": "error"}, "refusals: 'refusals' must be 'reply' or 'raise', not 'error'"),
+        ({"version": 1, "namespace": "a b"}, "namespace: 'namespace' must be 1 to 64 letters"),
         ({"version": 1, "store": 5}, "store: a store is a URL: memory://, sqlite:///path or redis://host:6379"),
     ],
     ids=str,
@@ -88,3 +97,28 @@ def test_a_mistake_is_named_with_its_place(data: dict[str, Any], message: str) -
 
     assert str(caught.value).startswith("the configuration cannot be honoured: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [{"shiped": 1}, {"spans": "Always"}, {"mode": {"limit": "off"}}, {"providers": {"a": {}, "B": {}}}]
+)
+def test_a_mapping_is_told_what_a_file_would_be(data: dict[str, Any]) -> None:
+    """The same words and the same remedy."""
+    whole = {"version": 1, **data}
+    with pytest.raises(PolicyError) as of_file:
+        validate(Config, parse(json.dumps(whole), "f"))
+    with pytest.raises(ConfigurationError) as of_data:
+        read_config(MappingProxyType(whole))
+
+    (problem,) = of_file.value.problems
+    assert str(problem).removeprefix(f"{problem.place}: ") in str(of_data.value)
+
+
+def test_a_mapping_that_holds_itself_is_refused() -> None:
+    """And not followed for ever."""
+    data: dict[str, Any] = {"version": 1}
+    data["providers"] = {"a": data}
+    data["policies"] = [data]
+
+    with pytest.raises(ConfigurationError, match="unknown key 'policies'"):
+        read_config(data)

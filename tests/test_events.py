@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
+import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import httpx2
@@ -18,8 +23,10 @@ import trio
 import resilience
 import resilience.httpx
 import resilience.httpx2
-from resilience import Category, Policy, Trail, events
-from resilience._hub import Hub
+from resilience import Category, Policy, Trail, _hub, events
+from resilience._budget_warnings import warn
+from resilience._hub import Hub, is_listening, listeners_of, put_in_place
+from resilience._log import Seldom
 from resilience._runtime import run_now
 from resilience.events import (
     Attempted,
@@ -36,6 +43,7 @@ from resilience.events import (
     Waited,
 )
 from resilience.testing import VirtualClock
+from tests.measured import Measured
 from tests.rawserver import answer, raw_server
 from tests.servers import RedisServer
 from tests.worlds import URL, WORLDS, Step, World, policy
@@ -374,8 +382,31 @@ def test_the_breaker_trips_refuses_and_closes(client: str, recorder: Recorder) -
         (each.previous, each.state) for each in trips
     ]
     assert 1 == len({each.breaker for each in trips})
+    assert [("500 server_error", 10.0), (None, None), (None, None)] == [(each.after, each.looks_in) for each in trips]
     (refusal,) = recorder.of("on_refusal")
     assert ("breaker", 10.0, False) == (refusal.layer, refusal.retry_after, refusal.observed)
+
+
+@pytest.mark.parametrize(
+    ("step", "after", "looks_in"),
+    [
+        (Step(503, {"Retry-After": "40"}), "503 upstream_unavailable", 40.0),
+        (Step(503, {"Retry-After": "9999"}), "503 upstream_unavailable", 600.0),
+        (Step(error="ConnectError"), "ConnectError network_error", 10.0),
+    ],
+)
+def test_a_breaker_that_opens_says_after_what_and_for_how_long(
+    recorder: Recorder, step: Step, after: str, looks_in: float
+) -> None:
+    """The provider's own word goes before the policy's, as far as it is believed."""
+    player = Player("sync-httpx", policy(**BREAKER, **ONCE), [step])
+
+    for _ in range(2):
+        with suppress(httpx.TransportError):
+            player.calls(1)
+
+    (trip,) = recorder.of("on_trip")
+    assert (after, looks_in) == (trip.after, trip.looks_in)
 
 
 def test_the_breaker_makes_a_call_wait_that_may(client: str, recorder: Recorder) -> None:
@@ -457,7 +488,8 @@ def test_an_answer_shuts_an_account_or_an_operation(client: str, recorder: Recor
 
     Player(client, made, [Step(402, body={"error": {"code": "EMPTY"}})]).calls(2)
 
-    assert [Latched("provider", "things", scope, None, "402 EMPTY")] == recorder.of("on_latch")  # type: ignore[arg-type]
+    account = recorder.of("on_latch")[0].account
+    assert [Latched("provider", "things", scope, None, "402 EMPTY", account)] == recorder.of("on_latch")  # type: ignore[arg-type]
     (refusal,) = recorder.of("on_refusal")
     assert ("credits", "things") == (refusal.layer, refusal.operation)
 
@@ -572,9 +604,6 @@ def test_what_a_listener_raises_is_logged_with_its_traceback(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once in ten seconds for each class and method, with the number of those that were left out."""
-    from resilience import _hub
-    from resilience._log import Seldom
-
     clock = VirtualClock()
     monkeypatch.setattr(_hub, "_failures", Seldom(clock=clock))
     player = Player("sync-httpx", policy(**ONCE), listeners=[Broken()])
@@ -632,14 +661,38 @@ class Awaited(Listener):
         """Nothing."""
 
 
+class Generating(Listener):
+    """Would have to be iterated by somebody who awaits."""
+
+    async def on_call(self, event: CallEnded, /) -> AsyncIterator[None]:  # type: ignore[override]
+        yield
+
+
+class Silent(Half):
+    """Says nothing of itself."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not ready")
+
+
+class Misspelt(Listener):
+    """Waits for a call that will never come."""
+
+    def on_retries(self, _event: Retrying, /) -> None:
+        """Nothing."""
+
+
 @pytest.mark.parametrize(
     ("listener", "message"),
     [
-        (Listener, r"Listener'> is a class; a listener is an instance of it: Listener\(\)"),
-        (Half(), r"Half object at .* has no method on_retry; derive its class from resilience\.events\.Listener"),
-        (print, "has no method on_attempt"),
-        (None, "None has no method on_attempt"),
-        (Awaited(), "on_call of .* is a coroutine function; a listener is called, nobody awaits it"),
+        (Listener, r"^Listener is a class; a listener is an instance of it: Listener\(\)"),
+        (Half(), r"^Half has no method on_retry; derive its class from resilience\.events\.Listener"),
+        (print, "builtin_function_or_method has no method on_attempt"),
+        (None, "NoneType has no method on_attempt"),
+        (Awaited(), "^on_call of Awaited is asynchronous; a listener is called, nobody awaits it"),
+        (Generating(), "^on_call of Generating is asynchronous"),
+        (Silent(), "^Silent has no method on_retry"),
+        (Misspelt(), r"^Misspelt has a method on_retries, which nobody calls; did you mean on_retry\?"),
     ],
 )
 @pytest.mark.parametrize("door", ["listen", "wrap", "transport"])
@@ -658,6 +711,201 @@ def test_what_cannot_listen_is_refused_at_once(listener: Any, message: str, door
 
     assert () == Hub.listeners
     assert transport is client._transport
+
+
+def test_other_methods_are_the_listener_s_own_business() -> None:
+    """Names that are like none of ours, data, and whatever has the methods without the class."""
+
+    class Mine(Listener):
+        on_calls = 0
+
+        def on_start(self) -> None: ...
+        def on_error(self) -> None: ...
+        def on_response(self) -> None: ...
+        def on_next(self) -> None: ...
+        def _on_retries(self) -> None: ...
+
+    others = {name: lambda _self, _event: None for name in (*METHODS, "on_retries")}
+
+    for listener in (Mine(), type("Other", (), others)()):
+        resilience.listen(listener)()
+
+
+def test_a_single_listener_is_no_list_of_them() -> None:
+    """Said with what to write."""
+
+    class Counts(Listener): ...
+
+    with pytest.raises(TypeError, match=r"not a single Counts: write listeners=\[counts\]"):
+        listeners_of(Counts())
+    with pytest.raises(TypeError, match="Counts is a class"):
+        listeners_of([Counts])
+    counts = Counts()
+    assert (counts,) == listeners_of(iter([counts]))
+    with pytest.raises(TypeError, match="not a single Counts"):
+        resilience.wrap(httpx.Client(), [policy()], listeners=counts)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not a single Counts"):
+        resilience.httpx.Transport(policies=[policy()], listeners=counts)  # type: ignore[arg-type]
+
+
+def test_what_gives_back_a_coroutine_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can see it in a lambda; the coroutine is closed, so that Python complains of nothing."""
+    monkeypatch.setattr(_hub, "_failures", Seldom(clock=VirtualClock()))
+
+    async def later(_event: object) -> None: ...
+
+    class Hidden(Listener):
+        def on_attempt(self, event: Attempted, /) -> Any:
+            return later(event)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Player("sync-httpx", policy(), listeners=[Hidden()]).calls(2)
+
+    text = f"the listener {Hidden.__qualname__} gave back a coroutine, which nobody awaits, in on_attempt; the call goes on"
+    assert [text] == [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("callback", [Awaited().on_call, functools.partial(Awaited().on_call), 5, AsyncMock()])
+def test_a_callback_of_budgets_that_nobody_would_await_is_refused(callback: Any) -> None:
+    """As a listener's methods are."""
+    with pytest.raises(TypeError, match="on_budget_warning takes a function"):
+        resilience.on_budget_warning(callback)
+
+
+def test_a_callback_is_called_as_often_as_it_was_added_and_no_longer() -> None:
+    """Each function takes away what its own call has added, once; equality is none of its business."""
+    heard: list[str] = []
+
+    class Same:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __call__(self, _warning: BudgetWarning) -> None:
+            heard.append(self.name)
+
+        def __eq__(self, _other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    one, two = Same("one"), Same("two")
+    removes = [resilience.on_budget_warning(each) for each in (one, two, two)]
+    warning = BudgetWarning("p", "day", Decimal(10), Decimal(8), "credits", (), None)
+
+    removes[1]()
+    removes[1]()
+    warn(warning)
+    removes[0]()
+    warn(warning)
+    removes[2]()
+    warn(warning)
+
+    assert ["one", "two", "two"] == heard
+
+
+def test_a_callback_that_gives_back_a_coroutine_or_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Each is told, and the others are called."""
+
+    async def later(_event: object) -> None: ...
+
+    def hidden(event: object) -> Any:
+        return later(event)
+
+    heard: list[BudgetWarning] = []
+    callbacks: list[Any] = [hidden, lambda _: 1 / 0, heard.append]
+    removes = [resilience.on_budget_warning(each) for each in callbacks]
+    warning = BudgetWarning("p", "day", Decimal(10), Decimal(8), "credits", (), None)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn(warning)
+    for remove in removes:
+        remove()
+
+    assert [warning] == heard
+    told = [record.getMessage() for record in caplog.records if "callback" in record.getMessage()]
+    assert [
+        "a callback of on_budget_warning gave back a coroutine, which nobody awaits",
+        "a callback of on_budget_warning failed; the call goes on",
+    ] == told
+
+
+@pytest.mark.parametrize("world", CLIENTS)
+def test_a_listener_that_calls_does_not_hear_of_its_own_calls(world: str) -> None:
+    """It would call again, without end; others hear of them."""
+    other, heard = Recorder(), Recorder()
+    player = Player("sync-httpx", policy())
+
+    class Calling(Recorder):
+        def on_call(self, event: CallEnded, /) -> None:
+            super().on_call(event)  # type: ignore[misc]
+            player.calls(1)
+
+    calling = Calling()
+    removes = [resilience.listen(each) for each in (calling, other)]
+    Player(world, policy(), listeners=[heard]).calls(1)
+    Player(world, policy()).calls(1)
+    for remove in removes:
+        remove()
+
+    assert ["on_attempt", "on_call"] * 2 == calling.methods
+    assert ["on_attempt"] * 2 + ["on_call"] * 2 == sorted(other.methods)[:2] + sorted(other.methods)[-2:]
+    assert 8 == len(other.methods)
+    assert ["on_attempt", "on_call"] == heard.methods
+
+
+def test_whoever_begins_to_listen_is_not_lost_to_another() -> None:
+    """Whoever comes while somebody decides who else stays waits, and is there in the end."""
+    mine = Recorder()
+    threads: list[threading.Thread] = []
+
+    def is_old(_: Listener) -> bool:
+        threads.append(threading.Thread(target=resilience.listen, args=(mine,)))
+        threads[-1].start()
+        threads[-1].join(0.05)
+        return False
+
+    put_in_place(Recorder())
+    put_in_place(Recorder(), is_old)
+    threads[0].join()
+
+    assert is_listening(mine)
+    assert 3 == len(Hub.listeners)
+
+
+def test_whatever_listeners_say_of_themselves_nothing_is_harmed(measuring: list[Any]) -> None:
+    """They are compared by what they are, and named by their class."""
+
+    class Odd(Recorder):
+        def __eq__(self, _other: object) -> bool:
+            raise RuntimeError("compare me with nothing")
+
+        def __repr__(self) -> str:
+            raise RuntimeError("do not name me")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    odd = Odd()
+    remove = resilience.listen(odd)
+    assert (True, False) == (is_listening(odd), is_listening(Recorder()))
+    player = Player("sync-httpx", policy())
+    player.calls(2)
+    assert 2 == len(measuring)
+    remove()
+
+    assert ["on_attempt", "on_call"] * 2 == odd.methods
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The calls that an application's metrics have heard of."""
+    heard: list[Any] = []
+    monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", Measured().provider)
+    monkeypatch.setattr("resilience._metrics.Metrics.on_call", lambda _self, event: heard.append(event))
+    return heard
 
 
 def test_whatever_has_the_methods_listens() -> None:

@@ -61,7 +61,7 @@ def row(trail: Trail, ended: Any) -> str:
         (Trail("p", None, [Refused("limiter", "queue_full", "full", None)], "refused by the limiter: full"), "rejected", "p 0 rejected refused by the limiter: full"),
         (Trail("p", None, [Wait(9.0, "limiter", "limit", "pace", observed=True), GOOD], "success"), "success", "p 1 success observed: pace"),
         (Trail("p", None, [Refused("breaker", "open", "down", None, observed=True), GOOD], "success"), "success", "p 1 success observed: down"),
-        (Trail("p", None, [BUSY, Wait(600.0, "retry", "provider", "Retry-After")], "it was interrupted"), "interrupted", "p 1 600s interrupted it was interrupted"),
+        (Trail("p", None, [BUSY, Wait(600.0, "retry", "provider", "Retry-After")], "it was interrupted"), "interrupted", "p 1 10m interrupted it was interrupted"),
         (Trail("p", None, [], "line\x1b[2Jone\n"), "failure", "p 0 failure line\\x1b[2Jone\\n"),
         (Trail("p", None, [], "[red]x[/] :smile:"), "failure", "p 0 failure [red]x[/] :smile:"),
     ],
@@ -146,6 +146,44 @@ def test_calls_of_many_threads_are_all_counted() -> None:
     assert account.text(None).startswith("resilience: 4000 of 4000 calls touched")
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_in_a_narrow_terminal_each_call_has_some_lines(width: int) -> None:
+    """What it was and became, what it took, and why: nothing is cut to pieces, nor left out."""
+    account = Account()
+    why = "refused by the credits: the budget job (3 requests/day) has 0 left"
+    account.note(Trail("anakin", "search", [BUSY, Wait(300.2, "retry", "provider", "x"), BUSY, PAID], why), "rejected")
+    account.note(Trail("anakin", None, [BUSY], "no"), "failure")
+
+    lines = account.text(width).split("\n\n")[1].splitlines()
+
+    assert "anakin search rejected" == lines[0].partition(" ")[2]
+    assert ["anakin failure", "    1 attempt", "    no"] == [lines[-3].partition(" ")[2], *lines[-2:]]
+    story = [line.removeprefix("    ") for line in lines[1:-3]]
+    assert " ".join(story) == f"2 attempts, waited 5m1s, cost 2.5 credits {why}"
+    assert all(len(line) <= width for line in lines[1:-3])
+    assert {4} == {len(line) - len(line.lstrip()) for line in lines[1:-3]}
+
+
+def test_in_a_terminal_that_is_wide_enough_there_is_a_table() -> None:
+    """Where the reason has room for some words."""
+    account = Account()
+    account.note(Trail("p", "search", [BUSY], "because " * 20), "failure")
+
+    headings = [account.text(width).split("\n\n")[1].splitlines()[0].split() for width in (87, 88)]
+
+    assert [False, True] == [heading == HEADERS for heading in headings]
+
+
+def test_a_program_that_made_no_call_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone: what it has started or forked says nothing."""
+    told: list[str] = []
+    for process in (os.getpid(), os.getppid()):
+        monkeypatch.setenv("RESILIENCE_RUN_PID", str(process))
+        told.append(Account().text(80))
+
+    assert ["resilience: no call was made that a policy applies to", ""] == told
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_it_is_as_wide_as_the_terminal(width: int) -> None:
     """Long reasons are folded, and nothing is left out."""
@@ -164,7 +202,7 @@ def test_without_rich_the_rows_are_plain(monkeypatch: pytest.MonkeyPatch) -> Non
     account.note(Trail("p", "search", [], "no"), "failure")
     monkeypatch.setitem(sys.modules, "rich.table", None)
 
-    heading, line = account.text(80).split("\n\n")[1].splitlines()
+    heading, line = account.text(None).split("\n\n")[1].splitlines()
 
     assert HEADERS == heading.split()
     assert line.endswith("p  search  0  failure  no")

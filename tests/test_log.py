@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ import resilience
 import resilience.httpx
 from resilience import Category, Verdict, _hub, _log, events
 from resilience._log import LogListener, Seldom
+from resilience._trail import Attempt
 from resilience._words import printable, seconds_text
 from resilience.testing import VirtualClock
 from tests.test_events import BACK_OFF, BREAKER, CLIENTS, ONCE, PAID, Player, counted
@@ -69,8 +71,8 @@ def own(monkeypatch: pytest.MonkeyPatch, listener: LogListener) -> None:
 
 
 def refused(layer: Any, **parts: Any) -> events.Refused:
-    given: dict[str, Any] = {"reason": "not now", "retry_after": None, "observed": False, **parts}
-    return events.Refused("p", "search", layer, "max_wait", **given)
+    given: dict[str, Any] = {"why": "max_wait", "reason": "not now", "retry_after": None, "observed": False, **parts}
+    return events.Refused("p", "search", layer, **given)
 
 
 def waited(layer: Any, seconds: float, *, observed: bool = False) -> events.Waited:
@@ -79,6 +81,15 @@ def waited(layer: Any, seconds: float, *, observed: bool = False) -> events.Wait
 
 def tripped(state: str, previous: str) -> events.Tripped:
     return events.Tripped("p", None, "{p}:breaker:-", state, previous)
+
+
+def ended(why: Any, answer: int | str = 503, attempts: int = 1, outcome: Any = "failure") -> events.CallEnded:
+    """A call that got this answer each time, a status or an error."""
+    trail = resilience.Trail("p", "search")
+    status, error = (None, answer) if isinstance(answer, str) else (answer, None)
+    trail.events += [Attempt(number + 1, 0.0, 0.1, status, error, BUSY) for number in range(attempts)]
+    trail.stop(why, "three are enough")
+    return events.CallEnded("p", "search", 0.1, outcome, trail)
 
 
 LINES: list[tuple[str, Any, str, int, str]] = [
@@ -95,15 +106,26 @@ LINES: list[tuple[str, Any, str, int, str]] = [
     ("on_refusal", refused("breaker", observed=True), "breaker", logging.INFO, "p search: would have been refused: not now"),
     ("on_refusal", refused("retry_budget"), "retry_budget", logging.INFO, "p search: not sent again: not now"),
     ("on_refusal", refused("retry_budget", observed=True), "retry_budget", logging.INFO, "p search: would not have been sent again: not now"),
-    ("on_trip", tripped("open", "closed"), "breaker", logging.WARNING, "p: the breaker {p}:breaker:- is open, and was closed"),
-    ("on_trip", tripped("isolated", "open"), "breaker", logging.WARNING, "p: the breaker {p}:breaker:- is isolated, and was open"),
-    ("on_trip", tripped("half_open", "open"), "breaker", logging.INFO, "p: the breaker {p}:breaker:- is half open, and was open"),
-    ("on_trip", tripped("closed", "half_open"), "breaker", logging.INFO, "p: the breaker {p}:breaker:- is closed, and was half open"),
-    ("on_charge", events.Charged("p", None, Decimal("0.5"), "USD", Decimal(1), "settled"), "credits", logging.DEBUG, "p: settled: 0.5 USD"),
+    ("on_trip", tripped("open", "closed"), "breaker", logging.WARNING, "p: the breaker is open, and was closed (its key is {p}:breaker:-)"),
+    ("on_trip", tripped("isolated", "open"), "breaker", logging.WARNING, "p: the breaker is isolated, and was open (its key is {p}:breaker:-)"),
+    ("on_trip", tripped("half_open", "open"), "breaker", logging.INFO, "p: the breaker is half open, and was open (its key is {p}:breaker:-)"),
+    ("on_trip", tripped("closed", "half_open"), "breaker", logging.INFO, "p: the breaker is closed, and was half open (its key is {p}:breaker:-)"),
+    ("on_charge", events.Charged("p", None, Decimal("0.5"), "USD", Decimal(1), "settled"), "credits", logging.DEBUG, "p: the call cost 0.5 USD"),
+    ("on_charge", events.Charged("p", None, Decimal(0), "credits", Decimal(1), "failed"), "credits", logging.DEBUG, "p: the call failed, and cost nothing"),
+    ("on_charge", events.Charged("p", None, Decimal(1), "credits", Decimal(1), "job"), "credits", logging.DEBUG, "p: the job cost 1 credit"),
+    ("on_charge", events.Charged("p", None, Decimal(2), "requests", Decimal(2), "unanswered"), "credits", logging.DEBUG, "p: nobody saw the answer; counted as spent: 2 requests"),
+    ("on_trip", events.Tripped("p", None, "{p}:breaker:-", "open", "closed", "503 timeout", 150.0), "breaker", logging.WARNING, "p: the breaker is open, and was closed, after too many failures, the last of them 503 timeout; no call is sent for 2m30s, then one looks (its key is {p}:breaker:-)"),
+    ("on_call", ended("max_attempts", attempts=3), "retry", logging.WARNING, "p search: given up after 3 attempts: three are enough; the last answer: 503 rate_limited, code SLOW"),
+    ("on_call", ended("not_repeatable", "ReadError"), "retry", logging.WARNING, "p search: given up after 1 attempt: three are enough; the last answer: ReadError rate_limited, code SLOW"),
+    ("on_call", ended("deadline", attempts=0), "retry", logging.WARNING, "p search: given up after 0 attempts: three are enough; there was no answer"),
+    ("on_latch", events.Latched("p", None, "account", 3601.0, "402 EMPTY", "1f3c"), "credits", logging.WARNING, "p: the account 1f3c is shut by 402 EMPTY, for 1h1s"),
+    ("on_latch", events.Latched("p", "map", "operation", None, "403 NO", "1f3c"), "credits", logging.WARNING, "p map: the operation of account 1f3c is shut by 403 NO, until one call finds it open"),
     ("on_latch", events.Latched("p", None, "account", None, "402 EMPTY"), "credits", logging.WARNING, "p: the account is shut by 402 EMPTY, until one call finds it open"),
     ("on_latch", events.Latched("p", "search", "operation", 90.0, "402 EMPTY"), "credits", logging.WARNING, "p search: the operation is shut by 402 EMPTY, for 90s"),
     ("on_pause", events.Paused("p", None, "pace", 30.0), "limiter", logging.INFO, "p: an answer has paused the limit pace for 30s"),
+    ("on_pause", events.Paused("p", None, "pace", 0.0), "limiter", logging.INFO, "p: an answer has found the limit pace used up; it goes on at its documented rate"),
     ("on_budget_warning", WARNING, "credits", logging.WARNING, "p: 85% of the budget day of tag.tenant=acme is used, at least 8.5 of 10 credits; it begins anew in 60s"),
+    ("on_budget_warning", events.BudgetWarning("p", "job", Decimal(3), Decimal("2.4"), "requests", (), 38_124.0), "credits", logging.WARNING, "p: 100% of the budget job is used, at least 3 of 3 requests; it begins anew in 10h35m24s"),
     ("on_store", events.StoreChanged("redis://h:1", is_away=True, reason="gone"), "stores", logging.WARNING, "redis://h:1 cannot be used: gone; until it is back, this process decides alone, and on budgets as they say"),
     ("on_store", events.StoreChanged("redis://h:1", is_away=False, reason=""), "stores", logging.WARNING, "redis://h:1 is back; limits and breakers are shared again"),
 ]  # fmt: skip
@@ -135,6 +157,10 @@ def test_each_decision_has_its_logger_level_and_line(
         ("on_attempt", events.Attempted("p", None, 1, 0.1, 200, None, BUSY)),
         ("on_call", events.CallEnded("p", None, 0.1, "success", resilience.Trail("p"))),
         ("on_wait", waited("retry", 2.0)),
+        ("on_call", ended("not_retryable", 404)),
+        ("on_call", ended("refused", outcome="rejected")),
+        ("on_call", ended("max_attempts", outcome="interrupted")),
+        ("on_call", ended("off", 503)),
     ],
 )
 def test_what_needs_nobodys_eye_has_no_line(
@@ -211,8 +237,17 @@ def test_what_differs_is_not_left_out(listener: LogListener, lines: list[logging
         ("on_pause", events.Paused("q", None, "day", 1.0)),
         ("on_retry", RETRYING),
         ("on_retry", other),
+        ("on_retry", replace(RETRYING, attempt=2)),
+        ("on_retry", replace(RETRYING, attempt=3)),
+        ("on_refusal", refused("credits", why="budget")),
+        ("on_refusal", refused("credits", why="store_away")),
+        ("on_call", ended("max_attempts", 503)),
+        ("on_call", ended("deadline", 503)),
         ("on_latch", events.Latched("p", None, "account", None, "402")),
-        ("on_latch", events.Latched("p", None, "operation", None, "402")),
+        ("on_latch", events.Latched("p", None, "account", None, "402", "another")),
+        ("on_latch", events.Latched("p", None, "account", None, "401")),
+        ("on_latch", events.Latched("p", "search", "operation", None, "402")),
+        ("on_latch", events.Latched("p", "map", "operation", None, "402")),
         ("on_budget_warning", WARNING),
         ("on_budget_warning", WARNING),
         ("on_store", events.StoreChanged("redis://h:1", is_away=True, reason="x")),
@@ -316,15 +351,62 @@ def test_real_calls_are_logged(own: None, lines: list[logging.LogRecord], client
 
     assert [
         ("resilience.retry", "provider: attempt 1 got upstream_unavailable, code a\\nb; again in 2s, as back-off says"),
-        ("resilience.breaker", "is open, and was closed"),
-    ] == [(line.name, line.getMessage() if line.name.endswith("retry") else line.getMessage()[-23:]) for line in lines][
-        :2
-    ]
+        ("resilience.breaker", "provider: the breaker is open, and was closed, after too many failures, the last of them 503 upstream_unavailable; no call is sent for 10s, then one looks"),
+    ] == [(line.name, line.getMessage().partition(" (its key")[0]) for line in lines][:2]  # fmt: skip
     assert ("resilience.breaker", logging.WARNING, True) == (
         lines[-1].name,
         lines[-1].levelno,
         "refused: the breaker has been open" in lines[-1].getMessage(),
     )
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_call_that_was_given_up_is_told_though_nobody_listens(
+    own: None, lines: list[logging.LogRecord], client: str
+) -> None:
+    """With how often it was sent, why no more often, and what came last; its retries are told one by one."""
+    made = policy(**BACK_OFF)
+
+    answers = Player(client, made, [Step(500, body={"error": {"code": "X"}})]).calls(1)
+    Player(client, made, [Step(404)]).calls(1)
+    Player(client, made, [Step(503), Step()]).calls(1)
+
+    assert [500] == [each.status_code for each in answers]
+    retry = [line for line in lines if line.name == "resilience.retry" and "server_error" in line.getMessage()]
+    assert [logging.INFO, logging.INFO, logging.WARNING] == [line.levelno for line in retry]
+    trail = resilience.trail_of(answers[0])
+    assert trail is not None
+    text = f"provider: given up after 3 attempts: {trail.stopped}; the last answer: 500 server_error, code X"
+    assert text == retry[-1].getMessage()
+    data = retry[-1].__dict__["resilience"]
+    assert (3, "max_attempts", 500, "server_error", "X", "failure") == tuple(
+        data[name] for name in ("attempts", "why", "status", "category", "code", "outcome")
+    )
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_account_that_is_shut_is_told(own: None, lines: list[logging.LogRecord], client: str) -> None:
+    """By its digest, within the same ten seconds too; what the provider wrote moves no cursor, wherever it is shown."""
+    made = policy(account={"headers": ["x-api-key"]}, breaker={"off": True}, **ONCE)
+    reasons: list[str] = []
+
+    class Mine(events.Listener):
+        def on_latch(self, event: events.Latched, /) -> None:
+            reasons.append(event.reason)
+
+    code = "\x1b[2J\x07\nERROR fake \u202e"
+    player = Player(client, made, [Step(402, body={"error": {"code": code}})], listeners=[Mine()])
+
+    async def script(call: Any) -> None:
+        for key in ("tenant-a", "tenant-b", "tenant-c"):
+            await call.send(headers={"x-api-key": key})
+
+    player.run(script)
+
+    told = [line for line in lines if "is shut by" in line.getMessage()]
+    assert (3, 3) == (len(told), len({line.__dict__["resilience"]["account"] for line in told}))
+    assert all(reason.isprintable() and reason.isascii() for reason in reasons)
+    assert {"402 \\x1b[2J\\x07\\nERROR fake \\u202e"} == set(reasons)
 
 
 SECRETS = ["sk-live-0123456789abcdef", "hunter2-password", "deadbeefsignature"]
@@ -403,6 +485,7 @@ with resilience.wrap(httpx.Client(transport=httpx.MockTransport(lambda _: httpx.
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    trip, refusal = done.stderr.splitlines()
+    trip, given_up, refusal = done.stderr.splitlines()
+    assert given_up.startswith("p: given up after 1 attempt: ")
     assert "is open, and was closed" in trip
     assert refusal.startswith("p: refused: the breaker has been open for")

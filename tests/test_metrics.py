@@ -20,8 +20,10 @@ import httpx2
 import opentelemetry.context
 import pytest
 import redis
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, SyncOpenTelemetryTransport
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
 from opentelemetry.semconv.metrics import http_metrics
 
@@ -31,7 +33,8 @@ from resilience import events
 from resilience._hub import Hub, listen
 from resilience._instruments import ATTRIBUTES, DURATION, INSTRUMENTS, most_series
 from resilience._metrics import Metrics, measure
-from tests.measured import PROVIDER, SCENARIOS, URL, Measured, client_of, in_line, slow_limit
+from resilience.stores import opened_stores
+from tests.measured import PROVIDER, SCENARIOS, URL, Measured, client_of, in_line, latched, slow_limit, tripped
 from tests.rawserver import answer, raw_server
 from tests.servers import RedisServer
 from tests.worlds import HOST, policy
@@ -260,6 +263,90 @@ def test_budgets_are_told_as_they_are_now(measured: Measured) -> None:
     assert 5 in under_way
     charged = measured.values("resilience.credits.charged", "resilience.credits.unit", "resilience.credits.outcome")
     assert {("credits", "settled"): 12} == charged
+
+
+def test_a_latch_that_is_open_again_is_told_as_none(measured: Measured, tmp_path: Path) -> None:
+    """An alert would go on for as long as nothing is told; of a breaker that is forgotten it is the same."""
+    names = "resilience.credits.latched", "resilience.circuit_breaker.status"
+    latched(tmp_path)
+    tripped(tmp_path)
+    before = [measured.values(name, "resilience.provider") for name in names]
+
+    for store in opened_stores():
+        store.clear()  # type: ignore[attr-defined]
+
+    assert [{("provider",): 1}, {("provider",): 1}] == before
+    assert [{("provider",): 0}] * 2 == [measured.values(name, "resilience.provider") for name in names]
+
+
+def test_what_is_shut_in_a_store_that_nobody_can_read_is_not_told(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be open again, and it may not."""
+    latched(tmp_path)
+    assert {("account",): 1} == measured.values("resilience.credits.latched", "resilience.scope")
+    (store,) = opened_stores()
+
+    def fail(_prefix: str = "") -> Any:
+        raise RuntimeError("unreadable")
+
+    monkeypatch.setattr(store, "scan", fail)
+
+    assert {} == measured.values("resilience.credits.latched")
+
+
+def test_threads_that_invent_names_lose_nothing() -> None:
+    """More of them than are kept, while others collect."""
+    metrics = Metrics(NoOpMeter("test"))
+    before, failed = sys.getswitchinterval(), list[BaseException]()
+
+    def go(thread: int) -> None:
+        try:
+            for number in range(4000):
+                metrics.on_trip(events.Tripped(f"p{thread}", None, f"{number}", "open", "closed"))
+                metrics._hear_of(f"p{thread}.{number}")
+                if not number % 100:
+                    assert len(metrics.breakers) <= 1000
+                    assert len(metrics.providers) <= 200
+        except BaseException as error:
+            failed.append(error)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=go, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+    assert [] == failed
+
+
+def test_a_collection_reads_the_memory_of_this_process_once(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many instruments tell of it; the next one reads it anew."""
+    reads: list[object] = []
+    read = resilience._readings.read_store
+
+    def counted(*arguments: Any) -> Any:
+        reads.append(1)
+        return read(*arguments)
+
+    monkeypatch.setattr(resilience._readings, "read_store", counted)
+    with client_of() as client:
+        client.get(URL)
+    resilience.stores.forget_all()
+    resilience.stores.open_store()
+
+    counts: list[int] = []
+    for _ in range(3):
+        measured.metrics()
+        counts.append(len(reads))
+
+    assert [1, 2, 3] == counts
 
 
 def test_calls_in_line_are_told_while_they_stand_there(measured: Measured) -> None:
@@ -651,6 +738,59 @@ def instrumentor(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPXClientInstrum
     if found.is_instrumented_by_opentelemetry:
         found.uninstrument()
     _OpenTelemetrySemanticConventionStability._initialized = False
+
+
+class _Mine(httpx.BaseTransport):
+    """An application's own, which sends by what it keeps, or by what it makes for each request."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._made: list[tuple[Any]] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        inner = self._inner if isinstance(self._inner, httpx.BaseTransport) else self._inner()
+        self._made.append((inner,))
+        response: httpx.Response = inner.handle_request(request)
+        return response
+
+    def close(self) -> None:
+        for (inner,) in self._made:
+            inner.close()
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+@pytest.mark.parametrize("kept", ["transport", "anew", "wrapper", "plain", "mock"])
+@pytest.mark.parametrize("opt_in", ["", "http", "http/dup", "database, http"])
+def test_whatever_is_chosen_the_metric_is_made_once(
+    opt_in: str,
+    kept: str,
+    is_traced: bool,
+    measured: Measured,
+    monkeypatch: pytest.MonkeyPatch,
+    instrumentor: HTTPXClientInstrumentor,
+) -> None:
+    """By that instrumentation where the stable names were chosen, else by us; also around what sends for others."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", opt_in)
+    if is_traced:
+        monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", TracerProvider(shutdown_on_exit=False))
+    provider: Any = measured.provider
+    if kept != "wrapper":
+        instrumentor.instrument(meter_provider=provider)
+    made_by: dict[str, Any] = {
+        "transport": lambda: _Mine(httpx.HTTPTransport()),
+        "anew": lambda: _Mine(lambda: httpx.HTTPTransport()),  # noqa: PLW0108  a class would tell what it makes
+        "wrapper": lambda: _Mine(SyncOpenTelemetryTransport(httpx.HTTPTransport())),
+        "plain": httpx.HTTPTransport,
+        "mock": lambda: httpx.MockTransport(lambda _: httpx.Response(200)),
+    }
+    transport = made_by[kept]()
+
+    with raw_server(answer(200)) as server:
+        made = policy(match={"hosts": ["127.0.0.1"]})
+        with httpx.Client(transport=resilience.httpx.Transport(transport, policies=[made])) as client:
+            client.get(server.url)
+
+    assert 1 == sum(measured.values(DURATION).values())
 
 
 @pytest.mark.parametrize("when", ["before", "after", "client", "uninstrumented"])

@@ -111,6 +111,22 @@ def test_every_metric_of_the_table_is_on_the_dashboard() -> None:
     assert len(set(places)) == len(places)
 
 
+def test_a_panel_of_failures_shows_no_success() -> None:
+    """Nor calls that their callers have interrupted."""
+    board = json.loads((MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    (panel,) = (each for each in board["panels"] if "failed" in each["title"])
+
+    assert 'resilience_outcome=~"failure|rejected"' in panel["targets"][0]["expr"]
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_that_sends_to_the_command_line_says_what_to_do_without_a_shared_store(rule: dict[str, Any]) -> None:
+    """`resilience status` sees nothing of another process's memory."""
+    text = rule["annotations"]["description"]
+
+    assert not re.search(r"`resilience (status|credits|breaker)`", text) or "memory://" in text
+
+
 def test_what_an_alert_names_is_a_label_that_it_has() -> None:
     """A label that the expression sums over would be empty in its text."""
     for rule in rules():
@@ -193,6 +209,13 @@ FIRES: dict[str, tuple[dict[str, str], int, str]] = {
     "ResilienceBreakerOpen": (
         {f'{STATUS}{{{P},resilience_circuit_breaker_state="open"}}': "1+0x10"}, 2, f'{P},severity="warning"',
     ),
+    "ResilienceBreakerIsolated": (
+        {f'{STATUS}{{{P},resilience_circuit_breaker_state="isolated"}}': "1+0x20"}, 16, f'{P},severity="warning"',
+    ),
+    "ResilienceCallsRefusedByLimit": (
+        {f'resilience_refusals_total{{{P},resilience_layer="concurrency",resilience_observed="false"}}': "0+3x20"}, 12,
+        f'{P},resilience_layer="concurrency",severity="warning"',
+    ),
     "ResilienceCallsRefusedByBudget": (
         # The series begins with the first refusal.
         {_REFUSED.replace("REASON", "budget").replace("OBS", "false"): "_ 1+0x10"}, 1, f'{P},severity="critical"',
@@ -226,6 +249,9 @@ WELL: dict[str, str] = {
     f'{STATUS}{{{P},resilience_circuit_breaker_state="closed"}}': "1+0x20",
     _REFUSED.replace("REASON", "budget").replace("OBS", "true"): "0+5x20",
     _REFUSED.replace("REASON", "latch").replace("OBS", "false"): "3+0x20",
+    f'resilience_refusals_total{{{P},resilience_layer="limiter",resilience_observed="true"}}': "0+3x20",
+    f'resilience_refusals_total{{{P},resilience_layer="limiter",resilience_observed="false"}}': "3+0x20",
+    f'{STATUS}{{{P},resilience_circuit_breaker_state="isolated"}}': "0+0x20",
     f'resilience_credits_latched{{{P},resilience_scope="account"}}': "0+0x20",
     f"resilience_credits_left{{{_BUDGET}}}": "50+0x20",
     f"resilience_credits_limit{{{_BUDGET}}}": "100+0x20",

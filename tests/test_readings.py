@@ -10,14 +10,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from resilience import _credits_lines, _reading, _readings
 from resilience._line import Lines
 from resilience._observed import OBSERVED
-from resilience._readings import Reading, Readings, lines_of
+from resilience._reading import Reading
+from resilience._readings import Readings, lines_of
 from resilience._transactions import Command
 from resilience.stores import forget_all, open_store, opened_stores
 from resilience.stores._errors import StoreError
 from resilience.stores._memory import MemoryStore
+from resilience.testing import VirtualClock
 
 ALL = ("p", "q")
 EMPTY = Reading({}, {}, {})
@@ -87,6 +92,74 @@ def test_of_the_parts_of_a_budget_the_one_with_the_least_left_is_told(now: float
     (reading,) = Readings().of([store], ALL)
 
     assert 30 == reading.budgets["p", "daily", "credits"].left
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 90_000_000), st.sampled_from((-1, 100_000_000))), max_size=9
+    )
+)
+def test_whatever_the_parts_of_a_budget_the_least_is_found(parts: list[tuple[str, int, int]]) -> None:
+    """In whichever order they come; one without an end is the least only where there is no other."""
+    store, now, wanted = MemoryStore(), time.monotonic(), dict[str, float]()
+    for number, (name, amount, limit) in enumerate(parts):
+        spend(store, f"{{p}}:credits:{name}@credits:ever:tag.t={number}", amount, now, limit)
+        left = float("inf") if limit < 0 else (limit - amount) / 1_000_000
+        wanted[name] = min(wanted.get(name, left), left)
+
+    (reading,) = Readings().of([store], ALL)
+
+    found = {name: line.left for (_, name, _), line in reading.budgets.items()}
+    assert {name: None if left == float("inf") else left for name, left in wanted.items()} == {
+        name: None if left is None else float(left) for name, left in found.items()
+    }
+
+
+def test_a_budget_of_a_thousand_parts_costs_little_more_than_one(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what may be the least is looked at in full."""
+    looked: list[str] = []
+    store = MemoryStore()
+    for tenant in range(1000):
+        spend(store, f"{{p}}:credits:daily@credits:ever:tag.tenant={tenant}", 5_000_000, now)
+
+    def line_of(key: str, *arguments: Any, **named: Any) -> Any:
+        looked.append(key)
+        return _readings_line_of(key, *arguments, **named)
+
+    _readings_line_of = _credits_lines.line_of
+    monkeypatch.setattr(_reading, "line_of", line_of)
+
+    (reading,) = Readings().of([store], ALL)
+
+    assert (1, 1) == (len(looked), len(reading.budgets))
+
+
+def test_memory_is_read_once_for_all_that_is_collected_at_a_time(now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instrument that is told again begins a new collection, and so does one that comes much later."""
+    store, readings, clock = MemoryStore(), Readings(), VirtualClock()
+    monkeypatch.setattr(_readings, "_clock", clock)
+    scans: list[str] = []
+
+    def scan(prefix: str = "") -> Iterator[Any]:
+        scans.append(prefix)
+        return iter(())
+
+    monkeypatch.setattr(store, "scan", scan)
+
+    def collect(*names: str) -> int:
+        del scans[:]
+        for name in names:
+            readings.collect(name)
+            readings.of([store], ("p",))
+        return len(scans)
+
+    once = len(_reading.KINDS)
+    assert once == collect("left", "spent", "limit")
+    assert once == collect("left", "spent")
+    assert 0 == collect("limit")
+    assert once == collect("limit")
+    clock.advance(1.0)
+    assert once == collect("spent")
 
 
 def test_a_budget_of_an_older_period_is_not_told(now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience import Policy
+from resilience._attempt_span import parts_of
 from resilience._categories import Category
-from resilience._outcome import Verdict
+from resilience._options import CallOptions
+from resilience._outcome import Exchange, Verdict
 from resilience._quoted import safe_text, safe_verdict, secrets_of
 from resilience._redact import (
     HIDDEN,
@@ -27,6 +30,7 @@ from resilience._redact import (
     safe_query,
     safe_url,
 )
+from resilience._trail import Trail
 from resilience.simulate import Request as Simulated
 
 SECRET = "s3cr3t-Zq8vLw2"
@@ -39,7 +43,7 @@ SECRET_NAMES = """
     code_verifier session sessionid session_id PHPSESSID JSESSIONID ASP.NET_SessionId sid jwt cf-access-jwt-assertion
     assertion client_assertion ocp-apim-subscription-key x-functions-key licenseKey Set-Cookie cookie cookies
     setCookies Proxy-Authorization x-goog-iam-authorization-token headers[Authorization] api_key[] api+key
-    api%5Fkey %74oken x-hub-signature-256 hmac otp ticket credentials
+    api%5Fkey %74oken x-hub-signature-256 hmac otp ticket credentials cred creds user_creds csrf _csrf XSRF pat
 """.split()  # noqa: SIM905  a list of words
 PLAIN_NAMES = """
     max_tokens TOKEN_tYPE maxTokens tokens totalTokenCount token_type token_count tokenizer x-ratelimit-remaining-tokens
@@ -47,6 +51,7 @@ PLAIN_NAMES = """
     sort_key primaryKey keyword keywords monkey idempotency-key author authority auth_type auth_method passenger design
     assign sidebar session_timeout sessions signature_method signatureVersion x-amz-date X-Amz-Expires x-amz-algorithm
     se sv sp q page limit url user username content-type accept retry-after www-authenticate sec-websocket-key host 1
+    pin keys path pattern csrf_enabled credit
 """.split()  # noqa: SIM905  a list of words
 LIBRARIES: list[Any] = [httpx, httpx2]
 
@@ -108,6 +113,28 @@ def test_headers_are_given_as_pairs_or_as_a_mapping() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://u:p@h/?api_key=x", "https://REDACTED:REDACTED@h/?api_key=REDACTED"),
+        ("/a?token=x", "/a?token=REDACTED"),
+        ("</a?token=x>, <//u:p@h/>", "</a?token=REDACTED, <//REDACTED:REDACTED@h/>"),
+        ("Bearer abcdefgh", HIDDEN),
+        ("Basic bWU6cGFzc3dvcmQ=", HIDDEN),
+        ('{"api_key":"x"}', HIDDEN),
+        ("X-Api-Key: x", HIDDEN),
+        ("a=1;token=x", "a=1;token=REDACTED"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:1.0)", "Mozilla/5.0 (X11; Linux x86_64; rv:1.0)"),
+        ('text/html;q=0.8, form-data; name="a"', 'text/html;q=0.8, form-data; name="a"'),
+        ("Mon, 01 Jan 2026 12:00:00 GMT", "Mon, 01 Jan 2026 12:00:00 GMT"),
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+    ],
+)
+def test_headers_that_are_no_secrets_themselves(value: str, expected: str) -> None:
+    """The addresses, forms and JSON in them are looked into."""
+    assert {"X-Original-URL": expected} == safe_headers({"X-Original-URL": value})
+
+
+@pytest.mark.parametrize(
     ("query", "expected"),
     [
         ("", ""),
@@ -142,6 +169,42 @@ def test_headers_are_given_as_pairs_or_as_a_mapping() -> None:
         ("mail=a@b.example", "mail=a@b.example"),
         ("url=https%3a%2f%2fh%2f%3Fa=1", "url=https%3a%2f%2fh%2f%3Fa=1"),
         ("q=100%&r=%zz&s=%", "q=100%&r=%zz&s=%"),
+        # Users of addresses without a scheme, and without slashes.
+        ("url=//u:p@h/", "url=//REDACTED:REDACTED@h/"),
+        ("to=u:p@h:80", "to=REDACTED:REDACTED@h:80"),
+        ("to=u%3Ap%40h", "to=REDACTED%3AREDACTED%40h"),
+        ("a=b&//u:p@h/", "a=b&//REDACTED:REDACTED@h/"),
+        ("resource=acct:me@h.example&to=mailto:me@h.example", "resource=acct:me@h.example&to=mailto:me@h.example"),
+        # Headers, as providers take them that fetch pages.
+        ("headers=Authorization:%20Bearer%20x", "headers=REDACTED"),
+        ("headers=Authorization%3A%20Bearer%20x", "headers=REDACTED"),
+        ("headers=Accept:+a%0D%0AX-Api-Key+:+x", "headers=REDACTED"),
+        ("h=X-Api-Key:x", "h=REDACTED"),
+        ("h=X-Api-Key%253Ax", "h=REDACTED"),
+        ("a=1&X-Api-Key:x", "a=1&REDACTED"),
+        ("h=Cookie:%20a=x;%20b=y", "h=REDACTED"),
+        ("url=https://h/?h=X-Api-Key:x%26a=1", "url=https%3A%2F%2Fh%2F%3Fh%3DREDACTED%26a%3D1"),
+        ("url=https://h/?X-Api-Key:x", "url=REDACTED"),
+        ("h=Bearer%20abcdefgh", "h=REDACTED"),
+        ("h=Bearer+abcdefgh", "h=REDACTED"),
+        ("h=Basic%20bWU6cGFzc3dvcmQ=", "h=REDACTED"),
+        ("h=Accept:%20text/html", "h=Accept:%20text/html"),
+        ("q=basic%20training&r=bearer%20bond", "q=basic%20training&r=bearer%20bond"),
+        ("sort=key:desc,code:%20asc", "sort=key:desc,code:%20asc"),
+        ("url=https://session:8080/code:x&t=12:00", "url=https://session:8080/code:x&t=12:00"),
+        # JSON behind a blank, in JSON, with names that are encoded, with a name in a value, and what only looks like it.
+        ("a=%20%7B%22token%22%3A%22x%22%7D", "a=REDACTED"),
+        ('a=+{"token":"x"}', "a=REDACTED"),
+        ("a=%22%7B%5C%22token%5C%22%3A%5C%22x%5C%22%7D%22", "a=REDACTED"),
+        ("a=%7B%22tok%5Cu0065n%22%3A1%7D", "a=REDACTED"),
+        ("a=%257B%2522token%2522%253A1%257D", "a=REDACTED"),
+        ('a=[{"name":"Authorization","value":"x"}]', "a=REDACTED"),
+        ('a={"u":"https://h/?key=x"}', "a=REDACTED"),
+        ('a={"u":"to: X-Api-Key: x"}', "a=REDACTED"),
+        ('a={login(password:"x")}', "a=REDACTED"),
+        ('a={"token":', "a=REDACTED"),
+        ('a={"b":[1,true,null,"c",{"d":2.5}]}', 'a={"b":[1,true,null,"c",{"d":2.5}]}'),
+        ('a={"b":', 'a={"b":'),
     ],
 )
 def test_queries(query: str, expected: str) -> None:
@@ -172,6 +235,14 @@ def test_what_is_encoded_too_often_is_hidden() -> None:
         ("/https://h/@user", "/https://h/@user"),
         ("/fetch/https%3A%2F%2Fu%3Ap%40h%2F", "/fetch/https%3A%2F%2FREDACTED%3AREDACTED%40h%2F"),
         ("/caf%C3%A9/%2F", "/caf%C3%A9/%2F"),
+        ("/api_key=x/b", "/api_key=REDACTED/b"),
+        ("/a=1/b", "/a=1/b"),
+        ("/fetch//u:p@h/b", "/fetch//REDACTED:REDACTED@h/b"),
+        ("/u:p@h/b", "/REDACTED:REDACTED@h/b"),
+        ("/fetch/h%3FX-Api-Key%3Ax", "/fetch/h%3FREDACTED"),
+        ("/fetch/X-Api-Key%253Ax", "/fetch/REDACTED"),
+        ('/{"token":"x"}', "/REDACTED"),
+        ("/session:create/%20", "/session:create/%20"),
     ],
 )
 def test_paths(path: str, expected: str) -> None:
@@ -227,7 +298,34 @@ def test_a_long_url_is_cut() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a=1&", "token=x&", ";", "=", "://", "@", "%25", "%", "u%3D", "://@", "a;b=", '{"', "?", "#", "AAAa", "/;"],
+    [
+        "X-Api-Key: ",
+        "key:x ",
+        "//u:p@",
+        "u:p@ ",
+        '"token": "',
+        "bearer ",
+        "[",
+        '{"a":',
+        "a:",
+        "\\",
+        "a=1&",
+        "token=x&",
+        ";",
+        "=",
+        "://",
+        "@",
+        "%25",
+        "%",
+        "u%3D",
+        "://@",
+        "a;b=",
+        '{"',
+        "?",
+        "#",
+        "AAAa",
+        "/;",
+    ],
 )
 def test_a_hostile_query_takes_linear_time(piece: str) -> None:
     """Two hundred thousand characters take well below what anything quadratic would."""
@@ -326,7 +424,6 @@ def test_the_credentials_of_a_request() -> None:
         "user/info-1",
         "user-name:user/info-1",
         "user-name",
-        "https://x.example/?key=y",
         "query%2Fkey",
         "query/key",
     ):
@@ -343,7 +440,8 @@ def test_words_do_not_quote_a_secret() -> None:
     assert "REDACTED" == safe_text("prefix-secret-1", ["prefix-secret-1", "secret-1"])
     assert f"the key {HIDDEN}" == safe_text(f"the key {SECRET[:9]}", [SECRET])
     assert f"the key {SECRET[:7]}" == safe_text(f"the key {SECRET[:7]}", [SECRET])
-    assert f"{SECRET[:9]} is the key" == safe_text(f"{SECRET[:9]} is the key", [SECRET])
+    assert f"{HIDDEN} is the key" == safe_text(f"{SECRET[:9]} is the key", [SECRET])
+    assert f"{SECRET[:7]} is the key" == safe_text(f"{SECRET[:7]} is the key", [SECRET])
     assert "short word" == safe_text("short word", ["short", ""])
 
 
@@ -364,3 +462,177 @@ def test_the_words_of_a_simulated_provider() -> None:
     made = Simulated("GET", "https://h.example/a?key=query-key-1", {"X-Api-Key": SECRET}, b"")
 
     assert SECRET in secrets_of(made)
+
+
+HOLDERS = [
+    "https://h.example/a?api_key={}",
+    "https://h.example/a?b=1;api_key={}",
+    "https://h.example/a;token={}/b",
+    "https://h.example/api_key={}/b",
+    "https://h.example/a?url=https%3A%2F%2Fshop.example%2F%3Fapi_key%3D{}",
+    "https://h.example/a?url=https%3A%2F%2Fme%3A{}%40shop.example%2F",
+    "https://h.example/a?url=//me:{}@shop.example/",
+    "https://h.example/a?to=me:{}@shop.example",
+    "https://h.example/a?headers=Authorization:%20Bearer%20{}",
+    "https://h.example/a?headers=Accept:%20a%0AX-Api-Key:{}",
+    "https://h.example/a?h=Bearer%20{}",
+    "https://h.example/a?f=%7B%22api_key%22%3A%22{}%22%7D",
+    "https://h.example/a?f=%20%7B%22a%22%3A%7B%22token%22%3A%5B%22{}%22%5D%7D%7D",
+    "https://h.example/a?f=[%7B%22name%22:%22Cookie%22,%22value%22:%22{}%22%7D]",
+    "https://me:{}@h.example/a",
+]
+tokens = st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="-._~"), min_size=12)
+
+
+def told(secret: str, at: int, way: str) -> str:
+    """What a provider may say of a secret."""
+    ways = {
+        "whole": secret,
+        "quoted": f"'{secret}'",
+        "capitals": secret.upper(),
+        "cut": secret[: 8 + at % (len(secret) - 8)],
+        "dots": f"{secret[: 8 + at % (len(secret) - 8)]}... is",
+        "masked": f"{secret[:6]}****{secret[-4:]}. You",
+        "start": f"{secret[:6]}***",
+        "end": f"********{secret[-6:]}",
+        "both": f"{secret[:3]}...{secret[-4:]}",
+    }
+    return f"the key {ways[way]} is not known"
+
+
+WAYS = ["whole", "quoted", "capitals", "cut", "dots", "masked", "start", "end", "both"]
+
+
+@given(
+    st.sampled_from(
+        [*HOLDERS, "X-Api-Key: {}", "Authorization: Bearer  {}", "Cookie: a=1; b={}", "Referer: /a?key={}"]
+    ),
+    tokens,
+    st.integers(0, 99),
+    st.sampled_from(WAYS),
+)
+def test_no_part_of_a_secret_is_quoted(holder: str, token: str, at: int, way: str) -> None:
+    """Wherever in the request it stood, and however much of it the provider says."""
+    secret = f"q7{token}Z9x"
+    header, _, value = holder.format(secret).partition(": ")
+    made = (
+        request(header)
+        if header.startswith("https")
+        else httpx.Request("GET", "https://h.example/", headers={header: value})
+    )
+    words = told(secret, at, way)
+
+    verdict = safe_verdict(Verdict(Category.AUTH, retryable=False, code=words[:200], message=words), made, policy())
+
+    for said in (verdict.code, verdict.message):
+        assert said is not None
+        assert "the key " in said
+        assert not {secret[:6].lower(), secret[-4:].lower()} & {
+            said.lower()[i : i + n] for n in (4, 6) for i in range(len(said))
+        }
+
+
+@given(st.sampled_from(HOLDERS), tokens, st.sampled_from(LIBRARIES))
+def test_no_secret_is_shown(holder: str, token: str, library: Any) -> None:
+    """In a URL, in a header that is no secret itself, in a path."""
+    secret = f"q7{token}Z9x"
+    url = holder.format(secret)
+    shown = [safe_url(library.URL(url)), safe_address(url), *safe_headers({"Referer": url, "X-Url": url[17:]}).values()]
+
+    assert not [each for each in shown if secret in each]
+
+
+def test_forms_in_which_a_secret_is_quoted() -> None:
+    """Encoded with small letters, as a form, in HTML; a part of an address that holds one is no secret."""
+    made = request("https://h.example/?url=https://shop.example/?key%3Dinner-key-1", x_api_key="a/b c&d+e/f g")
+
+    clear = [
+        safe_text(f"no {each}!", secrets_of(made)) for each in ("a%2fb%20c%26d%2be%2ff%20g", "a%2Fb+c%26d%2Be%2Ff+g")
+    ]
+
+    assert ["no REDACTED!"] * 2 == clear
+    assert "no REDACTED!" == safe_text("no a/b c&amp;d+e/f g!", secrets_of(made))
+    assert "https://shop.example/ REDACTED" == safe_text("https://shop.example/ inner-key-1", secrets_of(made))
+
+
+def test_a_long_secret_in_json_is_known_whole_or_in_numbers() -> None:
+    """Whatever stands below the name, and beside it."""
+    document = '{"a":{"token":{"x":["deep-token-1",1234567890,"ab"]}},"l":[{"name":"Cookie","value":"beside-name-1"}]}'
+    made = request(f"https://h.example/?f={quote(document, safe='')}&g={quote('{token: loose-token-1', safe='')}")
+
+    assert {"deep-token-1", "1234567890", "beside-name-1", "loose-token-1"} <= set(secrets_of(made))
+
+
+def test_json_in_json_and_what_is_encoded_too_often() -> None:
+    """Four layers of it are looked into, and what is written down of a secret is decoded as often."""
+    document, encoded = '{"a":"' + "b" * 300 + '"}', "a b/secret"
+    for _ in range(3):
+        document = json.dumps([document])
+    for _ in range(7):
+        encoded = quote(encoded, safe="")
+    deep = document
+    for _ in range(3):
+        deep = json.dumps([deep])
+
+    for each in (document, deep):
+        assert f"a={each}" == safe_query(f"a={each}")
+    assert quote(encoded, safe="") in secrets_of(request(f"https://h.example/?token={encoded}"))
+
+
+def test_so_many_secrets_are_known() -> None:
+    """A request with more than anybody has takes no long time."""
+    made = request("https://h.example/?" + "&".join(f"token=secret-{number}" for number in range(3000)))
+
+    assert 200 == len(secrets_of(made))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("headers", "url", "expected"),
+    [
+        ({"X-Api-Key": SECRET}, f"https://h.example/a?k={SECRET}", "https://h.example/a?k=REDACTED"),
+        ({"X-Api-Key": SECRET}, f"https://h.example/bot{SECRET}/send", "https://h.example/botREDACTED/send"),
+        ({"X-Api-Key": "a+b/c=d+e"}, "https://h.example/a?k=a%2Bb%2Fc%3Dd%2Be", "https://h.example/a?k=REDACTED"),
+        ({"Authorization": f"Bearer {SECRET}"}, f"https://h.example/{SECRET}", "https://h.example/REDACTED"),
+        ({"Authorization": "Basic bWU6cGFzc3dvcmQ="}, "https://h.example/password", "https://h.example/REDACTED"),
+        ({"Cookie": f"a=1; b={SECRET}"}, f"https://h.example/{SECRET}", "https://h.example/REDACTED"),
+        ({}, f"https://h.example/{SECRET}?key={SECRET}", "https://h.example/REDACTED?key=REDACTED"),
+        ({"X-Api-Key": "short"}, "https://h.example/short?a=1", "https://h.example/short?a=1"),
+        # Hosts stand in other attributes too.
+        ({"X-Api-Key": "acme-users"}, "https://acme-users.example/a?b=1", "https://acme-users.example/a?b=1"),
+        ({"X-Api-Key": "acme-users"}, "https://acme-users.example?b=1", "https://acme-users.example/?b=1"),
+        ({"X-Other": SECRET}, f"https://h.example/{SECRET}?a=1", f"https://h.example/{SECRET}?a=1"),
+    ],
+)
+def test_a_credential_of_a_header_is_not_shown_in_a_url(
+    library: Any, headers: dict[str, str], url: str, expected: str
+) -> None:
+    """Under whatever name, encoded or not; a new request with the same URL gets what is its own."""
+    own = policy()
+    trail = Trail("acme", None)
+
+    def shown(given: dict[str, str]) -> object:
+        made = library.Request("GET", url, headers=given)
+        return parts_of(Exchange(made, own, None, CallOptions(), trail, *[None] * 3))[1]["url.full"]  # type: ignore[arg-type]
+
+    assert expected == shown(headers)
+    assert {expected, shown({})} >= {shown(headers), shown({})}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_url_that_is_kept_is_hidden_for_who_carries_its_key(library: Any) -> None:
+    """Even if somebody without the key has called it before; then for all; what has no place for a key is not looked at."""
+    own, trail = policy(), Trail("acme", None)
+
+    def shown(path: str, **headers: str) -> object:
+        made = library.Request("GET", f"https://h.example{path}", headers=headers)
+        return parts_of(Exchange(made, own, None, CallOptions(), trail, *[None] * 3))[1]["url.full"]  # type: ignore[arg-type]
+
+    assert f"https://h.example/a/{SECRET}" == shown(f"/a/{SECRET}")
+    assert f"https://h.example/a/{SECRET}" == shown(f"/a/{SECRET}", cookie="other-key-1")
+    assert f"https://h.example/a/{SECRET}" == shown(f"/a/{SECRET}", cookie="other-key-1")
+    assert "https://h.example/a/REDACTED" == shown(f"/a/{SECRET}", cookie=SECRET)
+    assert "https://h.example/a/REDACTED" == shown(f"/a/{SECRET}")
+    assert [None, None] == [
+        own.span_parts[None, "GET", url][2] for url in (f"https://h.example/a/{SECRET}", str(shown("/a/b")))
+    ]

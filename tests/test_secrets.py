@@ -86,6 +86,7 @@ class Secrets:
     def __init__(self) -> None:
         names = (
             "account bearer basic cookie user password api_key key token sig code nested body answer set_cookie store"
+            " wanted proxied json referer unlisted"
         )
         self.of = {name: f"{name[:2]}/{secrets.token_hex(12)}+{secrets.token_hex(4)}" for name in names.split()}
         self.forms = {form: name for name, secret in self.of.items() for form in _forms(secret)}
@@ -101,6 +102,8 @@ class Secrets:
             "Authorization": f"Bearer {self.bearer}",
             "Proxy-Authorization": "Basic " + base64.b64encode(f"me:{self.basic}".encode()).decode(),
             "Cookie": f"a=1; session={self.cookie}",
+            "Referer": f"https://x.example/?access_token={quote(self.referer, safe='')}",
+            "X-Api-Key": self.unlisted,
         }
 
     def url(self, path: str) -> str:
@@ -109,11 +112,17 @@ class Secrets:
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in names.items())
         nested = quote(f"https://x.example/?access_token={quote(self.nested, safe='')}", safe="")
         user, password = quote(self.user, safe=""), quote(self.password, safe="")
-        return f"https://{user}:{password}@{HOST}{path}?page=2&{query}&url={nested}"
+        wanted, told = quote(f"Accept: */*\r\nX-Api-Key: {self.wanted}"), quote(json.dumps({"a": {"token": self.json}}))
+        more = (
+            f"headers={wanted}&json=%20{told}&to=me:{quote(self.proxied, safe='')}@x.example&k={quote(self.unlisted)}"
+        )
+        return f"https://{user}:{password}@{HOST}{path}?page=2&{query}&url={nested}&{more}"
 
     def quoted(self, request: Any) -> str:
         """What a provider or a library may say of a request: all that it has sent."""
-        return f"{self.account} {self.bearer} {self.cookie} {self.api_key} {self.token} {request.url} {request.headers.raw}"
+        parts = (self.account, self.bearer, self.cookie, self.api_key, self.token, self.nested, self.wanted, self.json)
+        cut = f"{self.proxied[:16]}... {self.key[:16]}****{self.sig[-14:]} {self.referer.upper()} {self.sig[:15]}'"
+        return f"{' '.join(parts)} {cut} {request.url} {request.headers.raw}"
 
     def leaks(self, told: Mapping[str, list[str]]) -> list[tuple[str, str, str]]:
         """Where a secret stands in what was told: place, name, and some of the text around it."""
@@ -537,6 +546,8 @@ def test_no_secret_is_explained(witness: Witness, tmp_path: Path, capsys: pytest
     given = Secrets()
     (tmp_path / "acme.yaml").write_text(POLICY)
     path = given.url("/v1/scrape").partition(HOST)[2] + f"&acme_id={quote(given.account, safe='')}"
+    # No header is given that would tell what this is.
+    path = path.replace(f"&k={quote(given.unlisted)}", "")
     body = json.dumps({"code": "no", "error": "no", "secret": given.answer})
 
     for command in ([], ["--json"]):

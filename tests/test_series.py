@@ -55,7 +55,7 @@ def test_when_all_sets_are_used_up_open_attributes_are_other() -> None:
     """Closed ones stay what they are, so that alerts on them go on."""
     series = Series(CALLS)
     for number in range(MOST_SERIES):
-        series.of(f"p{number % 100}", f"o{number}", "success", None)
+        series.of(f"p{number % 100}", f"o{number // 100}", "success", None)
 
     late = series.of("p1", "late", "rate_limited", 429)
 
@@ -65,6 +65,19 @@ def test_when_all_sets_are_used_up_open_attributes_are_other() -> None:
         "resilience.category": "rate_limited",
     } == late
     assert "o1" == series.of("p1", "o1", "success", None)["resilience.operation"]
+
+
+def test_values_that_became_other_are_one_set() -> None:
+    """However many there were: what is known already keeps its values."""
+    series = Series(INSTRUMENTS["http.client.request.duration"])
+    for number in range(2 * MOST_SERIES):
+        series.of("GET", f"h{number}", 443, 200, None)
+
+    found = series.of("GET", "h0", 443, 503, "503")
+
+    assert ("h0", 503) == (found["server.address"], found["http.response.status_code"])
+    assert 52 == len(series._known)
+    assert series.of("GET", "h777", 443, 200, None) is series.of("GET", "h888", 443, 200, None)
 
 
 def test_a_text_can_be_sent() -> None:

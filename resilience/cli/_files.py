@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from resilience._config import active, own_policies
@@ -18,8 +19,6 @@ from ._output import fail
 __all__ = ["CONFIG", "environment_problems", "found_files", "is_config", "policy_file", "problems_of", "shown_path"]
 
 CONFIG = "resilience.yaml"
-# No policy has one of these.
-_CONFIG_KEYS = {"policies", "shipped", "providers", "store", "namespace", "mode", "refusals", "reload", "spans"}
 _ENDINGS = {".yaml", ".yml"}
 
 
@@ -70,7 +69,16 @@ def is_config(path: Path) -> bool:
     if path.stem == Path(CONFIG).stem:
         return True
     keys = _keys(path)
-    return "provider" not in keys and bool(keys & _CONFIG_KEYS)
+    return "provider" not in keys and bool(keys & _config_keys())
+
+
+@cache
+def _config_keys() -> frozenset[str]:
+    """What a configuration may have and no policy has."""
+    from resilience._config_model import Config
+    from resilience._policy import Policy
+
+    return frozenset(Config.model_fields) - frozenset(Policy.model_fields)
 
 
 def _says_only_its_version(path: Path) -> bool:
