@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictFloat, StrictInt
@@ -79,6 +79,8 @@ class Stop:
     """In one word."""
     reason: str
     """In words for people."""
+    later: float | None = field(default=None, compare=False)
+    """Seconds after which it might be sent again, where that is too long for this call."""
 
 
 Decision = Again | Stop
@@ -118,11 +120,13 @@ def decide(
         why, source = "provider", named
     elif retry.too_long == "give_back":
         bound = f"longer than longest_wait ({retry.longest_wait:.0f}s)"
-        return Stop("too_long", f"{named} asks for {asked:.0f}s, {bound}")
+        return Stop("too_long", f"{named} asks for {asked:.0f}s, {bound}", asked)
     if left is not None and left <= 0:
         return Stop("deadline", "the deadline has passed")
     if left is not None and wait >= left:
         return Stop(
-            "deadline", f"a wait of {seconds_text(wait)} ({source}) would pass the deadline, {seconds_text(left)} away"
+            "deadline",
+            f"a wait of {seconds_text(wait)} ({source}) would pass the deadline, {seconds_text(left)} away",
+            wait,
         )
     return Again(wait, why, source)

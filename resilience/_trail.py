@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ._amounts import amount_text
@@ -84,18 +85,24 @@ class Trail:
     """Why no further attempt followed."""
     why: EndReason | None = None
     """The same in one word; `None` until the call is over."""
+    retry_after: float | None = field(default=None, compare=False)
+    """Seconds from the end of the call after which calling again might help: what the answer or a layer of ours asked for
+    that was too long for this call. `None` where nobody knows, and where all is well."""
 
     noted: str = field(default="", repr=False, compare=False)
     """What stands of it in the notes of an error."""
 
-    def stop(self, why: EndReason, stopped: str) -> None:
+    def stop(self, why: EndReason, stopped: str, retry_after: float | None = None) -> None:
         """Note why no further attempt follows.
 
         Arguments:
             why: in one word.
             stopped: in words for people.
+            retry_after: seconds after which calling again might help.
         """
         self.why, self.stopped = why, stopped
+        # Until somebody closes a breaker by hand: nobody knows when.
+        self.retry_after = retry_after if retry_after is not None and isfinite(retry_after) else None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

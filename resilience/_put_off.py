@@ -1,0 +1,218 @@
+"""Whether a task whose call was refused or throttled runs again later, and when: for the modules of the task queues."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from ._caller import Caller, deadline
+from ._categories import Category
+from ._tags import tags
+from ._trail import observers
+from ._trail_of import trail_of
+from ._units import seconds_text
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._ticket import Ticket
+    from ._trail import Ended, Trail
+
+__all__ = ["Body", "Options", "body_of", "put_off", "step_of"]
+
+_log = logging.getLogger("resilience.tasks")
+_LONGEST = 366 * 86_400
+# Brokers deliver again what is not acknowledged for long (Redis after an hour, RabbitMQ closes the channel after half of
+# one), and workers acknowledge a message with a time only then. So long waits are made in steps, each a message of its own.
+_LONGEST_STEP = 900.0
+_MOST_SPREAD = 60.0
+_MOST_KEPT = 32
+_MOST_TAGS = 18
+# The provider or a layer of ours has asked for time: what was called may be called again then.
+_WORTH_WAITING = frozenset({
+    Category.NOT_READY,
+    Category.RATE_LIMITED,
+    Category.CONCURRENCY_LIMITED,
+    Category.QUOTA_EXHAUSTED,
+    Category.CREDITS_EXHAUSTED,
+    Category.UPSTREAM_UNAVAILABLE,
+    Category.OVERLOADED,
+    Category.SERVER_ERROR,
+})  # fmt: skip
+_NEVER = frozenset({"success", "not_repeatable", "closed", "interrupted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How tasks are put off.
+
+    Arguments:
+        off: leave the task alone.
+        worker_seconds: for how long a run's calls may take in all, their waits included; what would wait for longer is put
+            off. `None` bounds them by the task's own time limits alone.
+        within: seconds from the first time; a task that would be put off for longer fails with the error of its call.
+        most: how often a task is put off.
+        spread: the share of a wait that is added to it at most, by chance, so that tasks do not come together; a minute
+            at most.
+    """
+
+    off: bool = False
+    worker_seconds: float | None = None
+    within: float = 86_400.0
+    most: int = 1000
+    spread: float = 0.1
+
+    def changed(self, given: object, of: str) -> Options:
+        """The same with what a task says for itself.
+
+        Arguments:
+            given: a mapping of options, or `None`.
+            of: whose they are, for the error.
+
+        Raises:
+            ConfigurationError: they cannot be honoured.
+        """
+        if given is None:
+            return self
+        if not isinstance(given, Mapping):
+            raise ConfigurationError(f"resilience of {of} is a mapping of options, not {given!r:.60}")
+        names = [each.name for each in fields(self)]
+        options = cast("Mapping[str, Any]", given)
+        for name, value in options.items():
+            if name not in names:
+                raise ConfigurationError(
+                    f"unknown option {name!r:.60} in resilience of {of}; there are: {', '.join(names)}"
+                )
+            _check(name, value, of)
+        return replace(self, **options)
+
+
+_LEAST = {"worker_seconds": 0.001, "within": 0.0, "most": 0, "spread": 0.0}
+_MOST = {"worker_seconds": _LONGEST, "within": _LONGEST, "most": 1_000_000, "spread": 1.0}
+
+
+def _check(name: str, value: object, of: str) -> None:
+    kinds: tuple[type, ...] = {"off": (bool,), "most": (int,)}.get(name, (int, float))
+    is_right = isinstance(value, kinds) and isinstance(value, bool) is (name == "off")
+    if name == "worker_seconds" and value is None:
+        return
+    if not is_right or (name != "off" and not _LEAST[name] <= cast("float", value) <= _MOST[name]):
+        takes = "True or False" if name == "off" else f"a number from {_LEAST[name]} to {_MOST[name]}"
+        raise ConfigurationError(f"{name} in resilience of {of} is {value!r:.60}; it takes {takes}")
+
+
+class Body:
+    """The calls of one run of a task that are over, and when each was."""
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[Trail, float]] = deque(maxlen=_MOST_KEPT)
+
+    def note(self, trail: Trail) -> None:
+        """A call is over."""
+        self._ended.append((trail, Caller.clock.now()))
+
+    def since(self, trail: Trail) -> float:
+        """How many seconds ago a call was over; 0 where nobody has seen it."""
+        now = Caller.clock.now()
+        return next((now - ended for each, ended in self._ended if each is trail), 0.0)
+
+
+_body: ContextVar[Body | None] = ContextVar("resilience_body", default=None)
+
+
+def _observe(trail: Trail, _ended: Ended) -> None:
+    body = _body.get()
+    if body is not None:
+        body.note(trail)
+
+
+@contextmanager
+def body_of(ticket: Ticket, *, task: str, task_id: str, seconds: float | None) -> Generator[Body]:
+    """Around the body of a task: its tags and its deadline, and an eye on its calls.
+
+    Arguments:
+        ticket: of its message.
+        task: its name.
+        task_id: of this task, the same each time that it is put off.
+        seconds: for how long its calls may take.
+    """
+    if _observe not in observers:
+        observers.append(_observe)
+    left = None if ticket.until is None else ticket.until - Caller.clock.wall()
+    found = [each for each in (seconds, left) if each is not None]
+    body = Body()
+    with ExitStack() as stack:
+        # A call has a bounded number of tags; the task's own are never those that there is no room for.
+        carried = dict(islice(ticket.tags.items(), _MOST_TAGS))
+        stack.enter_context(tags(**{**carried, "task": task[-200:] or "-", "task_id": task_id[:200] or "-"}))
+        if found:
+            stack.enter_context(deadline(min(found)))
+        token = _body.set(body)
+        stack.callback(_body.reset, token)
+        yield body
+
+
+def put_off(
+    error: BaseException, ticket: Ticket, body: Body, options: Options, *, task: str, expires: float | None = None
+) -> Ticket | None:
+    """The ticket with which a task runs again, because its call was refused or throttled; `None` where its error stands.
+
+    Arguments:
+        error: what the task has raised: an error of this library, of the HTTP library, of an SDK, or one that was raised
+            from one of them.
+        ticket: of its message.
+        body: what has seen its calls.
+        options: of the task.
+        task: its name, for the log.
+        expires: when the message expires, in seconds since 1970.
+    """
+    trail = trail_of(error)
+    wait = None if trail is None else _wait(trail)
+    if trail is None or wait is None:
+        return None
+    wall = Caller.clock.wall()
+    # From the answer, and not from here: the task may have done something else meanwhile.
+    due = wall + max(0.0, wait - body.since(trail))
+    due += min(wait * options.spread, _MOST_SPREAD) * Caller.clock.random()
+    since = wall if ticket.since is None else ticket.since
+    why_not = _why_not(replace(ticket, since=since), due, options, expires)
+    if why_not:
+        why_not = f"the task {task[-200:]} is not put off for {seconds_text(wait)}: {why_not}"
+        _log.warning(why_not)
+        error.add_note(f"resilience: {why_not}")
+        return None
+    return replace(ticket, since=since, count=ticket.count + 1, not_before=due)
+
+
+def _why_not(ticket: Ticket, due: float, options: Options, expires: float | None) -> str:
+    if ticket.count >= options.most:
+        return f"it was put off {ticket.count} times by now, as often as it may be (most)"
+    if ticket.since is not None and due > ticket.since + options.within:
+        return f"that is more than {options.within:.0f}s after it was first put off (within)"
+    for until, name in ((expires, "it expires"), (ticket.until, "its caller's deadline is")):
+        if until is not None and due >= until:
+            return f"{name} before that"
+    return ""
+
+
+def _wait(trail: Trail) -> float | None:
+    if trail.why in _NEVER or trail.retry_after is None:
+        return None
+    if trail.why == "refused":
+        return trail.retry_after
+    verdict = trail.verdict
+    return trail.retry_after if verdict is not None and verdict.category in _WORTH_WAITING else None
+
+
+def step_of(not_before: float) -> float:
+    """When a task that runs at `not_before` is to be looked at next, in seconds since 1970.
+
+    Arguments:
+        not_before: in seconds since 1970.
+    """
+    return min(not_before, Caller.clock.wall() + _LONGEST_STEP)

@@ -1,0 +1,147 @@
+"""taskiq: a task whose call was refused or throttled runs again when it was told to.
+
+    broker = ListQueueBroker("redis://").with_middlewares(ResilienceMiddleware(source))
+    scheduler = TaskiqScheduler(broker, [source])       # source = ListRedisScheduleSource("redis://")
+
+What is in the way is told by the error that the task raises, as for Celery (`resilience.celery`). The task comes again by its
+own id, and no result is kept of the run that was put off. Tasks also get the tags of whoever sent them, and `task` and
+`task_id` as tags of their own, by which budgets count.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from taskiq import NoResultError, ScheduleSource, TaskiqMiddleware
+from taskiq.kicker import AsyncKicker
+
+from ._caller import Caller
+from ._clock import Closing
+from ._put_off import Options, body_of, put_off
+from ._ticket import TICKET, Ticket, ticket_here
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from taskiq import TaskiqMessage, TaskiqResult
+
+    from ._put_off import Body
+
+__all__ = ["ResilienceMiddleware"]
+
+_OFF = "resilience_off"
+# taskiq ends a task at its timeout: calls are over before that.
+_SHARE = 0.9
+_running: ContextVar[tuple[ExitStack, Body, Ticket] | None] = ContextVar("resilience_taskiq", default=None)
+
+
+class ResilienceMiddleware(TaskiqMiddleware):
+    """Puts tasks off whose calls are refused or throttled; add it after those that retry, which then see only what it leaves.
+
+    A task with the label `resilience_off` is left alone: `@broker.task(resilience_off=True)`.
+
+    Arguments:
+        schedule_source: where tasks are kept until they may run: one that can be added to, with a scheduler that is running.
+            Without one a broker is relied on that obeys the label `delay`.
+        worker_seconds: for how long a run's calls may take in all, their waits included; what would wait for longer is put
+            off. By default only the label `timeout` bounds them.
+        within: seconds from the first time that a task is put off; after that it fails with the error of its call.
+        most: how often a task is put off.
+        spread: the share of a wait that is added to it at most, by chance, so that tasks do not come together.
+        carry_deadlines: whether `resilience.deadline()` around the place where a task is sent holds for the task too.
+
+    Raises:
+        ConfigurationError: an option cannot be honoured.
+    """
+
+    def __init__(
+        self,
+        schedule_source: ScheduleSource | None = None,
+        *,
+        worker_seconds: float | None = None,
+        within: float = 86_400.0,
+        most: int = 1000,
+        spread: float = 0.1,
+        carry_deadlines: bool = False,
+    ) -> None:
+        super().__init__()
+        if schedule_source is not None and not isinstance(schedule_source, ScheduleSource):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"schedule_source is a ScheduleSource of taskiq, not {schedule_source!r:.60}")
+        given = {"worker_seconds": worker_seconds, "within": within, "most": most, "spread": spread}
+        self._options = Options().changed(given, "the middleware")
+        self._source = schedule_source
+        self._carry_deadlines = carry_deadlines
+
+    def pre_send(self, message: TaskiqMessage) -> TaskiqMessage:
+        """Have a message carry what is around the place where it is sent."""
+        if TICKET not in message.labels:
+            found = ticket_here(deadlines=self._carry_deadlines).to_dict()
+            if found:
+                # Labels are texts on their way.
+                message.labels[TICKET] = json.dumps(found)
+        return message
+
+    async def pre_execute(self, message: TaskiqMessage) -> TaskiqMessage:
+        """Begin the body of a task, when it may run: a scheduler's clock may be ahead."""
+        ticket = _ticket_of(message)
+        left = 0.0 if ticket.not_before is None else ticket.not_before - Caller.clock.wall()
+        if left > 0:
+            await Caller.clock.sleep_async(left, Closing())
+        stack = ExitStack()
+        body = stack.enter_context(
+            body_of(ticket, task=message.task_name, task_id=message.task_id, seconds=self._seconds(message))
+        )
+        _running.set((stack, body, ticket))
+        return message
+
+    async def on_error(self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException) -> None:
+        """Send a task again if its call was refused or throttled."""
+        running = _running.get()
+        # Who has given a task no result has made up its mind; what cancels it is no error of a call.
+        if running is None or isinstance(result.error, NoResultError) or not isinstance(exception, Exception):
+            return
+        if str(message.labels.get(_OFF, "")).lower() == "true":
+            return
+        _, body, ticket = running
+        again = put_off(exception, ticket, body, self._options, task=message.task_name)
+        if again is not None:
+            await self._send(message, again)
+            result.error = NoResultError()
+            # taskiq's own retries ask for nothing else.
+            message.labels["retry_on_error"] = False
+
+    def post_execute(self, message: TaskiqMessage, result: TaskiqResult[Any]) -> None:  # noqa: ARG002  as in the base class
+        """End the body of a task."""
+        running = _running.get()
+        if running is not None:
+            _running.set(None)
+            running[0].close()
+
+    def _seconds(self, message: TaskiqMessage) -> float | None:
+        bounds: list[float] = [] if self._options.worker_seconds is None else [self._options.worker_seconds]
+        with suppress(KeyError, TypeError, ValueError):
+            bounds.append(float(message.labels["timeout"]) * _SHARE)
+        return min(bounds, default=None)
+
+    async def _send(self, message: TaskiqMessage, ticket: Ticket) -> None:
+        labels = {**message.labels, TICKET: json.dumps(ticket.to_dict())}
+        kicker: AsyncKicker[Any, Any] = AsyncKicker(message.task_name, self.broker, labels)
+        kicker = kicker.with_task_id(message.task_id)
+        due = ticket.not_before or 0.0
+        if self._source is None:
+            delay = max(0.0, due - Caller.clock.wall())
+            await kicker.with_labels(delay=delay).kiq(*message.args, **message.kwargs)
+        else:
+            when = datetime.fromtimestamp(due, UTC)
+            await kicker.schedule_by_time(self._source, when, *message.args, **message.kwargs)
+
+
+def _ticket_of(message: TaskiqMessage) -> Ticket:
+    given = message.labels.get(TICKET)
+    try:
+        return Ticket.from_dict(json.loads(given) if isinstance(given, str) else given)
+    except ValueError:
+        return Ticket.from_dict(str(given))
