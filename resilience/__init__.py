@@ -1,4 +1,7 @@
-"""Policy-driven resilience for HTTP clients: a provider's error page as a file that httpx and httpx2 obey."""
+"""Policy-driven resilience for HTTP clients: a provider's error page as a file that httpx and httpx2 obey.
+
+PYTEST_DONT_REWRITE: pytest would warn where this package is imported before it, as by `resilience run -- pytest`.
+"""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from ._limiter import look_ahead as limiter_ahead
 from ._local_reply import in_place_of_answer
 from ._options import CallOptions, read_options
 from ._outcome import Call, Exchange, Outcome
+from ._override import Override, overridden
 from ._pays import check_cost
 from ._replay import replayable
 from ._retry import retry_layer
@@ -110,9 +111,14 @@ class Chain:
         self._store = open_store(self._policies.store, namespace=self._policies.namespace, clock=self._clock)
         return self._store
 
+    def _prepare(self, request: Request) -> Exchange | None:
+        if Override.mode == "off":
+            return None
+        return overridden(prepare(request, self._policies, self._library, self._closing, self._store or self._open()))
+
     def handle(self, request: Request) -> Response:
         """Send a request of a sync client."""
-        exchange = prepare(request, self._policies, self._library, self._closing, self._store or self._open())
+        exchange = self._prepare(request)
         if exchange is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
@@ -133,7 +139,7 @@ class Chain:
 
     async def handle_async(self, request: Request) -> Response:
         """Send a request of an async client."""
-        exchange = prepare(request, self._policies, self._library, self._closing, self._store or self._open())
+        exchange = self._prepare(request)
         if exchange is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched

@@ -154,7 +154,7 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
                 return inner(*arguments, **named)
             except _Raised:
                 raise
-            except Exception as error:
+            except BaseException as error:
                 _put_off(task, ticket, body, options, error)
                 raise
 
@@ -186,11 +186,11 @@ def _until_due(task: Any, ticket: Ticket) -> None:
         Caller.clock.sleep(left, Closing())
 
 
-def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: Exception) -> None:
+def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: BaseException) -> None:
     """Send the task again if its call was refused or throttled, and leave it by Celery's own `Retry`."""
     request = task.request
     # Run in the caller's own process, there is nobody to run it later.
-    if request.is_eager:
+    if request.is_eager or not isinstance(error, Exception):
         return
     again = put_off(error, ticket, body, options, task=task.name, expires=_expires(request.expires))
     if again is not None:

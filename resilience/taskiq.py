@@ -103,7 +103,9 @@ class ResilienceMiddleware(TaskiqMiddleware):
         # Who has given a task no result has made up its mind; what cancels it is no error of a call.
         if running is None or isinstance(result.error, NoResultError) or not isinstance(exception, Exception):
             return
-        if str(message.labels.get(_OFF, "")).lower() == "true":
+        task = self.broker.find_task(message.task_name)
+        labels = {**(task.labels if task else {}), **message.labels}
+        if str(labels.get(_OFF, "")).lower() == "true":
             return
         _, body, ticket = running
         again = put_off(exception, ticket, body, self._options, task=message.task_name)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from ._assert_trail import assert_trail
 from ._received import Received
 from .errors import ConfigurationError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ._fake_server import Server
     from ._policy import Policy
 
-__all__ = ["FakeProvider", "Received", "VirtualClock", "fake_provider", "serve"]
+__all__ = ["FakeProvider", "Received", "VirtualClock", "assert_trail", "fake_provider", "serve"]
 
 
 class FakeProvider:

@@ -27,6 +27,7 @@ import resilience.httpx
 from resilience._config_model import Config
 from resilience._load import load
 from resilience.testing import VirtualClock, fake_provider
+from tests.installed import as_installed
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -116,7 +117,9 @@ class Shell:
         }.items():
             (tools / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments} "$@"\n')
             (tools / name).chmod(0o755)
-        own = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        as_installed(tools / "site")
+        paths = {"PATH": [tools, os.environ["PATH"]], "PYTHONPATH": [tools / "site", ROOT]}
+        own = {name: os.pathsep.join(map(str, folders)) for name, folders in paths.items()} | {"PYTHONUNBUFFERED": "1"}
         self._environment = {**os.environ, **own, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
         self._environment.pop("RESILIENCE_CONFIG", None)
 

@@ -12,7 +12,10 @@ import pytest
 
 import resilience
 
-PUBLIC = ["asgi", "errors", "events", "fastapi", "flask", "httpx", "httpx2", "litestar", "simulate", "testing", "wsgi"]
+PUBLIC = [
+    *("asgi", "celery", "errors", "events", "fastapi", "flask", "httpx", "httpx2", "litestar", "simulate", "taskiq"),
+    *("testing", "wsgi"),
+]
 
 
 def test_the_package_has_these_names_and_no_others() -> None:

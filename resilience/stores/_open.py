@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._transactions import Store
     from ._fallback import FallbackStore
 
-__all__ = ["forget_all", "open_store", "opened_stores"]
+__all__ = ["forget_all", "forget_memory", "open_store", "opened_stores"]
 
 # Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -107,6 +107,12 @@ class _Fork:
     """Who is about to fork, and holds the lock until it is done."""
 
     thread: int | None = None
+
+
+def forget_memory() -> None:
+    """Forget what is kept in this process; those who hold such a store go on with it."""
+    for memory in (_process, *tuple(_by_clock.values())):
+        memory.clear()
 
 
 def _before_fork() -> None:
