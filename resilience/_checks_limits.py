@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._categories import TREATMENTS
 from ._finding import Finding, Path, near
+from ._limits import NO_LIMIT
 from ._rate import Rate
 from ._yaml import shown
 
@@ -41,6 +42,9 @@ def _duplicates(policy: Policy) -> Iterator[Finding]:
         number = first.setdefault(name, index)
         if name == _TAKEN:
             message = f"{name!r} is what calls are counted under that no limit of the policy counts"
+            yield Finding(("limits", index, "name"), message, "give the limit another name")
+        if name == NO_LIMIT:
+            message = f"{name!r} is what a rule says that speaks of no limit"
             yield Finding(("limits", index, "name"), message, "give the limit another name")
         elif number != index:
             message = f"the limit {name!r} stands twice, first as number {number + 1} of 'limits'"
@@ -165,11 +169,13 @@ def _rules(policy: Policy) -> Iterator[Finding]:
         path: Path = ("answers", index, "limit")
         limit = known.get(rule.limit)
         does = TREATMENTS[rule.category].limiter
-        if limit is None:
+        if limit is None and rule.limit != NO_LIMIT:
             yield Finding(path, f"there is no limit {rule.limit!r} in 'limits'", near(rule.limit, known))
         elif not does:
             message = f"{rule.category} answers do nothing to a limit"
             yield Finding(path, message, "choose rate_limited or concurrency_limited, or take 'limit' out")
+        elif limit is None:
+            continue
         elif does == "pause" and limit.rate is None:
             message = f"{rule.category} answers pause a rate, and {rule.limit!r} is a concurrency"
             yield Finding(path, message, "name a rate, or choose concurrency_limited")

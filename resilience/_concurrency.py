@@ -17,7 +17,7 @@ from ._body import Body
 from ._categories import TREATMENTS, Category
 from ._deadline import attempt_seconds
 from ._held import Permit
-from ._limits import Limit, Resolved
+from ._limits import NO_LIMIT, Limit, Resolved
 from ._modes import Mode
 from ._outcome import Outcome
 from ._refusal import closed, refused
@@ -118,7 +118,9 @@ def _use_of(policy: Policy, plan: str | None, operation: str | None) -> _Use:
     if use is None:
         found = (each for each in policy.limits_for(plan) if each.limit.concurrency is not None)
         limits = tuple(each for each in found if operation in (each.limit.operations or (operation,)))
-        if not limits and any(TREATMENTS[rule.category].limiter == "lower" for rule in policy.answers):
+        if not limits and any(
+            TREATMENTS[rule.category].limiter == "lower" and rule.limit != NO_LIMIT for rule in policy.answers
+        ):
             limits = (_ANSWERS,)
         use = known[plan, operation] = _Use(
             limits,
@@ -232,6 +234,8 @@ def _learn(exchange: Exchange, use: _Use, permit: Permit, outcome: Outcome, runt
 def _spoken_of(policy: Policy, use: _Use, rule: str | None) -> int | None:
     """The limit that a refusal speaks of: the rule's, `None` if this call has no place under it, else the first."""
     named = None if rule is None else policy.rules[rule].limit
+    if named == NO_LIMIT:
+        return None
     for index, each in enumerate(use.limits):
         if each.name == named:
             return index

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._categories import TREATMENTS
 from ._delays import http_date, read_delay
 from ._hub import tell
+from ._limits import NO_LIMIT
 from ._pays import bucket_of, keys_of
 from ._ratelimit_fields import parse_ratelimit, parse_ratelimit_policy
 from ._scopes import key_of
@@ -62,12 +63,15 @@ def feedback(exchange: Exchange, outcome: Outcome, bill: Bill, keys: tuple[str, 
     speaks = headers is not None and _speaks(headers, bill)
     if not throttled and not speaks:
         return []
+    named = _limit_of(exchange, verdict.rule)
+    if named == NO_LIMIT:
+        return []
     if speaks and bill.learns and _learn(exchange, headers, bill):
         keys = keys_of(exchange, bill)
     told: list[Command] = []
     paused = ""
     if throttled:
-        pay, key = _throttled(exchange, verdict.rule, bill, keys)
+        pay, key = _throttled(exchange, named, bill, keys)
         seconds = verdict.retry_after or 0.0
         if seconds >= _SHORTEST_WAIT:
             # It takes precedence over a reset (draft-ietf-httpapi-ratelimit-headers, Client Behavior).
@@ -114,10 +118,14 @@ def tell_pause(exchange: Exchange, command: Command) -> None:
         tell(exchange, "on_pause", paused)
 
 
-def _throttled(exchange: Exchange, rule: str | None, bill: Bill, keys: tuple[str, ...]) -> tuple[Payment, str]:
-    """The bucket that a throttled answer speaks of: its rule's, else the first that the call pays."""
+def _limit_of(exchange: Exchange, rule: str | None) -> str | None:
+    """The limit that the rule of an answer names."""
     found = None if rule is None else exchange.policy.rules.get(rule)
-    named = None if found is None else found.limit
+    return None if found is None else found.limit
+
+
+def _throttled(exchange: Exchange, named: str | None, bill: Bill, keys: tuple[str, ...]) -> tuple[Payment, str]:
+    """The bucket that a throttled answer speaks of: its rule's, else the first that the call pays."""
     for pay, key in zip(bill.payments, keys, strict=True):
         if pay.name == named:
             return pay, key

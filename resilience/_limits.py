@@ -18,7 +18,7 @@ from ._units import Duration
 if TYPE_CHECKING:
     from ._policy import Policy
 
-__all__ = ["Algorithm", "FeedbackHeaders", "Limit", "PlanNumbers", "PlanReference", "Resolved", "resolve_limits"]
+__all__ = ["NO_LIMIT", "Algorithm", "FeedbackHeaders", "Limit", "PlanNumbers", "PlanReference", "Resolved", "resolve_limits"]
 
 Algorithm = Literal["token_bucket", "fixed_window", "moving_window", "sliding_window_counter"]
 """How a rate is counted; the windows are those of limits."""
@@ -28,6 +28,9 @@ Positive = Annotated[StrictInt, Field(ge=1, le=1_000_000_000)]
 PlanReference = Annotated[str, StringConstraints(pattern=r"^\{plan\.[a-z][a-z0-9_]{0,31}\}$")]
 """A number of the user's plan: `{plan.concurrency}`."""
 
+
+NO_LIMIT = "none"
+"""What stands in a rule whose answers speak of no limit."""
 
 PlanNumbers = dict[
     Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")],

@@ -37,7 +37,8 @@ class Rule(Model):
     target_status: BodyPath | None = None
     """Where the answer carries the status of the site behind the provider."""
     limit: Name | None = None
-    """The limit that such an answer speaks of: it is paused, or lowered. By default the first that the call pays."""
+    """The limit that such an answer speaks of: it is paused, or lowered. By default the first that the call pays; `none` where
+    the answer speaks of this call alone, and the provider would accept others: nothing is paused or lowered then."""
     latch: Literal["account", "operation", "none"] | None = None
     """What such an answer shuts, so that no further call is sent until the stated time, or until one call finds it open; by
     default an answer without credits or quota shuts its account."""

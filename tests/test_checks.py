@@ -473,6 +473,19 @@ def test_a_limit_is_not_named_as_what_needs_no_limit() -> None:
     )
 
 
+def test_a_rule_that_speaks_of_no_limit() -> None:
+    """`none` needs no limit of that name, and may not be one; it is for answers that would pause or lower something."""
+    throttle = rule("a", {"status": 429}, "rate_limited", limit="none")
+    crowd = rule("b", {"status": 430}, "concurrency_limited", limit="none")
+    message, remedy = "'none' is what a rule says that speaks of no limit", "give the limit another name"
+
+    assert [] == found(policy(answers=[throttle, crowd]))
+    assert [(("limits", 0, "name"), message, remedy)] == found(limited({"name": "none", "rate": "1/second"}))
+    assert ["invalid_request answers do nothing to a limit"] == [
+        finding[1] for finding in found(policy(answers=[rule("c", {"status": 400}, limit="none")]))
+    ]
+
+
 def test_the_operations_of_a_limit_have_to_exist() -> None:
     """Those that count, those that have a cost; and what has a cost must count."""
     made = limited(

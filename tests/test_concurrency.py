@@ -372,19 +372,21 @@ def test_a_number_that_nobody_named_is_learned() -> None:
 
 
 def test_without_a_limit_answers_teach_one_for_each_account() -> None:
-    """It is called `answers`; a policy without such answers keeps no count at all."""
+    """It is called `answers`; a policy without such answers keeps no count at all, nor does one whose rule speaks of none."""
     provider = Provider(bears=0)
 
     simulation, _ = simulated(policy(answers=[BUSY], retry={"max_attempts": 1}), provider, 10)
     silent, _ = simulated(policy(retry={"max_attempts": 1}), provider, 10)
+    own, _ = simulated(policy(retry={"max_attempts": 1}, answers=[{**BUSY, "limit": "none"}]), provider, 10)
 
     ((key, state),) = states(simulation.store).items()
     assert ("{provider}:permits:answers:-", 5.0) == (key, state["most"])
-    assert {} == states(silent.store)
+    assert [{}, {}] == [states(silent.store), states(own.store)]
 
 
 @pytest.mark.parametrize(
-    ("limit", "lowered"), [("narrow", ["narrow"]), (None, ["wide"]), ("rate", ["wide"]), ("elsewhere", [])]
+    ("limit", "lowered"),
+    [("narrow", ["narrow"]), (None, ["wide"]), ("rate", ["wide"]), ("elsewhere", []), ("none", [])],
 )
 def test_a_refusal_lowers_the_limit_that_it_speaks_of(limit: str | None, lowered: list[str]) -> None:
     """The rule's, else the first; a limit of other calls, of whose number in flight this one is not, stays as it is."""

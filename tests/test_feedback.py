@@ -34,6 +34,7 @@ SUBMIT = policy(
             "category": "rate_limited",
             "limit": "uploads",
         },
+        {"rule": "own", "when": {"status": 429, "code": "OWN"}, "category": "rate_limited", "limit": "none"},
         {"rule": "daily-busy", "when": {"status": 429, "code": "DAILY"}, "category": "rate_limited", "limit": "daily"},
     ],
     limits=[
@@ -93,6 +94,15 @@ def test_a_throttle_pauses_the_limit_that_its_rule_names() -> None:
 
     assert [("bucket.pause", "uploads", (3600.0,))] == told(SUBMIT, rule="uploads-busy", **throttled)
     assert [("bucket.pause", "daily", (2 * 86400.0,))] == told(SUBMIT, rule="daily-busy", **throttled)
+
+
+def test_a_throttle_that_speaks_of_its_own_call_alone_tells_nothing() -> None:
+    """Neither by the wait that it asks for nor by its headers: other calls would be accepted."""
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}
+    throttled: dict[str, Any] = {"category": Category.RATE_LIMITED, "rule": "own"}
+
+    assert [] == told(SUBMIT, retry_after=2.0, **throttled)
+    assert [] == told(SUBMIT, headers, **throttled)
 
 
 def test_a_throttle_without_any_limit_pauses_all_calls_of_the_account() -> None:
