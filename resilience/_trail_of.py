@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -66,8 +67,8 @@ def trail_of(answer: object) -> Trail | None:
     """The trail of a response or of a raised error, or `None` where no policy applied.
 
     Arguments:
-        answer: a response; an error; or what an SDK has made of one of them, if it keeps it as `.response` or as the
-            error's cause.
+        answer: a response; an error; or what an SDK has made of one of them, if it keeps it as `.response`,
+            `.raw_response` or the error's cause, or had it at hand where it raised the error.
     """
     for each in _behind(answer):
         for name in ("trail", _OF_REQUEST):
@@ -91,8 +92,22 @@ def _behind(answer: object) -> Iterator[object]:
         if not isinstance(answer, BaseException):
             return
         # An error that was met while the body was read has the request alone.
-        for name in ("response", "request"):
+        for name in ("response", "raw_response", "request"):
             with suppress(Exception):
                 yield getattr(answer, name)
+        yield from _at_hand(answer)
         # What it was said to come from; in whose handling it was raised may be another call.
         answer = answer.__cause__
+
+
+def _at_hand(error: BaseException) -> Iterator[object]:
+    """The responses that the function had which raised an error: SDKs made by Fern keep nothing of them but their headers."""
+    traceback = error.__traceback__
+    if traceback is None:
+        return
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    kinds = tuple(sys.modules[name].Response for name in ("httpx", "httpx2") if name in sys.modules)
+    for value in list(traceback.tb_frame.f_locals.values()):
+        if isinstance(value, kinds):
+            yield value

@@ -12,7 +12,7 @@ import yaml
 from resilience import Policy, load_policy
 from resilience._coverage import coverage
 from resilience._examples import differences
-from resilience._limits import Resolved
+from resilience._limits import NO_LIMIT, Resolved
 from resilience._shipped import shipped_names
 
 NAMES = shipped_names()
@@ -163,8 +163,8 @@ def test_an_answer_that_names_a_limit_is_given_to_calls_that_pay_it(name: str) -
     policy = load_policy(name)
     limits = {found.name: found.limit for found in policy.limits_for(None)}
     for rule in policy.answers:
-        if rule.limit is not None:
-            counted, spoken_of = limits[rule.limit].operations, rule.when.operation
+        if rule.limit not in {None, NO_LIMIT}:
+            counted, spoken_of = limits[str(rule.limit)].operations, rule.when.operation
             examples = [each for each in policy.examples if each.verdict.rule == rule.rule]
 
             paying = {policy.operation_finder.find(each.request.method, each.request.path) for each in examples}

@@ -1,86 +1,42 @@
-"""Provider SDKs, unmodified, over `install`: one retry loop, the stated waits, the SDK's own exceptions."""
+"""The SDKs of six LLM providers, unmodified, over `install` and the shipped policies: requests, waits, exceptions.
+
+Each is called as its users call it, sync and async, plain and streamed; the requests are counted at the server.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import time
+import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
-import anthropic
-import groq
-import openai
+import certifi
 import pytest
+import yaml
 
 import resilience
-from tests.rawserver import RawServer, answer, raw_server
+from resilience.testing import VirtualClock
+from tests.llm_sdks import SDKS, Sdk, Way
+from tests.llm_servers import Stepped, dropped, silent
+from tests.rawserver import RawServer, raw_server
 
-POLICY = """\
-version: 1
-provider: sdk-test
-match: {{hosts: ["{host}"]}}
-operations: {{any: {{path: "/{{rest...}}", repeatable: true}}}}
-envelopes: [{{code: error.code, message: error.message}}, {{code: error.type, message: error.message}}]
-answers:
-  - {{rule: quota, when: {{status: 429, code: insufficient_quota}}, category: quota_exhausted}}
-retry:
-  max_attempts: 3
-  backoff: {{initial: 10ms, max: 10ms}}
-  wait: [{{header: retry-after-ms}}, {{header: Retry-After}}]
-  spread: 0
-"""
-COMPLETION = {
-    "id": "c1", "object": "chat.completion", "created": 1, "model": "m",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
-}  # fmt: skip
-MESSAGE = {
-    "id": "m1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn", "stop_sequence": None,
-    "content": [{"type": "text", "text": "hello"}], "usage": {"input_tokens": 1, "output_tokens": 1},
-}  # fmt: skip
-PROMPT: list[Any] = [{"role": "user", "content": "hi"}]
+WAYS = [Way(asynchronous, streaming) for asynchronous in (False, True) for streaming in (False, True)]
+ATTEMPTS = {"openai": 3, "anthropic": 3, "mistral": 5, "groq": 3, "cohere": 3, "gemini": 5}
+"""Of their policies."""
+Install = Callable[..., None]
 
 
-@dataclass
-class Sdk:
-    """How one SDK is called, and what it raises."""
-
-    module: Any
-    client: str
-    good: dict[str, Any]
-
-    def call(self, url: str, *, asynchronous: bool) -> str:
-        """Ask for one completion, with the SDK's own defaults, and give its text."""
-        client = getattr(self.module, ("Async" if asynchronous else "") + self.client)(api_key="k", base_url=url)
-        if not asynchronous:
-            with client:
-                return self._text(self._ask(client))
-
-        async def ask() -> str:
-            async with client:
-                return self._text(await self._ask(client))
-
-        return asyncio.run(ask())
-
-    def _ask(self, client: Any) -> Any:
-        if self.module is anthropic:
-            return client.messages.create(model="m", max_tokens=9, messages=PROMPT)
-        return client.chat.completions.create(model="m", messages=PROMPT)
-
-    def _text(self, result: Any) -> str:
-        text = result.content[0].text if self.module is anthropic else result.choices[0].message.content
-        assert isinstance(text, str)
-        return text
-
-
-SDKS = {
-    "openai": Sdk(openai, "OpenAI", COMPLETION),
-    "anthropic": Sdk(anthropic, "Anthropic", MESSAGE),
-    "groq": Sdk(groq, "Groq", COMPLETION),
-}
-Serve = Callable[..., Any]
+@pytest.fixture(autouse=True, scope="module")
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """To load all there are takes longer than a test; nothing here is encrypted."""
+    first, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----")
+    file = tmp_path_factory.mktemp("certificates") / "one.pem"
+    file.write_text(f"{first}{end}\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
 
 
 @pytest.fixture(params=SDKS)
@@ -88,79 +44,482 @@ def sdk(request: pytest.FixtureRequest) -> Sdk:
     return SDKS[request.param]
 
 
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def asynchronous(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=WAYS, ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def installed(tmp_path: Path) -> Iterator[Callable[[RawServer], None]]:
-    """Install the test's policy for a server, and undo it afterwards."""
+def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    """Our own waits take no time, and are known."""
+    clock = VirtualClock(chances=[0.5] * 100)
+    monkeypatch.setattr("resilience._adapter.RealClock", lambda: clock)
+    return clock
 
-    def install(server: RawServer) -> None:
-        (tmp_path / "sdk.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
-        (tmp_path / "resilience.yaml").write_text("version: 1\nshipped: false\npolicies: [./sdk.yaml]\n")
-        resilience.install(tmp_path / "resilience.yaml")
+
+@pytest.fixture
+def install(clock: VirtualClock, tmp_path: Path) -> Iterator[Install]:
+    """Install the shipped policy of an SDK's provider for a server, perhaps with other parts, and undo it afterwards."""
+
+    def install(sdk: Sdk, server: RawServer, parts: dict[str, Any] | None = None, **settings: Any) -> None:
+        policies = []
+        if parts is not None:
+            child = {"version": 1, "provider": sdk.name, "extends": sdk.name, **parts}
+            policies = [tmp_path / f"{sdk.name}.yaml"]
+            policies[0].write_text(yaml.safe_dump(child), encoding="utf-8")
+        provider = {"hosts": [server.url.removeprefix("http://")], **settings}
+        config = {"version": 1, "policies": [str(each) for each in policies], "providers": {sdk.name: provider}}
+        resilience.install(config)
 
     yield install
     resilience.uninstall()
 
 
+def one_loop(sdk: Sdk) -> dict[str, Any]:
+    """What its users have to set: nothing, unless it neither obeys `x-should-retry` nor leaves retrying to them."""
+    return {} if sdk.obeys else sdk.own or {}
+
+
 def retries_of_the_sdk(server: RawServer) -> list[bytes]:
     """How often the SDK says that it has retried, for each request."""
-    return [
-        seen.head.lower().split(b"x-stainless-retry-count:")[1].split(b"\r\n")[0].strip() for seen in server.requests
-    ]
+    name = b"x-stainless-retry-count:"
+    return [seen.head.lower().split(name)[1].split(b"\r\n")[0].strip() for seen in server.requests]
 
 
-def error(status: int, code: str, *headers: str) -> bytes:
-    return answer(status, json.dumps({"error": {"type": code, "code": code, "message": "no"}}).encode(), *headers)
-
-
-def timed(reply: bytes, times: list[float]) -> Any:
-    def send(client: Any) -> bool:
-        times.append(time.monotonic())
-        client.sendall(reply)
-        return True
-
-    return send
+def failed(sdk: Sdk, server: RawServer, way: Way, **options: Any) -> Exception:
+    """What the SDK raises."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011  its class is what is looked at
+        sdk.call(server.url, way, **options)
+    return caught.value
 
 
 def test_a_throttled_call_succeeds_after_exactly_the_stated_wait(
-    sdk: Sdk, asynchronous: bool, installed: Callable[[RawServer], None]
+    sdk: Sdk, way: Way, install: Install, clock: VirtualClock
 ) -> None:
-    """429 and then 200: two requests, the wait of the header, and the SDK has not noticed."""
-    times: list[float] = []
-    throttled = timed(error(429, "rate_limited", "retry-after-ms: 300", "Retry-After: 9"), times)
+    """429 and then 200: two requests, the wait that was asked for, and the objects that the SDK gives without us."""
+    with raw_server(sdk.wire.reply(way.streaming)) as server:
+        expected = sdk.call(server.url, way)
 
-    with raw_server(throttled, timed(answer(200, json.dumps(sdk.good).encode()), times)) as server:
-        installed(server)
-        text = sdk.call(server.url, asynchronous=asynchronous)
+    with raw_server(sdk.wire.refusal(429, "rate_limit_error", 7), sdk.wire.reply(way.streaming)) as server:
+        install(sdk, server)
+        found = sdk.call(server.url, way)
 
-    assert "hello" == text
-    assert [b"0", b"0"] == retries_of_the_sdk(server)
-    assert 0.3 <= times[1] - times[0] < 1.0
+    assert expected == found
+    assert [type(each) for each in expected] == [type(each) for each in found]
+    assert 2 == len(server.requests)
+    assert server.requests[0].body == server.requests[1].body
+    assert 7.0 <= sum(clock.slept) < 8.0
+    if sdk.obeys:
+        assert [b"0", b"0"] == retries_of_the_sdk(server)
+
+
+def test_the_same_program_gets_the_same_objects(sdk: Sdk, way: Way, install: Install) -> None:
+    """With and without us: one request, byte for byte the same but for the port, and equal objects."""
+    with raw_server(sdk.wire.reply(way.streaming)) as server:
+        bare = sdk.call(server.url, way)
+        install(sdk, server)
+        ours = sdk.call(server.url, way)
+
+    assert bare == ours
+    assert [type(each) for each in bare] == [type(each) for each in ours]
+    before, after = server.requests
+    assert (before.head, before.body) == (after.head, after.body)
 
 
 def test_a_call_that_stays_throttled_is_sent_by_one_loop_only(
-    sdk: Sdk, asynchronous: bool, installed: Callable[[RawServer], None]
+    sdk: Sdk, way: Way, install: Install, clock: VirtualClock
 ) -> None:
-    """Three attempts, not three times three; and the SDK raises what its users catch."""
-    with raw_server(error(429, "rate_limited", "Retry-After: 0")) as server:
-        installed(server)
-        with pytest.raises(sdk.module.RateLimitError):
-            sdk.call(server.url, asynchronous=asynchronous)
+    """As often as the policy says, not as often times the SDK's own retries; the SDK raises what its users catch."""
+    with raw_server(sdk.wire.refusal(429, "rate_limit_error", 1)) as server:
+        install(sdk, server)
+        error = failed(sdk, server, way, **one_loop(sdk))
 
-    assert [b"0"] * 3 == retries_of_the_sdk(server)
+    assert sdk.errors[429] is type(error)
+    assert ATTEMPTS[sdk.name] == len(server.requests)
+    assert ATTEMPTS[sdk.name] - 1 == len(clock.slept)
+    trail = resilience.trail_of(error)
+    assert trail is not None
+    assert [429] * ATTEMPTS[sdk.name] == [each.status for each in trail.attempts]
 
 
-def test_a_spent_quota_is_not_retried_by_anybody(
-    sdk: Sdk, asynchronous: bool, installed: Callable[[RawServer], None]
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_sdk_that_obeys_nothing_multiplies(install: Install, *, asynchronous: bool, streaming: bool) -> None:
+    """Without the option that the documentation names, cohere's loop stands around ours; its streams have none."""
+    sdk, way = SDKS["cohere"], Way(asynchronous, streaming)
+    throttled = sdk.wire.refusal(429, "no").replace(b"\r\n\r\n", b"\r\nretry-after-ms: 20\r\n\r\n", 1)
+
+    with raw_server(throttled) as server:
+        install(sdk, server)
+        failed(sdk, server, way)
+
+    assert (3 if streaming else 9) == len(server.requests)
+
+
+@pytest.mark.parametrize("status", [500, 503, 529])
+def test_a_service_that_fails_is_asked_again_as_its_policy_says(
+    sdk: Sdk, way: Way, status: int, install: Install
 ) -> None:
-    """The SDK alone would send it three times."""
-    with raw_server(error(429, "insufficient_quota")) as server:
-        installed(server)
-        with pytest.raises(sdk.module.RateLimitError):
-            sdk.call(server.url, asynchronous=asynchronous)
+    """And the SDK raises the class of that status; an overload has one of its own where the provider has the status."""
+    if status == 529 and sdk.wire.overloaded != 529:
+        status = 503
+    with raw_server(sdk.wire.refusal(status, "overloaded_error")) as server:
+        install(sdk, server)
+        error = failed(sdk, server, way, **one_loop(sdk))
 
-    assert [b"0"] == retries_of_the_sdk(server)
+    assert isinstance(error, sdk.errors[status])
+    assert ATTEMPTS[sdk.name] == len(server.requests)
+    assert resilience.trail_of(error) is not None
+
+
+def test_a_service_that_comes_back_is_not_noticed(sdk: Sdk, way: Way, install: Install) -> None:
+    """500 and then 200."""
+    with raw_server(sdk.wire.refusal(500, "api_error"), sdk.wire.reply(way.streaming)) as server:
+        install(sdk, server)
+        found = sdk.call(server.url, way)
+
+    assert found
+    assert 2 == len(server.requests)
+
+
+def test_a_key_that_is_wrong_is_sent_once(sdk: Sdk, way: Way, install: Install) -> None:
+    """With the SDK's own exception."""
+    with raw_server(sdk.wire.refusal(401, "authentication_error")) as server:
+        install(sdk, server)
+        error = failed(sdk, server, way)
+
+    assert sdk.errors[401] is type(error)
+    assert 1 == len(server.requests)
+    assert resilience.trail_of(error) is not None
+
+
+def test_missing_money_is_not_asked_for_twice(sdk: Sdk, way: Way, install: Install) -> None:
+    """One request by anybody, and the next call is held back: the SDK raises for it what it raises for the provider's."""
+    status, code = sdk.wire.billing
+    with raw_server(sdk.wire.refusal(status, code)) as server:
+        install(sdk, server)
+        first = failed(sdk, server, way, **one_loop(sdk))
+        second = failed(sdk, server, way, **one_loop(sdk))
+
+    assert 1 == len(server.requests)
+    assert isinstance(first, sdk.errors[status])
+    assert type(first) is type(second)
+    assert "credits" == sdk.headers(second)["x-resilience-refused"]
+    trails = [resilience.trail_of(first), resilience.trail_of(second)]
+    assert [(1, 0), (0, 1)] == [(len(each.attempts), len(each.refusals)) for each in trails if each is not None]
+
+
+def test_a_throttle_holds_no_other_call_back(sdk: Sdk, way: Way, install: Install, clock: VirtualClock) -> None:
+    """Limits are those of one model, or of tokens: what the provider would accept goes at once."""
+    throttled = sdk.wire.refusal(429, "rate_limit_error", 3000)
+    with raw_server(throttled, sdk.wire.reply(way.streaming)) as server:
+        install(sdk, server)
+        failed(sdk, server, way, **one_loop(sdk))
+        found = sdk.call(server.url, way)
+
+    assert found
+    assert 2 == len(server.requests)
+    assert [] == clock.slept
+
+
+def test_an_sdk_that_the_policy_does_not_know_is_left_alone(sdk: Sdk, way: Way, clock: VirtualClock) -> None:
+    """Paths of a later version: the status alone decides, a POST is repeated only where nothing was done, as ever."""
+    resilience.install({"version": 1})
+    try:
+        with raw_server(sdk.wire.refusal(429, "rate_limit_error", 7), sdk.wire.reply(way.streaming)) as server:
+            error = failed(sdk, server, way, **(sdk.own or {}))
+    finally:
+        resilience.uninstall()
+
+    assert sdk.errors[429] is type(error)
+    assert (1, []) == (len(server.requests), clock.slept)
+    assert resilience.trail_of(error) is None
+
+
+# What our own layers refuse
+
+
+ONCE = {"retry": {"max_attempts": 1}}
+REFUSING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "limiter": ({**ONCE, "limits": [{"name": "pace", "rate": "1/hour", "max_wait": "1s"}]}, {}),
+    "breaker": ({**ONCE, "breaker": {"consecutive_failures": 1, "failure_rate": None}}, {}),
+    "credits": (ONCE, {"budgets": [{"name": "day", "limit": "1 requests/day"}]}),
+}
+"""Parts of a policy, and settings, by which each layer refuses a second call."""
+
+
+def refused_by(layer: str, sdk: Sdk) -> type[Exception]:
+    """The SDK's exception for the provider's own answer of that kind."""
+    status = {"limiter": 429, "breaker": sdk.wire.overloaded, "credits": sdk.wire.billing[0]}[layer]
+    return sdk.errors[status]
+
+
+def second_call(layer: str, sdk: Sdk, way: Way, install: Install, **settings: Any) -> Exception:
+    """What the SDK raises for a call that a layer refuses; the server must not see it."""
+    parts, own = REFUSING[layer]
+    first = sdk.wire.refusal(500, "api_error") if layer == "breaker" else sdk.wire.reply(way.streaming)
+    with raw_server(first) as server:
+        install(sdk, server, parts, **own, **settings)
+        with contextlib.suppress(sdk.errors[500]):
+            sdk.call(server.url, way, **one_loop(sdk))
+        error = failed(sdk, server, way, **(sdk.own or {}))
+
+    assert 1 == len(server.requests)
+    return error
+
+
+@pytest.mark.parametrize("layer", REFUSING)
+def test_a_refusal_of_ours_is_what_the_sdk_makes_of_its_provider(
+    sdk: Sdk, way: Way, layer: str, install: Install
+) -> None:
+    """The SDK's own class, with the time to come back in the headers, where its users look for it."""
+    error = second_call(layer, sdk, way, install)
+
+    assert isinstance(error, refused_by(layer, sdk))
+    headers = sdk.headers(error)
+    assert layer == headers["x-resilience-refused"]
+    assert 0 < int(headers["retry-after"]) <= 86_400
+    trail = resilience.trail_of(error)
+    assert trail is not None
+    assert [layer] == [each.layer for each in trail.refusals]
+
+
+@pytest.mark.parametrize("layer", REFUSING)
+def test_a_refusal_that_is_raised_is_an_error_of_the_connection_to_the_sdk(
+    sdk: Sdk, way: Way, layer: str, install: Install
+) -> None:
+    """Or the library's own error, where the SDK lets that through."""
+    error = second_call(layer, sdk, way, install, refusals="raise")
+
+    assert isinstance(error, sdk.connection)
+    assert isinstance(error.__cause__ or error, resilience.Refused)
+    trail = resilience.trail_of(error)
+    assert trail is not None
+    assert [layer] == [each.layer for each in trail.refusals]
+
+
+# Answers that do not come
+
+
+REPEATED = {"openai": 3, "anthropic": 3, "mistral": 5, "groq": 3, "cohere": 1, "gemini": 1}
+"""Requests that our loop sends for a call whose answer is lost: once where the policy does not know that no harm is done."""
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDKs' own waits are short."""
+    for name in ("openai", "anthropic", "groq"):
+        monkeypatch.setattr(f"{name}._base_client.INITIAL_RETRY_DELAY", 0.001)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_each_retry_of_an_sdk_after_a_lost_answer_is_one_request_more(sdk: Sdk, way: Way, install: Install) -> None:
+    """No header can tell it to stop: our loop ends first, and then each of its own two is sent once."""
+    with raw_server(dropped) as server:
+        install(sdk, server)
+        error = failed(sdk, server, way)
+
+    assert isinstance(error, sdk.connection)
+    assert REPEATED[sdk.name] + (2 if sdk.obeys else 0) == len(server.requests)
+    assert resilience.trail_of(error) is not None
+
+
+def test_the_option_of_an_sdk_leaves_our_loop_alone(sdk: Sdk, way: Way, install: Install) -> None:
+    """`max_retries=0`, where it has it."""
+    with raw_server(dropped) as server:
+        install(sdk, server)
+        error = failed(sdk, server, way, **(sdk.own or {}))
+
+    assert isinstance(error, sdk.connection)
+    assert REPEATED[sdk.name] == len(server.requests)
+
+
+def test_a_connection_that_cannot_be_made_is_tried_again(
+    sdk: Sdk, way: Way, install: Install, clock: VirtualClock
+) -> None:
+    """Nothing was sent, so every request may be sent again."""
+    with raw_server(dropped) as server:
+        pass
+    install(sdk, server)
+    error = failed(sdk, server, way, **(sdk.own or {}))
+
+    assert isinstance(error, sdk.connection)
+    trail = resilience.trail_of(error)
+    assert trail is not None
+    assert ATTEMPTS[sdk.name] == len(trail.attempts) == len(clock.slept) + 1
+
+
+def test_the_timeout_of_an_sdk_is_that_of_each_attempt(sdk: Sdk, way: Way, install: Install) -> None:
+    """And its exception is the SDK's for a timeout."""
+    with raw_server(silent) as server:
+        install(sdk, server)
+        error = failed(sdk, server, way, timeout=0.05, **(sdk.own or {}))
+
+    assert isinstance(error, sdk.timed_out)
+    assert REPEATED[sdk.name] == len(server.requests)
+
+
+# Streams
+
+
+STREAMED = [Way(asynchronous=False, streaming=True), Way(asynchronous=True, streaming=True)]
+ONE_AT_A_TIME = {"limits": [{"name": "one", "concurrency": 1, "max_wait": "1s"}], "retry": {"max_attempts": 1}}
+streamed = pytest.mark.parametrize("way", STREAMED, ids=str)
+
+
+def read(sdk: Sdk, url: str, way: Way, each: Callable[[int, Any], bool]) -> Any:
+    """Read a stream, and leave it when told to; then call again with the same client.
+
+    Arguments:
+        sdk: whose.
+        url: of the server.
+        way: sync or async.
+        each: called before each chunk with its number and the chunk before; false to leave.
+    """
+    if not way.asynchronous:
+        client = sdk.client(url, way, **(sdk.own or {}))
+        with closing(sdk.closing(client)):
+            with closing(sdk.chunks(client, way)) as chunks:
+                number, chunk = 0, None
+                while each(number, chunk):
+                    number, chunk = number + 1, next(chunks, None)
+            return list(sdk.chunks(client, way))
+
+    async def read() -> Any:
+        client = sdk.client(url, way, **(sdk.own or {}))
+        async with aclosing(sdk.aclosing(client)):
+            async with aclosing(sdk.chunks_async(client, way)) as chunks:
+                number, chunk = 0, None
+                while each(number, chunk):
+                    number, chunk = number + 1, await anext(chunks, None)
+            return [chunk async for chunk in sdk.chunks_async(client, way)]
+
+    return asyncio.run(read())
+
+
+@streamed
+@pytest.mark.parametrize("ours", [False, True], ids=["bare", "ours"])
+def test_chunks_arrive_one_by_one_as_they_are_sent(sdk: Sdk, way: Way, install: Install, *, ours: bool) -> None:
+    """The server sends the next event once the one before was seen, with and without us; the objects are the same."""
+    wire = sdk.wire
+    stepped, seen = Stepped(wire.events), []
+
+    def each(number: int, chunk: Any) -> bool:
+        if number:
+            assert stepped.sent == wire.seen[number - 1] + 1
+            seen.append(chunk)
+        if number == len(wire.seen):
+            stepped.release(len(wire.events))
+            return False
+        stepped.release(wire.seen[number] - (wire.seen[number - 1] if number else -1))
+        return True
+
+    with raw_server(stepped, wire.reply(streaming=True)) as server:
+        if ours:
+            install(sdk, server)
+        whole = read(sdk, server.url, way, each)
+
+    assert whole == seen
+    assert len(wire.seen) == len(seen)
+    assert 2 == len(server.requests)
+
+
+@streamed
+def test_a_stream_that_is_left_early_holds_nothing(sdk: Sdk, way: Way, install: Install) -> None:
+    """Its connection is closed, and its place is free for the next call; one more at a time would have been refused."""
+    stepped = Stepped(sdk.wire.events)
+
+    def each(number: int, _: Any) -> bool:
+        if not number:
+            stepped.release()
+        return not number
+
+    with raw_server(stepped, sdk.wire.reply(streaming=True)) as server:
+        install(sdk, server, ONE_AT_A_TIME)
+        whole = read(sdk, server.url, way, each)
+
+        assert stepped.gone.wait(20)
+    assert len(sdk.wire.seen) == len(whole)
+    assert 2 == len(server.requests)
+
+
+def test_a_stream_that_is_cancelled_holds_nothing(sdk: Sdk, install: Install) -> None:
+    """In the middle, while it waits for the next chunk."""
+    way, stepped = STREAMED[1], Stepped(sdk.wire.events)
+
+    async def scenario(url: str) -> list[Any]:
+        client, begun = sdk.client(url, way, **(sdk.own or {})), asyncio.Event()
+
+        async def reader() -> None:
+            async with aclosing(sdk.chunks_async(client, way)) as chunks:
+                async for _ in chunks:
+                    begun.set()
+
+        async with aclosing(sdk.aclosing(client)):
+            task = asyncio.create_task(reader())
+            await begun.wait()
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            return [chunk async for chunk in sdk.chunks_async(client, way)]
+
+    with raw_server(stepped, sdk.wire.reply(streaming=True)) as server:
+        install(sdk, server, ONE_AT_A_TIME)
+        stepped.release()
+        whole = asyncio.run(scenario(server.url))
+
+        assert stepped.gone.wait(20)
+    assert len(sdk.wire.seen) == len(whole)
+
+
+@streamed
+@pytest.mark.parametrize("name", [name for name, sdk in SDKS.items() if sdk.wire.broken])
+def test_an_error_in_the_middle_of_a_stream_is_what_it_is_without_us(name: str, way: Way, install: Install) -> None:
+    """The SDK raises it; nothing is sent again, since half of an answer has been seen."""
+    sdk = SDKS[name]
+    events = (*sdk.wire.events[:2], sdk.wire.broken or b"", *sdk.wire.events[2:])
+    stepped = [Stepped(events), Stepped(events)]
+    for each in stepped:
+        each.release(len(events))
+
+    with raw_server(*stepped) as server:
+        bare = failed(sdk, server, way)
+        install(sdk, server)
+        ours = failed(sdk, server, way)
+
+    assert (type(bare), str(bare)) == (type(ours), str(ours))
+    assert 2 == len(server.requests)
+    assert resilience.trail_of(ours) is not None
+
+
+@streamed
+def test_a_stream_that_breaks_off_is_what_it_is_without_us(sdk: Sdk, way: Way, install: Install) -> None:
+    """The same exception and no further request."""
+
+    def broken(client: Any) -> bool:
+        stepped = Stepped(sdk.wire.events[:1])
+        stepped.release()
+        stepped(Cut(client))
+        return False
+
+    with raw_server(broken) as server:
+        bare = failed(sdk, server, way)
+        install(sdk, server)
+        ours = failed(sdk, server, way)
+
+    assert type(bare) is type(ours)
+    assert 2 == len(server.requests)
+
+
+class Cut:
+    """A connection that does not send the end of a chunked answer."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def sendall(self, data: bytes) -> None:
+        if data != b"0\r\n\r\n":
+            self._client.sendall(data)
