@@ -18,7 +18,16 @@ from ._units import Duration
 if TYPE_CHECKING:
     from ._policy import Policy
 
-__all__ = ["NO_LIMIT", "Algorithm", "FeedbackHeaders", "Limit", "PlanNumbers", "PlanReference", "Resolved", "resolve_limits"]
+__all__ = [
+    "NO_LIMIT",
+    "Algorithm",
+    "FeedbackHeaders",
+    "Limit",
+    "PlanNumbers",
+    "PlanReference",
+    "Resolved",
+    "resolve_limits",
+]
 
 Algorithm = Literal["token_bucket", "fixed_window", "moving_window", "sliding_window_counter"]
 """How a rate is counted; the windows are those of limits."""

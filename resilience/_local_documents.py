@@ -97,8 +97,9 @@ def built(policy: Policy, categories: tuple[Category, ...], status: int) -> Iter
             codes = rule.when.code or ((rule.code,) if rule.code else (str(rule.category),))
             statuses = sorted((code for code in rule.when.status or {status} if code >= 400), key=lambda c: c != status)
             known |= dict.fromkeys((each, codes[0]) for each in statuses[:3])
-    ordered = sorted([*known, (status, str(categories[0]))], key=lambda entry: entry[0] != status)
-    for each, code in ordered:
+    ordered = sorted(known, key=lambda entry: entry[0] != status)
+    # What the rules describe is what an SDK of the provider knows; the status by itself says least.
+    for each, code in [*ordered, (status, str(categories[0]))]:
         for envelope in policy.envelopes:
             document = _filled(envelope, code)
             if document is not None:

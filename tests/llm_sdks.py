@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ import httpx2
 import mistralai.client
 import openai
 from google import genai
+from mistralai.client.errors import SDKError
 
 from tests.llm_servers import WIRES, Wire
 
@@ -69,6 +70,11 @@ class Sdk:
         """How its provider speaks."""
         return WIRES[self.name]
 
+    @property
+    def one_loop(self) -> dict[str, Any]:
+        """What its users have to set: nothing, unless it retries by itself and does not obey `x-should-retry`."""
+        return {} if self.obeys else self.own or {}
+
     def client(self, url: str, way: Way, **options: Any) -> Any:
         """A client of the SDK for a server."""
         return self.make(url, way.asynchronous, options)
@@ -105,7 +111,7 @@ class Sdk:
         """The chunks of a stream, left as its users leave it."""
         return _chunks(self.ask(client, way))
 
-    async def chunks_async(self, client: Any, way: Way) -> AsyncIterator[Any]:
+    async def chunks_async(self, client: Any, way: Way) -> AsyncGenerator[Any, None]:
         """The same."""
         stream = self.ask(client, way)
         if hasattr(stream, "__await__"):
@@ -214,7 +220,6 @@ def _classes(module: Any) -> dict[int, type[Exception]]:
     }
 
 
-_SDK_ERROR = mistralai.client.errors.SDKError
 _CLIENT, _SERVER = genai.errors.ClientError, genai.errors.ServerError
 
 SDKS = {
@@ -224,11 +229,11 @@ SDKS = {
     ),
     "anthropic": Sdk(
         "anthropic", httpx2, _stainless(anthropic, "Anthropic", ""), _messages,
-        {**_classes(anthropic), 529: anthropic._exceptions.OverloadedError}, {"max_retries": 0},
+        {**_classes(anthropic), 529: anthropic.OverloadedError}, {"max_retries": 0},
         anthropic.APIConnectionError, anthropic.APITimeoutError, obeys=True,
     ),
     "mistral": Sdk(
-        "mistral", httpx2, _make_mistral, _mistral, dict.fromkeys((400, 401, 402, 429, 500, 503), _SDK_ERROR), None,
+        "mistral", httpx2, _make_mistral, _mistral, dict.fromkeys((400, 401, 402, 429, 500, 503), SDKError), None,
         httpx2.TransportError, httpx2.TimeoutException, headers=lambda error: error.headers,
     ),
     "groq": Sdk(

@@ -77,7 +77,10 @@ def bad(status: int, body: object, **headers: str) -> bytes:
 
 
 def _data(*documents: object, end: str = "") -> tuple[bytes, ...]:
-    return (*(f"data: {json.dumps(each)}\n\n".encode() for each in documents), *([f"data: {end}\n\n".encode()] * bool(end)))
+    return (
+        *(f"data: {json.dumps(each)}\n\n".encode() for each in documents),
+        *([f"data: {end}\n\n".encode()] * bool(end)),
+    )
 
 
 def _named(*documents: dict[str, Any], end: str = "") -> tuple[bytes, ...]:
@@ -193,10 +196,12 @@ class Stepped:
 
     Arguments:
         events: what is sent, one HTTP chunk for each.
+        cut: whether the connection breaks off after them.
     """
 
-    def __init__(self, events: tuple[bytes, ...]) -> None:
+    def __init__(self, events: tuple[bytes, ...], *, cut: bool = False) -> None:
         self._events = events
+        self._cut = cut
         self._go = threading.Semaphore(0)
         self.sent = 0
         """How many have been sent."""
@@ -217,6 +222,8 @@ class Stepped:
                 return False
             self.sent += 1
             client.sendall(b"%x\r\n%s\r\n" % (len(event), event))
+        if self._cut:
+            return False
         client.sendall(b"0\r\n\r\n")
         return True
 

@@ -9,7 +9,6 @@ import pickle
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,8 +24,8 @@ from resilience._outcome import Exchange, Outcome
 from resilience._refusal import MEANINGS, Refusal, refused
 from resilience._registry import Policies, Settings, Source
 from resilience._trail import Attempt, Refused, Wait
-from tests.rawserver import RawServer, raw_server
-from tests.test_sdks import POLICY, SDKS, Sdk
+from tests.llm_sdks import SDKS, Sdk, Way
+from tests.rawserver import raw_server
 from tests.worlds import HOST, URL, Step, World, policy
 
 LIBRARIES: dict[str, tuple[Any, Any]] = {
@@ -307,44 +306,26 @@ def test_a_refusal_costs_little_and_leaves_nothing(library: str, layers: Layers)
     assert grown < 20_000
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Iterator[Callable[[RawServer], None]]:
-    """Install the policy of the SDK tests for a server, and undo it afterwards."""
-
-    def install(server: RawServer) -> None:
-        (tmp_path / "sdk.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
-        (tmp_path / "resilience.yaml").write_text("version: 1\nshipped: false\npolicies: [./sdk.yaml]\n")
-        resilience.install(tmp_path / "resilience.yaml")
-
-    yield install
-    resilience.uninstall()
-
-
 @pytest.mark.parametrize("sdk", SDKS.values(), ids=SDKS)
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize(
-    ("layer", "error"),
-    [("limiter", "RateLimitError"), ("concurrency", "RateLimitError"), ("breaker", "InternalServerError")],
-)
-def test_an_sdk_raises_its_own_error_once(
-    sdk: Sdk,
-    asynchronous: bool,
-    layer: str,
-    error: str,
-    layers: Layers,
-    installed: Callable[[RawServer], None],
-) -> None:
+@pytest.mark.parametrize("layer", ["limiter", "concurrency", "breaker"])
+def test_an_sdk_raises_its_own_error_once(sdk: Sdk, asynchronous: bool, layer: str, layers: Layers) -> None:
     """One look at the chain, nothing sent, and no retry of the SDK's own."""
     looks = layers([(layer, 0.5)])
+    error = sdk.errors[sdk.wire.overloaded if layer == "breaker" else 429]
 
     with raw_server(b"") as server:
-        installed(server)
-        with pytest.raises(getattr(sdk.module, error)) as caught:
-            sdk.call(server.url, asynchronous=asynchronous)
+        hosts = [server.url.removeprefix("http://")]
+        resilience.install({"version": 1, "providers": {sdk.name: {"hosts": hosts}}})
+        try:
+            with pytest.raises(error) as caught:
+                sdk.call(server.url, Way(asynchronous, streaming=False), **sdk.one_loop)
+        finally:
+            resilience.uninstall()
 
     assert (1, 0) == (len(looks), len(server.requests))
     assert "not now" in str(caught.value)
-    assert layer == caught.value.response.headers["x-resilience-refused"]
+    assert layer == sdk.headers(caught.value)["x-resilience-refused"]
 
 
 def test_a_host_without_a_policy_is_never_refused(layers: Layers) -> None:
