@@ -86,7 +86,7 @@ def lowest(session: nox.Session) -> None:
         *("--python-version", OLDEST, "--output-file", str(pins), "pyproject.toml"),
         external=True,
     )
-    session.install("--editable", ".[all]", "--group", "test", "--constraint", str(pins))
+    session.install("--editable", ".[all]", "--group", "test-lowest", "--constraint", str(pins))
     run_tests(session)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +13,11 @@ import cohere
 import groq
 import httpx
 import httpx2
-import mistralai.client
 import openai
-from google import genai
-from mistralai.client.errors import SDKError
 
 from tests.llm_servers import WIRES, Wire
 
-__all__ = ["SDKS", "Sdk", "Way"]
+__all__ = ["MISSING", "SDKS", "Sdk", "Way"]
 
 PROMPT: list[Any] = [{"role": "user", "content": "hi"}]
 
@@ -47,23 +44,23 @@ class Sdk:
         ask: begins a plain or a streamed chat.
         closed: closes a client.
         errors: the names of its exceptions, by status.
-        found: the module where they stand.
         own: the options that end its own retries; `None` where it has none unless they are configured.
         connection: the class of the exception that it raises for an error of the transport.
+        timed_out: the same for a timeout.
+        obeys: whether it obeys `x-should-retry`.
+        headers: where its exceptions have the headers of the answer.
     """
 
     name: str
     library: Any
     make: Callable[..., Any]
     ask: Callable[[Any, Way], Any]
-    errors: dict[int, type[Exception]]
+    errors: Mapping[int, type[Exception]]
     own: dict[str, Any] | None
     connection: type[Exception]
     timed_out: type[Exception]
     obeys: bool = False
-    """Whether it obeys `x-should-retry`."""
     headers: Callable[[Any], Any] = field(default=lambda error: error.response.headers)
-    """Where its exceptions have the headers of the answer."""
 
     @property
     def wire(self) -> Wire:
@@ -149,7 +146,7 @@ class _AsyncClient:
 
     async def aclose(self) -> None:
         client = self._client
-        if isinstance(client, genai.Client):
+        if hasattr(client, "aio"):
             await client.aio.aclose()
             client.close()
         elif hasattr(client, "close"):
@@ -178,7 +175,9 @@ def _make_mistral(url: str, _: bool, options: dict[str, Any]) -> Any:
     options = dict(options)
     if "timeout" in options:
         options["timeout_ms"] = int(options.pop("timeout") * 1000)
-    return mistralai.client.Mistral(api_key="test", server_url=url, **options)
+    from mistralai.client import Mistral
+
+    return Mistral(api_key="test", server_url=url, **options)
 
 
 def _mistral(client: Any, way: Way) -> Any:
@@ -199,6 +198,8 @@ def _make_gemini(url: str, _: bool, options: dict[str, Any]) -> Any:
     options = dict(options)
     if "timeout" in options:
         options["timeout"] = int(options["timeout"] * 1000)
+    from google import genai
+
     # Otherwise it sends its async calls through aiohttp where that is installed.
     options["async_client_args"] = {"transport": httpx2.AsyncHTTPTransport()}
     return genai.Client(api_key="test", http_options=genai.types.HttpOptions(base_url=url, **options))
@@ -220,7 +221,21 @@ def _classes(module: Any) -> dict[int, type[Exception]]:
     }
 
 
-_CLIENT, _SERVER = genai.errors.ClientError, genai.errors.ServerError
+def _google() -> Sdk:
+    from google.genai.errors import ClientError, ServerError
+
+    errors = {**dict.fromkeys((400, 401, 402, 429), ClientError), **dict.fromkeys((500, 503), ServerError)}
+    return Sdk("gemini", httpx2, _make_gemini, _gemini, errors, None, httpx2.TransportError, httpx2.TimeoutException)
+
+
+def _mistral_ai() -> Sdk:
+    from mistralai.client.errors import SDKError
+
+    return Sdk(
+        "mistral", httpx2, _make_mistral, _mistral, dict.fromkeys((400, 401, 402, 429, 500, 503), SDKError), None,
+        httpx2.TransportError, httpx2.TimeoutException, headers=lambda error: error.headers,
+    )  # fmt: skip
+
 
 SDKS = {
     "openai": Sdk(
@@ -231,10 +246,6 @@ SDKS = {
         "anthropic", httpx2, _stainless(anthropic, "Anthropic", ""), _messages,
         {**_classes(anthropic), 529: anthropic.OverloadedError}, {"max_retries": 0},
         anthropic.APIConnectionError, anthropic.APITimeoutError, obeys=True,
-    ),
-    "mistral": Sdk(
-        "mistral", httpx2, _make_mistral, _mistral, dict.fromkeys((400, 401, 402, 429, 500, 503), SDKError), None,
-        httpx2.TransportError, httpx2.TimeoutException, headers=lambda error: error.headers,
     ),
     "groq": Sdk(
         "groq", httpx, _stainless(groq, "Groq", ""), _completions, _classes(groq), {"max_retries": 0},
@@ -248,10 +259,13 @@ SDKS = {
         },
         {"max_retries": 0}, httpx.TransportError, httpx.TimeoutException, headers=lambda error: error.headers,
     ),
-    "gemini": Sdk(
-        "gemini", httpx2, _make_gemini, _gemini,
-        {400: _CLIENT, 401: _CLIENT, 402: _CLIENT, 429: _CLIENT, 500: _SERVER, 503: _SERVER}, None,
-        httpx2.TransportError, httpx2.TimeoutException,
-    ),
 }  # fmt: skip
 """The SDKs by the names of their providers' policies."""
+MISSING: dict[str, str] = {}
+"""Those that are not installed, and why."""
+
+for _name, _make in (("gemini", _google), ("mistral", _mistral_ai)):
+    try:
+        SDKS[_name] = _make()
+    except ModuleNotFoundError as _error:
+        MISSING[_name] = str(_error)

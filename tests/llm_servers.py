@@ -29,10 +29,10 @@ class Wire:
         good: the body of an answer.
         events: the events of a streamed answer, with what stands before and after each.
         error: makes the body of an error of a status and a code.
-        throttle: the status and code of a throttle.
-        broken: the event that tells of an error in the middle of a stream; `None` where the provider has none.
-        billing: status, code and headers of an answer for which money is missing.
+        billing: status and code of an answer for which money is missing.
         overloaded: the status of an overload.
+        broken: the event that tells of an error in the middle of a stream; `None` where the provider has none.
+        wait: makes the headers of a throttle that asks for seconds, and what stands in its error beside the rest.
     """
 
     policy: str

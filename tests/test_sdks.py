@@ -20,7 +20,7 @@ import resilience
 from resilience._clock import RealClock
 from resilience.errors import Refused
 from resilience.testing import VirtualClock
-from tests.llm_sdks import SDKS, Sdk, Way
+from tests.llm_sdks import MISSING, SDKS, Sdk, Way
 from tests.llm_servers import Stepped, dropped, silent
 from tests.rawserver import RawServer, raw_server
 
@@ -97,6 +97,15 @@ def failed(sdk: Sdk, server: RawServer, way: Way, *, path: str = "", **options: 
     with pytest.raises(Exception) as caught:  # noqa: PT011  its class is what is looked at
         sdk.call(server.url + path, way, **options)
     return caught.value
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_each_provider_has_its_sdk(name: str) -> None:
+    """And none is left out in silence."""
+    if name in MISSING:
+        pytest.skip(f"the SDK of {name} is not installed: {MISSING[name]}")
+
+    assert name == SDKS[name].name
 
 
 def test_a_throttled_call_succeeds_after_exactly_the_stated_wait(
@@ -487,6 +496,7 @@ def test_a_stream_that_is_left_early_holds_nothing(sdk: Sdk, way: Way, install: 
     assert 2 == len(server.requests)
 
 
+@pytest.mark.skipif("gemini" in MISSING, reason="google-genai is not installed")
 @pytest.mark.parametrize("ours", [False, True], ids=["bare", "ours"])
 @pytest.mark.usefixtures("real_time")
 def test_google_leaves_an_async_stream_open_until_its_client_is_closed(install: Install, *, ours: bool) -> None:
