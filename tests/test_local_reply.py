@@ -208,6 +208,19 @@ def test_an_envelope_is_filled_as_it_is_read(envelope: dict[str, Any], body: obj
         assert {"title": "rate limited", "status": 429, "detail": "our reason"} == json.loads(reply.content)
 
 
+def test_what_the_rules_describe_goes_before_the_usual_status() -> None:
+    """An SDK of the provider knows it; also where a policy that extends another has left its examples behind."""
+    made = policy(
+        answers=[
+            {"rule": "quota", "when": {"status": 429, "code": "no_quota"}, "category": "credits_exhausted"},
+            {"rule": "full", "when": {"status": 529}, "category": "overloaded"},
+        ]
+    )
+
+    assert [429, 529] == [reply_of(made, layer).status for layer in ("credits", "breaker")]
+    assert [402, 503] == [reply_of(policy(), layer).status for layer in ("credits", "breaker")]
+
+
 def test_a_policy_without_envelopes_answers_with_a_problem() -> None:
     """RFC 9457."""
     reply = reply_of(policy(envelopes=[]), "breaker")

@@ -47,6 +47,17 @@ def test_an_answer_that_was_given_up_on_tells_sdks_not_to_retry(world: World) ->
     assert "x-should-retry" not in good.headers
 
 
+def test_an_endpoint_that_the_policy_does_not_know_is_left_to_its_sdk(world: World) -> None:
+    """Whether a POST may be sent again nobody here knows; where somebody does, SDKs are told to stop."""
+    known = policy(retry=BACKOFF, operations={"make": {"method": "POST", "path": "/things"}})
+    unsure = world.call(policy(retry=BACKOFF), [Step(500)], method="POST")
+    told = world.call(known, [Step(500)], method="POST")
+
+    assert [1, 1] == [unsure.requests, told.requests]
+    assert "x-should-retry" not in unsure.headers
+    assert "false" == told.headers.get("x-should-retry")
+
+
 @pytest.mark.parametrize("value", ["0", "-5", "nan", "inf", "soon", "", "1e999", "Wed, 21 Oct 2015 07:28:00 GMT"])
 def test_a_useless_wait_is_no_reason_to_hammer(world: World, value: str) -> None:
     """Zero, past and malformed waits leave the back-off in charge."""

@@ -154,6 +154,7 @@ RESPONSE = SimpleNamespace(extensions={"resilience": Trail("p")})
         (Strange(), False),
         (type("StatusError", (Exception,), {"response": RESPONSE})(), True),
         (type("StatusError", (Exception,), {"response": None})(), False),
+        (type("StatusError", (Exception,), {"raw_response": RESPONSE})(), True),
         (SimpleNamespace(response=RESPONSE), False),
         (SimpleNamespace(extensions=5), False),
         (SimpleNamespace(extensions={"resilience": Trail("p")}), True),
@@ -168,6 +169,23 @@ RESPONSE = SimpleNamespace(extensions={"resilience": Trail("p")})
 def test_a_trail_is_found_on_responses_and_on_errors(answer: object, *, found: bool) -> None:
     """And on what an SDK has made of them, unless that is its own business. Where no policy applied there is none."""
     assert found == (trail_of(answer) is not None)
+
+
+@pytest.mark.parametrize("library", MODULES)
+def test_a_trail_is_found_where_an_error_was_raised(library: str) -> None:
+    """An SDK may keep nothing of the response; a response of a caller further out is another call's."""
+    response = MODULES[library].Response(503, extensions={"resilience": Trail("p")})
+
+    def sdk(answer: object) -> None:
+        raise ValueError(answer is None)
+
+    with pytest.raises(ValueError, match="False") as at_hand:
+        sdk(response)
+    with pytest.raises(ValueError, match="True") as elsewhere:
+        sdk(None)
+
+    assert response.extensions["resilience"] is trail_of(at_hand.value)
+    assert None is trail_of(elsewhere.value)
 
 
 def test_causes_that_go_round_in_a_circle_end() -> None:
