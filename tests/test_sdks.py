@@ -403,6 +403,7 @@ def test_the_timeout_of_an_sdk_is_that_of_each_attempt(sdk: Sdk, way: Way, insta
 
 STREAMED = [Way(asynchronous=False, streaming=True), Way(asynchronous=True, streaming=True)]
 ONE_AT_A_TIME = {"limits": [{"name": "one", "concurrency": 1, "max_wait": "20s"}], "retry": {"max_attempts": 1}}
+TWO_CALLS = [{"name": "day", "limit": "2 requests/day"}]
 streamed = pytest.mark.parametrize("way", STREAMED, ids=str)
 
 
@@ -479,7 +480,7 @@ def real_time(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("real_time")
 def test_a_stream_that_is_left_early_holds_nothing(sdk: Sdk, way: Way, install: Install) -> None:
-    """Its connection is closed, and its place is free for the next call; one more at a time would have been refused."""
+    """Its connection is closed, its place is free for the next call, and nothing of the budget is still reserved."""
     stepped = Stepped(sdk.wire.events)
 
     def each(number: int, _: Any) -> bool:
@@ -488,10 +489,12 @@ def test_a_stream_that_is_left_early_holds_nothing(sdk: Sdk, way: Way, install: 
         return not number
 
     with raw_server(stepped, sdk.wire.reply(streaming=True)) as server:
-        install(sdk, server, ONE_AT_A_TIME)
+        install(sdk, server, ONE_AT_A_TIME, budgets=TWO_CALLS)
         whole = read(sdk, server.url, way, each)
 
         assert stepped.gone.wait(20)
+        refused = failed(sdk, server, way, **sdk.one_loop)
+    assert "2 spent, 0 reserved" in str(refused)
     assert len(sdk.wire.seen) == len(whole)
     assert 2 == len(server.requests)
 
@@ -544,11 +547,13 @@ def test_a_stream_that_is_cancelled_holds_nothing(sdk: Sdk, install: Install) ->
             return [chunk async for chunk in sdk.chunks_async(client, way)]
 
     with raw_server(stepped, sdk.wire.reply(streaming=True)) as server:
-        install(sdk, server, ONE_AT_A_TIME)
+        install(sdk, server, ONE_AT_A_TIME, budgets=TWO_CALLS)
         stepped.release()
         whole = asyncio.run(scenario(server.url))
 
         assert stepped.gone.wait(20)
+        refused = failed(sdk, server, way, **sdk.one_loop)
+    assert "2 spent, 0 reserved" in str(refused)
     assert len(sdk.wire.seen) == len(whole)
 
 
