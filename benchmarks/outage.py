@@ -63,6 +63,7 @@ class Result(NamedTuple):
 
 
 def free_port() -> int:
+    """One that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -73,7 +74,7 @@ def running(command: list[str], url: str, **variables: str) -> Iterator[subproce
     """A process that answers at a URL."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
     path = os.pathsep.join(filter(None, [str(CHECKOUT), own.get("PYTHONPATH")]))
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  our own commands
         command,
         env={**own, "PYTHONPATH": path, **variables},
         stdout=subprocess.DEVNULL,
@@ -101,7 +102,10 @@ async def load(url: str, provider: int, rate: float, lengths: tuple[float, ...])
     """Send requests at a rate while the provider answers, hangs, and answers again."""
     seen: list[Seen] = []
     edges = [sum(lengths[:number]) for number in range(len(lengths) + 1)]
-    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None)) as client, asyncio.TaskGroup() as group:
+    async with (
+        httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None)) as client,
+        asyncio.TaskGroup() as group,
+    ):
         began = time.monotonic()
 
         async def one(phase: str) -> None:
@@ -148,7 +152,11 @@ def measure(rate: float, lengths: tuple[float, ...], *, protected: bool) -> Resu
             asyncio.run(load_quietly(f"{url}/jobs/1"))
             seen, end = asyncio.run(load(f"{url}/jobs/1", provider.pid, rate, lengths))
     bad = [each.began for each in seen if each.phase == PHASES[2] and each.status != 200]
-    good = [each.began for each in seen if each.phase == PHASES[2] and each.status == 200 and each.began > max(bad, default=end)]
+    good = [
+        each.began
+        for each in seen
+        if each.phase == PHASES[2] and each.status == 200 and each.began > max(bad, default=end)
+    ]
     return Result({phase: _phase([each for each in seen if each.phase == phase]) for phase in PHASES},
                   min(good) - end if good else float("inf"))  # fmt: skip
 
@@ -197,11 +205,13 @@ def main() -> int:
                 for name, each in results.items()}  # fmt: skip
         print(json.dumps({**told, "missed": missed}, indent=2))
     else:
-        print(f"{WORKERS} workers, {given.rate:g} requests/s, the provider hangs for {lengths[1]:g}s; deadline {DEADLINE:g}s\n")
+        print(
+            f"{WORKERS} workers, {given.rate:g} requests/s, the provider hangs for {lengths[1]:g}s; deadline {DEADLINE:g}s\n"
+        )
         print(f"{'':10}{'phase':12}{'requests':>10}{'median':>10}{'p99':>10}  answers")
         for name, result in results.items():
             for phase, found in result.phases.items():
-                answers = ", ".join(f"{count} × {status}" for status, count in found.statuses.items())
+                answers = ", ".join(f"{count} of {status}" for status, count in found.statuses.items())
                 print(f"{name:10}{phase:12}{found.count:>10}{found.median:>9.3f}s{found.p99:>9.3f}s  {answers}")
             print(f"{name:10}recovered after {result.recovered:.1f}s\n")
         print("\n".join(missed) or "all that the documentation says was seen")

@@ -160,8 +160,7 @@ class Chain:
     def _begin(self, exchange: Exchange) -> None:
         """Tell of the call where somebody hears of it."""
         exchange.listeners = self._listeners
-        modules = sys.modules
-        if "opentelemetry.trace" in modules or "opentelemetry.metrics" in modules:
+        if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
             start(exchange, self._transport, self._clock.wall)
 
     def _end(self, exchange: Exchange, outcome: Outcome | None) -> None:
