@@ -181,14 +181,23 @@ def test_a_suite_that_asks_for_nothing_is_left_alone(suite: pytest.Pytester) -> 
     done.assert_outcomes(passed=1)
 
 
-def test_a_suite_is_run_by_the_launcher_without_a_warning(suite: pytest.Pytester) -> None:
-    """The package was imported before pytest was, which pytest would warn of."""
+EARLY = "import sys, resilience, pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", EARLY],
+        ["-m", "resilience", "run", "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+    ],
+    ids=["imported", "launched"],
+)
+def test_the_package_may_be_imported_before_pytest(suite: pytest.Pytester, command: list[str]) -> None:
+    """Which pytest warns of where a plugin's assertions were to be rewritten."""
     suite.makepyfile(test_it="def test_it(): assert True")
     suite.makeini("[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n")
 
-    done = suite.run(
-        sys.executable, "-m", "resilience", "run", "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"
-    )
+    done = suite.run(sys.executable, *command)
 
     done.assert_outcomes(passed=1)
     assert "Warning" not in done.stdout.str() + done.stderr.str()
