@@ -206,7 +206,7 @@ def test_a_program(doctor: Doctor, tmp_path: Path) -> None:
     code, found = doctor("sh", "start.sh")
     assert (0, "note") == (code, found["sh"]["state"])
     # Of whose Python nothing is known, nothing is said.
-    assert not {"httpx", "openai"} & found.keys()
+    assert not {"httpx", "httpx2"} & found.keys()
 
 
 def test_a_program_of_another_environment(doctor: Doctor, tmp_path: Path) -> None:
