@@ -54,8 +54,10 @@ class Attempted(Event):
     """The request was sent once, and this is what came.
 
     Arguments:
-        number, seconds: of the attempt, from 1, and how long it took until the answer was there.
-        status, error: of the answer, and `None` where none came; then the class of the transport error.
+        number: of the attempt, from 1.
+        seconds: how long it took until the answer was there.
+        status: of the answer, `None` where none came.
+        error: the class of the transport error.
         verdict: what it means.
     """
 
@@ -73,7 +75,8 @@ class Retrying(Event):
     Arguments:
         attempt: how often it was sent by now.
         wait: seconds until it is sent again.
-        why, source: who asked for that wait, in one word, and for people: a header, a field, the back-off.
+        why: who asked for that wait, in one word.
+        source: the same for people: a header, a field, the back-off.
         verdict: on the answer that was not good enough.
     """
 
@@ -89,8 +92,10 @@ class Waited(Event):
     """The call has waited.
 
     Arguments:
-        seconds, layer: how long, and for whom.
-        why, source: who asked for it, in one word, and in words for people.
+        seconds: how long.
+        layer: for whom.
+        why: who asked for it, in one word.
+        source: the same for people.
         observed: whether the layer only observes: then nobody waited.
     """
 
@@ -106,7 +111,9 @@ class Refused(Event):
     """A layer did not let the call through.
 
     Arguments:
-        layer, why, reason: which; why in one word, and in words for people.
+        layer: which.
+        why: in one word.
+        reason: in words for people.
         retry_after: seconds until it would, `None` where nobody can know.
         observed: whether the layer only observes: then the call went on.
         scope: what a budget that is used up counts apart (`tag.tenant=acme`); nothing for all calls together.
@@ -126,7 +133,8 @@ class Tripped(Event):
 
     Arguments:
         breaker: its key.
-        state, previous: what it is now, and was: `closed`, `open`, `half_open` or `isolated`.
+        state: what it is now: `closed`, `open`, `half_open` or `isolated`.
+        previous: what it was.
         after: the failure that was one too many, where a closed one has opened: status or error, and category.
         looks_in: seconds until a call may look, at the earliest, where a closed one has opened.
     """
@@ -143,7 +151,8 @@ class Charged(Event):
     """An attempt has cost something, or nothing.
 
     Arguments:
-        amount, unit: how much, of `credits`, `USD`, `requests`.
+        amount: how much.
+        unit: of what: `credits`, `USD`, `requests`.
         reserved: what it might have cost at worst.
         outcome: `settled`; `failed` where the answer was not good; `job` when one is over; `unanswered`: nobody saw it.
     """
@@ -176,7 +185,8 @@ class Paused(Event):
     """An answer has paused a limit for all calls.
 
     Arguments:
-        limit, seconds: its name, and how long; 0 for as long as its rate takes, where the answer did not say.
+        limit: its name.
+        seconds: how long; 0 for as long as its rate takes, where the answer did not say.
     """
 
     limit: str

@@ -29,6 +29,7 @@ LONGER = {
     "_decode.py": "one bounded decoder for each coding",
     "_script.py": "a language with its parser and its errors",
     "_validate.py": "pydantic's errors in words, one kind after the other",
+    "events.py": "a small class for each thing that is heard of, with all its fields told",
     "_yaml.py": "one reader with a refusal for each thing that YAML can do and a policy must not",
     "simulate.py": "a library, a runtime and a scheduler, each useless without the others",
 }
