@@ -92,7 +92,7 @@ def _same(expected: Any, found: Any) -> bool:
     if isinstance(expected, bool | str | Decimal):
         return bool(expected == found)
     if isinstance(expected, Sequence):
-        wanted: Any = expected
+        wanted: Any = expected  # pyright: ignore[reportUnknownVariableType]  of whatever there is in it
         return len(wanted) == len(found) and all(_same(*pair) for pair in zip(wanted, found, strict=True))
     if isinstance(expected, int | float) and isinstance(found, int | float):
         return isclose(expected, found, rel_tol=0.01, abs_tol=_NEAR) if isinstance(found, float) else expected == found

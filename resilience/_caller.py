@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ._clock import Clock, RealClock
 from .errors import ConfigurationError
 
-__all__ = ["Caller", "Request", "attempts", "attempts_left", "deadline", "seconds_left"]
+__all__ = [
+    "MOST",
+    "UNTIL",
+    "Bound",
+    "Caller",
+    "Request",
+    "attempts",
+    "attempts_left",
+    "bounded",
+    "deadline",
+    "seconds_left",
+]
 
 Number = TypeVar("Number", int, float)
 
@@ -23,22 +34,22 @@ class Caller:
     clock: Clock = RealClock()
 
 
-class _Bound(Generic[Number]):
+class Bound(Generic[Number]):
     """A bound and those around it: the least of those counts that still hold, wherever their contexts were copied to."""
 
     __slots__ = ("around", "holds", "most")
 
-    def __init__(self, most: Number, around: _Bound[Number] | None) -> None:
+    def __init__(self, most: Number, around: Bound[Number] | None) -> None:
         self.most: Number = most
-        self.around: _Bound[Number] | None = around
+        self.around: Bound[Number] | None = around
         self.holds = True
 
 
-_until: ContextVar[_Bound[float] | None] = ContextVar("resilience_until", default=None)
-_most: ContextVar[_Bound[int] | None] = ContextVar("resilience_attempts", default=None)
+UNTIL: ContextVar[Bound[float] | None] = ContextVar("resilience_until", default=None)
+MOST: ContextVar[Bound[int] | None] = ContextVar("resilience_attempts", default=None)
 
 
-def _least(bound: _Bound[Number] | None) -> Number | None:
+def _least(bound: Bound[Number] | None) -> Number | None:
     least: Number | None = None
     while bound is not None:
         if bound.holds and (least is None or bound.most < least):
@@ -61,13 +72,8 @@ def deadline(seconds: float) -> Generator[None]:
     Raises:
         ConfigurationError: this is no number of seconds.
     """
-    if not _is_number(seconds) or seconds != seconds:  # noqa: PLR0124  not a number
-        raise ConfigurationError(f"a deadline is a number of seconds from now, not {seconds!r:.60}")
-    token = _until.set(_Bound(_moment(seconds), _until.get()))
-    try:
+    with bounded(seconds):
         yield
-    finally:
-        _until.reset(token)
 
 
 @contextmanager
@@ -84,11 +90,40 @@ def attempts(most: int) -> Generator[None]:
     """
     if not _is_number(most, int) or most < 1:
         raise ConfigurationError(f"attempts are a whole number from 1, not {most!r:.60}")
-    token = _most.set(_Bound(most, _most.get()))
+    bound = Bound(most, MOST.get())
+    with _set(MOST, bound):
+        yield
+
+
+@contextmanager
+def bounded(seconds: float) -> Generator[Bound[float]]:
+    """The same as `deadline`, with the bound that it makes.
+
+    Arguments:
+        seconds: from now.
+
+    Raises:
+        ConfigurationError: this is no number of seconds.
+    """
+    if not _is_number(seconds) or seconds != seconds:  # noqa: PLR0124  not a number
+        raise ConfigurationError(f"a deadline is a number of seconds from now, not {seconds!r:.60}")
+    bound = Bound(_moment(seconds), UNTIL.get())
+    with _set(UNTIL, bound):
+        yield bound
+
+
+@contextmanager
+def _set(variable: ContextVar[Bound[Number] | None], bound: Bound[Number]) -> Generator[None]:
+    token = variable.set(bound)
     try:
         yield
     finally:
-        _most.reset(token)
+        try:
+            variable.reset(token)
+        except ValueError:
+            # A generator that another context goes on with, or that was left early: what it has set cannot be taken back
+            # there, but it need not hold any more.
+            bound.holds = False
 
 
 class Request:
@@ -99,33 +134,27 @@ class Request:
     Arguments:
         seconds: from now; `None` without a deadline.
         most: how often each call is sent; `None` where nobody has said.
+        is_first: whether nothing around it is its own: servers hand on what another request has left in a context.
     """
 
-    __slots__ = ("_most", "_until")
+    __slots__ = ("bounds", "most", "until")
 
-    def __init__(self, seconds: float | None, most: int | None) -> None:
-        self._until = None if seconds is None else _Bound(_moment(seconds), _until.get())
-        self._most = None if most is None else _Bound(most, _most.get())
-
-    @contextmanager
-    def held(self) -> Generator[None]:
-        """Hold all calls within to it; for each step of an answer that is made in several."""
-        until = None if self._until is None else _until.set(self._until)
-        most = None if self._most is None else _most.set(self._most)
-        try:
-            yield
-        finally:
-            if most is not None:
-                _most.reset(most)
-            if until is not None:
-                _until.reset(until)
+    def __init__(self, seconds: float | None, most: int | None, *, is_first: bool) -> None:
+        self.until = None if is_first else UNTIL.get()
+        self.most = None if is_first else MOST.get()
+        self.bounds: list[Bound[Any]] = []
+        """What ends with it."""
+        if seconds is not None:
+            self.until = Bound(_moment(seconds), self.until)
+            self.bounds.append(self.until)
+        if most is not None:
+            self.most = Bound(most, self.most)
+            self.bounds.append(self.most)
 
     def end(self) -> None:
         """Nobody waits for it any more."""
-        if self._until is not None:
-            self._until.holds = False
-        if self._most is not None:
-            self._most.holds = False
+        for bound in self.bounds:
+            bound.holds = False
 
 
 def _moment(seconds: float) -> float:
@@ -138,10 +167,10 @@ def _is_number(given: object, *kinds: type) -> bool:
 
 def seconds_left() -> float | None:
     """How many seconds there are until the deadline around this place, 0 once it has passed; `None` without one."""
-    until = _least(_until.get())
+    until = _least(UNTIL.get())
     return None if until is None else max(0.0, until - Caller.clock.now())
 
 
 def attempts_left() -> int | None:
     """How often a call at this place may be sent; `None` where nobody has said."""
-    return _least(_most.get())
+    return _least(MOST.get())

@@ -8,19 +8,24 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ._caller import Caller, Request
+from ._caller import MOST, UNTIL, Bound, Caller, Request
 from ._deadline_header import read_deadline
-from ._tags import check_tags, tags_asked_for
+from ._tags import CURRENT, Asked, asked_within, check_tags
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._web_options import Options
 
-__all__ = ["Arrival", "Inbound"]
+__all__ = ["ARRIVAL", "Arrival", "Inbound"]
+
+ARRIVAL = "resilience.arrival"
+"""Under which name a request's scope or environment has its arrival."""
+_VARIABLES: tuple[ContextVar[Any], ...] = (UNTIL, MOST, CURRENT)
 
 Values = Callable[[str], Iterable[str]]
 """Gives the values of a header, by its name in lower case; several of one name may be one, with commas."""
@@ -40,20 +45,34 @@ class Arrival:
 
     Arguments:
         request: what it leaves to the calls that are made for it.
-        is_late: whether nobody waits for its answer any more.
         ask: gives its tags.
+        is_late: whether nobody waits for its answer any more.
+        is_first: whether nothing around it is its own.
     """
 
-    __slots__ = ("_ask", "_request", "is_late")
+    __slots__ = ("_request", "_values", "is_late")
 
-    def __init__(self, request: Request, ask: Callable[[], Mapping[str, str]] | None, *, is_late: bool) -> None:
-        self._request, self._ask, self.is_late = request, ask, is_late
+    def __init__(self, request: Request, ask: Asked | None, *, is_late: bool, is_first: bool) -> None:
+        self._request, self.is_late = request, is_late
+        around = None if is_first else CURRENT.get()
+        self._values: list[Any] = [request.until, request.most, around if ask is None else asked_within(ask, around)]
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Hold all calls within to it; for each step of an answer that is made in several."""
-        with self._request.held(), nullcontext() if self._ask is None else tags_asked_for(self._ask):
+        """Hold all calls within to it; for each step of an answer that is made in several: what a step sets, the next has."""
+        tokens = [variable.set(value) for variable, value in zip(_VARIABLES, self._values, strict=True)]
+        try:
             yield
+        finally:
+            self._values = [variable.get() for variable in _VARIABLES]
+            for variable, token in zip(_VARIABLES, tokens, strict=True):
+                # A generator that was left early is closed in whatever context the collector comes in.
+                with suppress(ValueError):
+                    variable.reset(token)
+
+    def ends(self, bound: Bound[Any]) -> None:
+        """Have a bound end with the request, whenever its own block ends."""
+        self._request.bounds.append(bound)
 
     def end(self) -> None:
         """It is answered: what goes on is held to its deadline and its attempts no more."""
@@ -72,16 +91,19 @@ class Inbound:
         self._options = options
         self._route_of = route_of
 
-    def receive(self, values: Values, request: Any) -> Arrival:
+    def receive(self, values: Values, request: Any, scope: MutableMapping[str, Any]) -> Arrival:
         """Read a request.
 
         Arguments:
             values: of its headers.
             request: as its framework has it, for the application's own functions.
+            scope: what its server has said of it, where whatever else reads it finds that it was read.
         """
-        seconds = self._seconds(values, request)
-        bounds = Request(seconds, self._attempts(values))
-        return Arrival(bounds, self._tags(values, request), is_late=seconds is not None and seconds <= 0)
+        seconds, is_first = self._seconds(values, request), ARRIVAL not in scope
+        bounds = Request(seconds, self._attempts(values), is_first=is_first)
+        is_late = seconds is not None and seconds <= 0
+        arrival = scope[ARRIVAL] = Arrival(bounds, self._tags(values, request), is_late=is_late, is_first=is_first)
+        return arrival
 
     def _seconds(self, values: Values, request: Any) -> float | None:
         options = self._options

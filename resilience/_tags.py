@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import cast
 from urllib.parse import quote
 
 from .errors import ConfigurationError
 
-__all__ = ["check_tags", "key_part", "tags", "tags_asked_for", "tags_of"]
+__all__ = ["CURRENT", "Asked", "asked_within", "check_tags", "key_part", "tags", "tags_asked_for", "tags_of"]
 
-_Asked = Callable[[], Mapping[str, str]]
-_current: ContextVar[Mapping[str, str] | _Asked | None] = ContextVar("resilience_tags", default=None)
+Asked = Callable[[], Mapping[str, str]]
+CURRENT: ContextVar[Mapping[str, str] | Asked | None] = ContextVar("resilience_tags", default=None)
 _NONE: Mapping[str, str] = {}
 _MOST = 20
 _LONGEST_NAME = 32
@@ -33,40 +33,49 @@ def tags(**given: str | int) -> Generator[None]:
     Raises:
         ConfigurationError: a value is no text or whole number, or too long.
     """
-    checked, around = check_tags(given), _current.get()
+    checked, around = check_tags(given), CURRENT.get()
     if callable(around):
         with tags_asked_for(lambda: checked):
             yield
         return
-    token = _current.set(_bounded({**(around or _NONE), **checked}))
-    try:
+    with _set(_bounded({**(around or _NONE), **checked})):
         yield
-    finally:
-        _current.reset(token)
 
 
 @contextmanager
-def tags_asked_for(ask: Callable[[], Mapping[str, str]]) -> Generator[None]:
+def tags_asked_for(ask: Asked) -> Generator[None]:
     """The same with tags that are not known yet: each call within asks for them.
 
     Arguments:
         ask: gives tags that are checked.
     """
-    around = _current.get()
+    with _set(asked_within(ask, CURRENT.get())):
+        yield
+
+
+def asked_within(ask: Asked, around: Mapping[str, str] | Asked | None) -> Asked:
+    """Tags that are asked for, with those around them."""
 
     def asked() -> Mapping[str, str]:
         return _bounded({**(around() if callable(around) else around or _NONE), **ask()})
 
-    token = _current.set(asked)
+    return asked
+
+
+@contextmanager
+def _set(found: Mapping[str, str] | Asked) -> Generator[None]:
+    token = CURRENT.set(found)
     try:
         yield
     finally:
-        _current.reset(token)
+        # A generator that another context goes on with, or that was left early.
+        with suppress(ValueError):
+            CURRENT.reset(token)
 
 
 def tags_of(own: Mapping[str, str] | None) -> Mapping[str, str]:
     """The tags of a call: those of its context, and its own, which go before them."""
-    around = _current.get()
+    around = CURRENT.get()
     if callable(around):
         around = around()
     if not around:

@@ -68,7 +68,7 @@ class ResilienceMiddleware:
             wanted = name.lower().encode()
             return [value.decode("latin-1") for each, value in headers if each == wanted]
 
-        arrival = self._inbound.receive(values, scope)
+        arrival = self._inbound.receive(values, scope, scope)
         if arrival.is_late:
             await _send(send, reply_to(LATE, options, method))
             return
@@ -76,7 +76,8 @@ class ResilienceMiddleware:
 
         async def send_on(message: _Message) -> None:
             nonlocal has_begun
-            has_begun = True
+            # Hints may go before an answer.
+            has_begun = has_begun or message["type"] == "http.response.start"
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
                 arrival.end()

@@ -92,7 +92,9 @@ class ResilienceMiddleware:
             found: str | None = request.headers.get(name)
             return [] if found is None else [found]
 
-        arrival, options = self._inbound.receive(values, request), self._options
+        # Of ASGI its own scope, else the environment of WSGI.
+        scope = getattr(request, "scope", None) or request.META
+        arrival, options = self._inbound.receive(values, request, scope), self._options
         if options.health is not None and request.path_info == options.health:
             return arrival, _respond(readiness(method=request.method, fails_when=options.health_fails_when))
         return arrival, _respond(reply_to(LATE, options, request.method)) if arrival.is_late else None

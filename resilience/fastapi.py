@@ -13,7 +13,8 @@ from typing import Annotated, Unpack
 
 import fastapi
 
-from ._caller import deadline, seconds_left
+from ._caller import bounded, seconds_left
+from ._inbound import ARRIVAL
 from ._problem import problem_of, reply_to
 from ._web_options import Given, options_from
 from .asgi import ResilienceMiddleware
@@ -56,15 +57,18 @@ def add_resilience(app: fastapi.FastAPI, **options: Unpack[Given]) -> None:
     app.add_exception_handler(CallError, answer)
 
 
-def within(seconds: float) -> Callable[[], AsyncIterator[None]]:
+def within(seconds: float) -> Callable[[fastapi.Request], AsyncIterator[None]]:
     """A dependency that gives a route so much time, or what is left of the request's where that is less.
 
     Arguments:
         seconds: for all its calls together.
     """
 
-    async def bound() -> AsyncIterator[None]:
-        with deadline(seconds):
+    async def bound(request: fastapi.Request) -> AsyncIterator[None]:
+        with bounded(seconds) as made:
+            # FastAPI ends this block after the background tasks, which nobody waits for.
+            if (arrival := request.scope.get(ARRIVAL)) is not None:
+                arrival.ends(made)
             yield
 
     return bound

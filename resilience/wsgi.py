@@ -68,7 +68,7 @@ class ResilienceMiddleware:
             problem = problem_of(error)
             return None if problem is None else reply_to(problem, options, method)
 
-        arrival = self._inbound.receive(values, environ)
+        arrival = self._inbound.receive(values, environ, environ)
         if arrival.is_late:
             return _start(start_response, reply_to(LATE, options, method))
         begun = _Begun(start_response)
@@ -81,7 +81,9 @@ class ResilienceMiddleware:
             if reply is None:
                 raise
             return _start(start_response, reply, anew=True)
-        if isinstance(found, (list, tuple, environ.get("wsgi.file_wrapper", list))):
+        # PEP 3333: a callable, and not always a class.
+        wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(found, (list, tuple)) or (isinstance(wrapper, type) and isinstance(found, wrapper)):
             # All of it is there; servers look at what it is, to send a file at once.
             arrival.end()
             return found

@@ -25,6 +25,7 @@ import resilience
 import resilience.httpx
 from resilience import errors
 from resilience._caller import attempts_left
+from resilience._tags import tags_of
 from resilience.asgi import Health, ResilienceMiddleware, health, route_of
 from resilience.errors import ConfigurationError
 from resilience.fastapi import SecondsLeft, add_resilience, within
@@ -327,3 +328,45 @@ def test_an_option_that_cannot_be_honoured_is_refused_at_once() -> None:
         ResiliencePlugin(timeout=0)
     with pytest.raises(ConfigurationError, match="the health view: health_fails_when is"):
         Health(fails_when=["all"])  # type: ignore[list-item]
+
+
+def test_a_request_of_a_kept_connection_has_nothing_of_the_one_before() -> None:
+    """A large body has the server go on in the context of the request that reads it; others of the connection begin anew."""
+
+    async def tell(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body", False):
+            pass
+        found = {
+            "tags": dict(tags_of(None)),
+            "left": resilience.seconds_left() is not None,
+            "attempts": attempts_left(),
+        }
+        await JSONResponse(found)(scope, receive, send)
+
+    names = {"deadline_header": "X-Left", "attempts_header": "X-Attempts"}
+    app = ResilienceMiddleware(tell, tag_headers={"tenant": "X-Tenant"}, **names)
+    own = {"X-Tenant": "acme", "X-Left": "30", "X-Attempts": "1"}
+    with serve_asgi(app) as url, httpx.Client() as client:
+        answers = [
+            client.post(url, content=b"x" * 300_000, headers=headers).json() for headers in (own, {}, {}, own, {})
+        ]
+
+    first = {"tags": {"tenant": "acme"}, "left": True, "attempts": 1}
+    other = {"tags": {}, "left": False, "attempts": None}
+    assert [first, other, other, first, other] == answers
+
+
+def test_background_tasks_are_free_of_a_deadline_that_a_dependency_gave() -> None:
+    """FastAPI ends the dependency's block after them."""
+    app, seen = FastAPI(), list[float | None]()
+    add_resilience(app)
+
+    @app.get("/", dependencies=[Depends(within(5))])
+    async def endpoint(background: BackgroundTasks) -> None:
+        seen.append(resilience.seconds_left())
+        background.add_task(lambda: seen.append(resilience.seconds_left()))
+
+    with serve_asgi(app) as url:
+        assert 200 == httpx.get(url).status_code
+
+    assert [True, False] == [each is not None for each in seen]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import resilience
 from resilience._caller import Caller, attempts_left
-from resilience._inbound import Arrival, Inbound
+from resilience._inbound import ARRIVAL, Arrival, Inbound
 from resilience._tags import tags_of
 from resilience._web_options import Given, options_from, settings_from
 from resilience.errors import ConfigurationError
@@ -31,12 +31,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
 
 
 def arrival(
-    headers: Mapping[str, list[str]], route: Callable[[Any], str | None] = lambda _: None, **given: Any
+    headers: Mapping[str, list[str]],
+    route: Callable[[Any], str | None] = lambda _: None,
+    *,
+    is_first: bool = True,
+    **given: Any,
 ) -> Arrival:
-    """A request with these headers."""
+    """A request with these headers; of one that was read already, what is around it is its own."""
     found = {"deadline_header": "x-deadline", "attempts_header": "x-attempts", "margin": 0, **given}
     folded = {name.lower(): values for name, values in headers.items()}
-    return Inbound(options_from(found, "here"), route).receive(lambda name: folded.get(name.lower(), []), "the request")
+    return Inbound(options_from(found, "here"), route).receive(
+        lambda name: folded.get(name.lower(), []), "the request", {} if is_first else {ARRIVAL: None}
+    )
 
 
 def held(request: Arrival) -> tuple[float | None, int | None, dict[str, str]]:
@@ -143,15 +149,17 @@ def test_long_names_of_tenants_stay_apart() -> None:
 def test_tags_of_functions_are_asked_for_at_the_call() -> None:
     """When the framework has found the route, and the application who it is."""
     known: dict[str, str] = {}
-    request = arrival(
-        {"T": ["acme"]},
-        lambda given: known.get(str(given)),
-        tag_headers={"tenant": "T"},
-        route_tag="route",
-        tags=lambda given: {"user": len(given)},
-    )
 
-    with resilience.tags(job="4"), request.held():
+    with resilience.tags(job="4"):
+        request = arrival(
+            {"T": ["acme"]},
+            lambda given: known.get(str(given)),
+            is_first=False,
+            tag_headers={"tenant": "T"},
+            route_tag="route",
+            tags=lambda given: {"user": len(given)},
+        )
+    with request.held():
         before = dict(tags_of(None))
         known["the request"] = "/orders/{id}"
         with resilience.tags(user="own"):
@@ -165,7 +173,7 @@ def test_tags_of_functions_are_asked_for_at_the_call() -> None:
 def test_what_goes_on_after_the_answer_is_held_no_more(clock: VirtualClock) -> None:
     """A task in the background has a copy of the context; what else is around it still counts."""
     with resilience.deadline(100), resilience.attempts(5):
-        request = arrival({"x-deadline": ["4"], "x-attempts": ["2"]})
+        request = arrival({"x-deadline": ["4"], "x-attempts": ["2"]}, is_first=False)
         with request.held():
             background = contextvars.copy_context()
 
@@ -176,6 +184,33 @@ def test_what_goes_on_after_the_answer_is_held_no_more(clock: VirtualClock) -> N
 
     assert ((0.0, 2), (90.0, 5)) == (late, free)
     assert (None, None) == (resilience.seconds_left(), attempts_left())
+
+
+def test_a_request_begins_with_nothing_of_the_one_before() -> None:
+    """Servers hand on what another request of the same connection has left in a context."""
+    with resilience.deadline(3), resilience.attempts(1), resilience.tags(tenant="acme"), arrival({}).held():
+        found = resilience.seconds_left(), attempts_left(), dict(tags_of(None))
+
+    assert (None, None, {}) == found
+
+
+def test_what_a_step_of_an_answer_sets_the_next_one_has() -> None:
+    """An answer that is made step by step keeps its own deadline and tags, and its caller has none of them."""
+
+    def answer() -> Iterator[tuple[float | None, dict[str, str]]]:
+        with resilience.deadline(3), resilience.tags(tenant="acme"):
+            for _ in range(3):
+                yield resilience.seconds_left(), dict(tags_of(None))
+        yield resilience.seconds_left(), dict(tags_of(None))
+
+    request, steps = arrival({"x-deadline": ["9"]}), answer()
+    found = []
+    for _ in range(4):
+        with request.held():
+            found.append(next(steps))
+        assert (None, {}) == (resilience.seconds_left(), dict(tags_of(None)))
+
+    assert [(3.0, {"tenant": "acme"})] * 3 + [(9.0, {})] == found
 
 
 @pytest.mark.parametrize(

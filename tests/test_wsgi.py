@@ -392,3 +392,12 @@ def test_the_health_view_is_an_application_of_its_own() -> None:
     assert [True, False, True, False] == [each.startswith(b'{"status": "ok"') for each in found]
     with pytest.raises(ConfigurationError, match="the health view"):
         Health(fails_when=["all"])  # type: ignore[list-item]
+
+
+def test_a_file_wrapper_need_not_be_a_class() -> None:
+    """PEP 3333 asks for a callable, and some servers have a function."""
+    app = ResilienceMiddleware(lambda _, start: (start("200 OK", []) and None) or iter([b"hello"]))
+
+    found = app(environ(**{"wsgi.file_wrapper": lambda file, size=None: file}), Started())
+
+    assert [b"hello"] == list(found)
