@@ -13,6 +13,7 @@ from ._breaker_hearing import Admission, Heard, changed
 from ._breaker_machine import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, OPEN, PROBE, REFUSED
 from ._breaker_policy import DOCUMENTED, IGNORED
 from ._breaker_waits import wait_for_turn, wake
+from ._deadline import is_cut_short
 from ._health import ask_health, health_values
 from ._library import ErrorKind
 from ._modes import Mode
@@ -178,7 +179,8 @@ async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, out
     """Tell the breaker what came of an attempt."""
     verdict = outcome.verdict
     result = admission.plan.results[verdict.category]
-    if outcome.refusal is not None or result == IGNORED or (verdict.error in _OWN and verdict.rule is None):
+    is_own = verdict.rule is None and (verdict.error in _OWN or is_cut_short(exchange, outcome, runtime.clock.now()))
+    if outcome.refusal is not None or result == IGNORED or is_own:
         _give_back(exchange, runtime)
         return
     exchange.admission = None

@@ -16,10 +16,20 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange
     from ._runtime import Runtime
 
-__all__ = ["attempt_seconds", "cut_timeouts", "deadline_layer", "deadline_passed", "restore_timeouts", "shorter_reads"]
+__all__ = [
+    "attempt_seconds",
+    "cut_timeouts",
+    "deadline_layer",
+    "deadline_passed",
+    "is_cut_short",
+    "restore_timeouts",
+    "shorter_reads",
+]
 
 # An attempt that may take no time at all could not even fail in an orderly way.
 _SHORTEST_ATTEMPT = 0.001
+# Who gives a provider less time than this, in seconds, learns nothing of it.
+_JUDGED = 1.0
 
 
 def attempt_seconds(exchange: Exchange, now: float) -> float | None:
@@ -36,6 +46,19 @@ def attempt_seconds(exchange: Exchange, now: float) -> float | None:
 def deadline_passed(exchange: Exchange, now: float) -> bool:
     """Whether the call's time is up."""
     return exchange.deadline is not None and now >= exchange.deadline
+
+
+def is_cut_short(exchange: Exchange, outcome: Outcome, now: float) -> bool:
+    """Whether only the haste of whoever waits for this program has ended an attempt: it says nothing of the provider.
+
+    Arguments:
+        exchange: the call.
+        outcome: of its last attempt.
+        now: by the runtime's clock.
+    """
+    if not exchange.is_hurried or outcome.error is None or not deadline_passed(exchange, now):
+        return False
+    return exchange.trail.attempts[-1].seconds < _JUDGED
 
 
 _PHASES = ("connect", "read", "write", "pool")
@@ -88,6 +111,7 @@ def deadline_layer(inner: Call, runtime: Runtime) -> Call:
         if left is not None:
             if left <= 0:
                 return _too_late(exchange, runtime)
+            exchange.is_hurried = seconds is None or left < seconds
             seconds = left if seconds is None else min(seconds, left)
         if seconds is not None:
             exchange.deadline = exchange.started + seconds

@@ -50,6 +50,9 @@ def read_deadline(value: str, form: DeadlineForm, *, wall: float) -> float | Non
         wall: epoch seconds now, for the moment itself.
     """
     if form != "grpc":
-        return read_delay(value, form, now=wall)
+        number = value.strip(" \t")
+        # Whoever writes what is left is late where that is less than nothing.
+        is_past = number.startswith("-") and read_delay(number[1:], form, now=wall) is not None
+        return 0.0 if is_past else read_delay(value, form, now=wall)
     found = _GRPC.fullmatch(value.strip(" \t"))
     return None if found is None else int(found[1]) * _GRPC_UNITS[found[2]]

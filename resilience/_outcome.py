@@ -101,6 +101,8 @@ class Exchange:
     """The headers that this call has put on its request, and what stood in them before."""
     started: float = 0.0
     deadline: float | None = None
+    is_hurried: bool = False
+    """Whether the deadline is that of whoever waits for this program: the policy would give more time."""
     sent: int = 0
     """How often the request has been sent."""
     answer: Response | None = None

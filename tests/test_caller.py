@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
@@ -319,3 +320,35 @@ def test_any_text_is_read_or_is_none(text: str, form: DeadlineForm) -> None:
     found = read_deadline(text, form, wall=1_767_225_600.0)
 
     assert found is None or found >= 0
+
+
+@pytest.mark.parametrize(("around", "seconds", "state"), [(0.2, 0.2, 200), (2.0, 2.0, 503), (None, 0.2, 503)])
+def test_a_caller_in_a_hurry_opens_no_breaker(
+    around: float | None, seconds: float, state: int, clock: VirtualClock
+) -> None:
+    """What his own short deadline ends says nothing of the provider; what takes longer, or ends by itself, does."""
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        clock.advance(seconds)
+        if slow:
+            raise httpx.ReadTimeout("late")
+        return httpx.Response(200, json={})
+
+    slow, made = True, policy(retry={"max_attempts": 1}, breaker={"consecutive_failures": 2, "jitter": 0})
+    transport = resilience.httpx.Transport(httpx.MockTransport(handler), policies=[made], clock=clock)
+    with httpx.Client(transport=transport) as calls:
+        for _ in range(3):
+            with contextlib.suppress(httpx.TransportError), contextlib.ExitStack() as stack:
+                if around is not None:
+                    stack.enter_context(resilience.deadline(around))
+                calls.get(URL)
+        slow = False
+        answered = calls.get(URL)
+
+    assert state == answered.status_code
+
+
+@pytest.mark.parametrize("form", ["seconds", "milliseconds", "epoch", "epoch_milliseconds"])
+def test_less_than_nothing_is_left_of_a_deadline_that_has_passed(form: DeadlineForm) -> None:
+    """Whoever sends `deadline - now` may be late."""
+    assert [0.0, 0.0, None] == [read_deadline(text, form, wall=1e9) for text in ("-5", " -0.5", "-x")]

@@ -65,7 +65,7 @@ def held(request: Arrival) -> tuple[float | None, int | None, dict[str, str]]:
         (["9" * 60], "seconds", 366 * 86_400.0),
         ([], "seconds", None),
         ([""], "seconds", None),
-        (["-1"], "seconds", None),
+        (["-1"], "seconds", 0.0),
         (["nan"], "seconds", None),
         (["inf"], "seconds", None),
         (["5" * 201], "seconds", None),
