@@ -21,6 +21,10 @@ _PROVIDER = f"{_PREFIX}PROVIDER_"
 # What this library reads in other places: these say nothing that could stand in the file.
 _OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("AUTO", "CONFIG", "EXPLAIN", "OFF", "RUN_PID"))
 _TESTS = f"{_PREFIX}TEST_"
+# What Kubernetes tells each container of a Service that is called "resilience", in the form of Docker's links.
+_OF_KUBERNETES = re.compile(
+    rf"{_PREFIX}(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9][A-Z0-9_]*)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
 # A variable that the file itself asks for by `${NAME}` may be called as its owner likes.
 _ASKED_FOR = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _NO_LETTER = re.compile(r"[^A-Z0-9]", re.ASCII)
@@ -91,7 +95,11 @@ def variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: text
         for name, text in environment.items()
-        if name.startswith(_PREFIX) and text and name not in _OTHERS and not name.startswith(_TESTS)
+        if name.startswith(_PREFIX)
+        and text
+        and name not in _OTHERS
+        and not name.startswith(_TESTS)
+        and not _OF_KUBERNETES.fullmatch(name)
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -30,7 +31,7 @@ _IMPORTED = frozenset(
         "yaml",
     ]
 )
-_LONGEST = 2.0
+_LONGEST = 0.5
 _PAUSE = 0.001
 
 
@@ -84,24 +85,32 @@ def _renew_each() -> None:
         each.renew()
 
 
-def _is_importing() -> bool:
-    """Whether another thread is importing what a call needs."""
+# The imports that a fork has waited for in vain: it is not to be delayed by the same one again.
+_in_vain: set[tuple[str, object]] = set()
+
+
+def _imports() -> set[tuple[str, object]]:
+    """What a call needs and another thread is importing: each package with its thread."""
     # The import system's own, and private: where it has another name, a fork waits for nothing.
     locks = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
     me = threading.get_ident()
+    found: set[tuple[str, object]] = set()
     for name, reference in tuple(locks.items()):
-        if name.partition(".")[0] in _IMPORTED:
-            lock = reference()
+        if (package := name.partition(".")[0]) in _IMPORTED:
+            owner = getattr(reference(), "owner", None)
             # One's own import goes on in the child.
-            if getattr(lock, "owner", None) not in {None, me}:
-                return True
-    return False
+            if owner not in {None, me}:
+                found.add((package, owner))
+    return found
 
 
 def _wait_for_imports() -> None:
     """Let other threads end their imports: a child would wait for them for ever when it imports the same."""
-    for _ in range(round(_LONGEST / _PAUSE)):
-        if not _is_importing():
+    _in_vain.intersection_update(_imports())
+    until = time.monotonic() + _LONGEST
+    while found := _imports() - _in_vain:
+        if time.monotonic() >= until:
+            _in_vain.update(found)
             return
         threading.Event().wait(_PAUSE)
 

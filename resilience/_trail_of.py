@@ -6,6 +6,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 from ._trail import Trail
@@ -15,6 +17,9 @@ __all__ = ["LAST", "keep_trail", "last_trail", "note_trail", "trail_of"]
 # How far an SDK's own error may stand from the one that it was made of.
 _MOST_CAUSES = 10
 _OF_REQUEST = "resilience_trail"
+# Where installers put packages, whatever the environment.
+_INSTALLED = {"site-packages", "dist-packages"}
+_OUR_OWN = {"__main__", "builtins", __name__.partition(".")[0]}
 
 
 class _Last(threading.local):
@@ -68,7 +73,7 @@ def trail_of(answer: object) -> Trail | None:
 
     Arguments:
         answer: a response; an error; or what an SDK has made of one of them, if it keeps it as `.response`,
-            `.raw_response` or the error's cause, or had it at hand where it raised the error.
+            `.raw_response` or the error's cause, or had it at hand where it raised an error of its own.
     """
     for each in _behind(answer):
         for name in ("trail", _OF_REQUEST):
@@ -107,7 +112,17 @@ def _at_hand(error: BaseException) -> Iterator[object]:
         return
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
+    if not _is_of_an_sdk(type(error), traceback.tb_frame):
+        return
     kinds = tuple(sys.modules[name].Response for name in ("httpx", "httpx2") if name in sys.modules)
     for value in list(traceback.tb_frame.f_locals.values()):
         if isinstance(value, kinds):
             yield value
+
+
+def _is_of_an_sdk(kind: type[BaseException], frame: FrameType) -> bool:
+    """Whether an installed package raised an error of its own: a mistake in an application is no answer of a provider's."""
+    package = kind.__module__.partition(".")[0]
+    if package in _OUR_OWN or str(frame.f_globals.get("__name__")).partition(".")[0] != package:
+        return False
+    return not _INSTALLED.isdisjoint(Path(str(frame.f_globals.get("__file__"))).parts)

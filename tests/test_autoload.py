@@ -119,6 +119,26 @@ def test_it_is_started_once(environment: Environment, place: Place) -> None:
     assert ["1\n", "1\n"] == [alone.stdout, launched.stdout]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "def install(config): raise RuntimeError\nclass errors: ConfigurationError = ValueError\n"]
+)
+def test_a_module_of_the_programs_own_with_this_librarys_name_is_told(
+    text: str, environment: Environment, place: Place
+) -> None:
+    """It hides the library, and is not called in its place; unasked, nobody is told."""
+    environment.autoload("enable", place)
+    place.write("resilience.py", text)
+
+    asked = environment.run("app.py", place=place, **ON)
+    place.provider.requests.clear()
+    unasked = environment.run("app.py", place=place)
+
+    said = (
+        f"resilience: {place.directory / 'resilience.py'} hides httpx-resilience, so no policy is obeyed; rename it\n"
+    )
+    assert [("429\n", said), ("429\n", "")] == [(done.stdout, done.stderr) for done in (asked, unasked)]
+
+
 def test_run_reaches_isolated_pythons_there_and_does_not_warn(environment: Environment, place: Place) -> None:
     """What it could not do alone."""
     environment.autoload("enable", place)

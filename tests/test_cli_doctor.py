@@ -223,6 +223,38 @@ def test_a_program_of_another_environment(doctor: Doctor, tmp_path: Path) -> Non
     assert "neither is installed, so there is nothing to reach" == found["httpx, httpx2"]["found"]
 
 
+def test_a_python_is_asked_in_the_isolation_of_the_program(doctor: Doctor, tmp_path: Path) -> None:
+    """What it finds by PYTHONPATH alone, the program would not find."""
+    (tmp_path / "tool").write_text(f"#!{sys.executable} -IS\n")
+    (tmp_path / "tool").chmod(0o755)
+
+    _, found = doctor(sys.executable, "app.py")
+    assert "httpx" in found
+    for command in ([sys.executable, "-I", "-S", "app.py"], ["./tool"]):
+        _, found = doctor("--", *command)
+        assert "not installed" == found["httpx-resilience"]["found"]
+
+
+def test_a_python_beside_a_script_is_not_run(doctor: Doctor, tmp_path: Path) -> None:
+    """Whoever wrote the script would have it run by looking at it alone; a path from the root is taken at its word."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/was-run\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    tool = tmp_path / "tool"
+
+    for line in ("#!bin/python", "#!/usr/bin/env ./bin/python"):
+        tool.write_text(f"{line}\n")
+        tool.chmod(0o755)
+        code, found = doctor("./tool")
+        assert (0, "note") == (code, found["./tool"]["state"])
+        assert "bin/python is a path from the working directory, so it was not asked" in found["./tool"]["found"]
+        assert not (tmp_path / "was-run").exists()
+    tool.write_text(f"#!{python}\n")
+    doctor("./tool")
+    assert (tmp_path / "was-run").exists()
+
+
 def test_a_python_that_cannot_be_asked(doctor: Doctor, tmp_path: Path) -> None:
     """That is said."""
     python = tmp_path / "python"

@@ -227,6 +227,37 @@ def test_variables_of_this_librarys_own_say_nothing_here(given_all: Given, tmp_p
     assert "redis://:pw@host:6379" == policies.store
 
 
+KUBERNETES = {
+    "SERVICE_HOST": "10.0.0.11",
+    "SERVICE_PORT": "8080",
+    "SERVICE_PORT_HTTP": "8080",
+    "SERVICE_PORT_GRPC_WEB": "8081",
+    "PORT": "tcp://10.0.0.11:8080",
+    "PORT_8080_TCP": "tcp://10.0.0.11:8080",
+    "PORT_8080_TCP_PROTO": "tcp",
+    "PORT_8080_TCP_PORT": "8080",
+    "PORT_8080_TCP_ADDR": "10.0.0.11",
+    "PORT_53_UDP_ADDR": "10.0.0.11",
+}
+
+
+def test_what_kubernetes_says_of_a_service_of_this_name_stops_no_program(given_all: Given) -> None:
+    """Each container of its namespace has these; what looks alike and is none of them is refused as ever."""
+    assert "memory://" == given_all(**KUBERNETES).store
+    alike = [
+        "DEMO_PORT",
+        "PORTS",
+        "PORT_8080",
+        "PORT_8080_TCP_HOST",
+        "PORT_TCP",
+        "SERVICE",
+        "SERVICE_HOSTS",
+        "SERVICE_PORT_",
+    ]
+    problems = told(lambda: given_all(**dict.fromkeys(alike, "tcp://10.0.0.11:8080")))
+    assert [f"RESILIENCE_{name}" for name in alike] == [problem.partition(":")[0] for problem in problems]
+
+
 def test_a_password_may_stand_in_a_variable_of_its_own(given_all: Given) -> None:
     """The variable of the store asks for it as the file does."""
     policies = given_all(STORE="redis://:${RESILIENCE_SECRET}@host:6379", SECRET="p/w")

@@ -220,6 +220,43 @@ def test_a_fork_waits_for_what_another_thread_is_importing(tmp_path: Path, monke
     thread.join()
 
 
+def test_only_the_first_fork_waits_for_a_slow_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that hangs would delay each of them; another thread's import of the same is waited for again."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(_fork, "_IMPORTED", frozenset({"hanging"}))
+    monkeypatch.setattr(_fork, "_LONGEST", 0.3)
+    (tmp_path / "hanging").mkdir()
+    (tmp_path / "hanging" / "__init__.py").write_text("import sys\nsys.hanging_end.wait(60)\nfrom . import part\n")
+    (tmp_path / "hanging" / "part.py").write_text("import sys\nsys.hanging_next.set()\nsys.hanging_last.wait(60)\n")
+    end, following, last = threading.Event(), threading.Event(), threading.Event()
+    for name, event in {"end": end, "next": following, "last": last}.items():
+        monkeypatch.setattr(sys, f"hanging_{name}", event, raising=False)
+
+    def seconds() -> float:
+        began = time.monotonic()
+        _fork._wait_for_imports()
+        return time.monotonic() - began
+
+    for _ in range(2):
+        end.clear()
+        following.clear()
+        last.clear()
+        thread = threading.Thread(target=importlib.import_module, args=("hanging",))
+        thread.start()
+        while "hanging" not in sys.modules:
+            threading.Event().wait(0.001)
+        waited = [seconds(), seconds(), seconds()]
+        end.set()
+        assert following.wait(SECONDS)
+        waited.append(seconds())
+        last.set()
+        thread.join()
+        del sys.modules["hanging"], sys.modules["hanging.part"]
+
+        assert [True, False, False, False] == [each > 0.25 for each in waited], waited
+        assert seconds() < 0.25
+
+
 def test_a_fork_in_an_import_of_its_own_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on in both."""
     monkeypatch.syspath_prepend(str(tmp_path))

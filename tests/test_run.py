@@ -220,6 +220,18 @@ def test_looking_for_httpx_is_not_importing_it(directory: Path, server: RawServe
     assert (0, "200 2\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
+def test_a_program_that_finds_its_modules_in_the_working_directory_still_does(directory: Path) -> None:
+    """By an empty entry of the path, as `PYTHONPATH=$PYTHONPATH:/srv/lib` makes one."""
+    (directory / "beside.py").write_text("print('found')\n")
+    (directory / "bin").mkdir()
+    (directory / "bin" / "app.py").write_text("import beside\n")
+    path = os.pathsep.join(["", str(CHECKOUT)])
+
+    done = run(sys.executable, "bin/app.py", directory=directory, variables={"PYTHONPATH": path})
+
+    assert (0, "found\n", "") == (done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize("frozen", ["", "sys.frozen = True"])
 def test_a_python_without_this_library_runs_as_ever(frozen: str, directory: Path, server: RawServer) -> None:
     """The path is inherited by other environments: of the program itself that is said, of what it starts it is not."""
@@ -329,11 +341,15 @@ def test_plain_arguments_are_read_without_a_parser(arguments: str, expected: tup
 
 
 def test_the_launcher_comes_first_and_once() -> None:
-    """Whatever was on the path stays, in its order, without empty entries, which would mean the working directory."""
-    own = {"PYTHONPATH": os.pathsep.join(["one", "", str(LAUNCHER), "two"])}
+    """Whatever was on the path stays, in its order; an empty entry is the working directory, an empty path is none."""
+    own = {"PYTHONPATH": os.pathsep.join(["one", "", str(LAUNCHER), "two", ""])}
 
     changed = environment(own, Options())
 
-    assert os.pathsep.join([str(LAUNCHER), "one", "two"]) == changed["PYTHONPATH"]
-    assert str(LAUNCHER) == environment({}, Options())["PYTHONPATH"]
+    assert os.pathsep.join([str(LAUNCHER), "one", "", "two", ""]) == changed["PYTHONPATH"]
+    assert (
+        str(LAUNCHER)
+        == environment({}, Options())["PYTHONPATH"]
+        == environment({"PYTHONPATH": ""}, Options())["PYTHONPATH"]
+    )
     assert {"PYTHONPATH", "RESILIENCE_AUTO", "RESILIENCE_RUN_PID"} == changed.keys()

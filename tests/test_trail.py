@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import anthropic
 import groq
+import httpx
 import openai
 import pytest
 from hypothesis import given
@@ -171,21 +176,65 @@ def test_a_trail_is_found_on_responses_and_on_errors(answer: object, *, found: b
     assert found == (trail_of(answer) is not None)
 
 
+SDK = """\
+class StatusError(Exception):
+    pass
+
+
+def status(answer, error=StatusError):
+    raise error(answer is None)
+"""
+
+
+@pytest.fixture
+def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A package that is installed, whose functions raise its own error or another one."""
+    (tmp_path / "site-packages" / "made_sdk").mkdir(parents=True)
+    (tmp_path / "site-packages" / "made_sdk" / "__init__.py").write_text("from .raw import StatusError, status\n")
+    (tmp_path / "site-packages" / "made_sdk" / "raw.py").write_text(SDK)
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    yield importlib.import_module("made_sdk")
+    for name in ("made_sdk", "made_sdk.raw"):
+        monkeypatch.delitem(sys.modules, name)
+
+
 @pytest.mark.parametrize("library", MODULES)
-def test_a_trail_is_found_where_an_error_was_raised(library: str) -> None:
+def test_a_trail_is_found_where_an_error_was_raised(library: str, sdk: Any) -> None:
     """An SDK may keep nothing of the response; a response of a caller further out is another call's."""
     response = MODULES[library].Response(503, extensions={"resilience": Trail("p")})
 
-    def sdk(answer: object) -> None:
-        raise ValueError(answer is None)
-
-    with pytest.raises(ValueError, match="False") as at_hand:
-        sdk(response)
-    with pytest.raises(ValueError, match="True") as elsewhere:
-        sdk(None)
+    with pytest.raises(sdk.StatusError, match="False") as at_hand:
+        sdk.status(response)
+    with pytest.raises(sdk.StatusError, match="True") as elsewhere:
+        sdk.status(None)
 
     assert response.extensions["resilience"] is trail_of(at_hand.value)
     assert None is trail_of(elsewhere.value)
+
+
+class OwnError(Exception):
+    """An application's."""
+
+
+def test_an_error_of_the_applications_own_is_no_answer_that_it_had_at_hand(sdk: Any) -> None:
+    """A mistake in the handling of an answer would be taken for the provider's, and its traceback be lost."""
+    response = httpx.Response(503, extensions={"resilience": Trail("p")})
+    script = type("ScriptError", (Exception,), {"__module__": "__main__"})
+
+    def own(error: type[Exception]) -> None:
+        raise error(response.status_code)
+
+    for function, error in [
+        (own, KeyError),
+        (own, OwnError),
+        (own, script),
+        (own, sdk.StatusError),
+        (lambda error: sdk.status(response, error), KeyError),
+        (lambda error: sdk.status(response, error), OwnError),
+    ]:
+        with pytest.raises(error) as raised:
+            function(error)
+        assert None is trail_of(raised.value), error
 
 
 def test_causes_that_go_round_in_a_circle_end() -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, PTH100, PTH113, PTH120, UP045
+# ruff: noqa: INP001, PTH100, PTH112, PTH113, PTH120, UP045
 # A directory on PYTHONPATH and no package; pathlib and typing take longer to import than all of this; old Pythons.
 """Makes a Python that `resilience run` starts obey the policies, and its children too; Python imports it at start.
 
@@ -68,6 +68,12 @@ class ResilienceLauncher:
         Raises:
             SystemExit: the configuration cannot be honoured, and this is the program that was to be run.
         """
+        stranger = _stranger()
+        if stranger:
+            # Only where it was asked for: another environment may have inherited nothing but the path.
+            if _is_program() or os.environ.get("RESILIENCE_AUTO") == "1":
+                _say(f"{stranger} hides httpx-resilience, so no policy is obeyed; rename it")
+            return
         try:
             from resilience import errors, install
         except Exception as error:  # noqa: BLE001  an older Python fails in its own way, and must go on
@@ -96,6 +102,20 @@ class ResilienceLauncher:
 def _is_program() -> bool:
     """Whether this is the program that was to be run, and not one that it has started."""
     return os.environ.get("RESILIENCE_RUN_PID") == str(os.getpid())
+
+
+def _stranger() -> str:
+    """The file of another module with this library's name, which stands before it on the path; empty if none does."""
+    try:
+        spec = util.find_spec("resilience")
+    except ValueError:
+        # Somebody has put it together by hand.
+        return ""
+    origin = None if spec is None else spec.origin
+    # Another installation of this library has a launcher too; in an archive there is no telling.
+    if not origin or not os.path.isfile(origin) or os.path.isdir(f"{os.path.dirname(origin)}/_launcher"):
+        return ""
+    return origin
 
 
 def _say(message: str) -> None:

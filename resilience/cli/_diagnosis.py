@@ -21,7 +21,7 @@ from resilience.stores import open_store
 from ._autoload import is_enabled
 from ._known import OTHERS, SDKS
 from ._launch import LAUNCHER
-from ._reach import hindrance_of, interpreter_of
+from ._reach import hindrance_of, interpreter_of, isolation
 from ._shared import Shared
 
 if TYPE_CHECKING:
@@ -80,9 +80,15 @@ class Patient:
         """Ask the Python of a command, or this one."""
         words = interpreter_of(command) if command else [sys.executable]
         python = shutil.which(words[0]) if words else None
-        if python is None:
+        if python is None or _is_beside(words[0], command):
             return cls(command)
-        probe = [python, str(Path(__file__).parent / "_probe.py"), json.dumps([_NAMES, _CLIENTS])]
+        letters = isolation(words)
+        probe = [
+            python,
+            *([f"-{letters}"] if letters else []),
+            str(Path(__file__).parent / "_probe.py"),
+            json.dumps([_NAMES, _CLIENTS]),
+        ]
         # It is only asked: nothing is installed in it.
         variables = {**os.environ, "RESILIENCE_AUTO": "0"}
         try:
@@ -93,6 +99,11 @@ class Patient:
         return cls(
             command, python, told["prefix"], told["distributions"], told["clients"], has_library=told["resilience"]
         )
+
+
+def _is_beside(python: str, command: Sequence[str]) -> bool:
+    """Whether it is a script that names its Python by a path from the working directory: anybody may have put that there."""
+    return python not in command[:1] and os.path.dirname(python) != "" and not os.path.isabs(python)  # noqa: PTH117, PTH120  as it is written
 
 
 def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
@@ -126,6 +137,9 @@ def _program(patient: Patient) -> Iterator[Finding]:
         yield Finding("activation", name, "attention", "there is no such command", "check its spelling and PATH")
     elif hindrance := hindrance_of(patient.command):
         yield Finding("activation", name, "attention", hindrance)
+    elif (words := interpreter_of(patient.command)) and _is_beside(words[0], patient.command):
+        text = f"its Python {words[0]} is a path from the working directory, so it was not asked"
+        yield Finding("activation", name, "note", text, f"name it: resilience doctor -- {words[0]} {name}")
     elif not patient.python:
         yield Finding(
             "activation", name, "note", "no Python itself; those that it starts are reached by `resilience run`"

@@ -35,7 +35,8 @@ def doctor(
 ) -> None:
     """Tell whether programs obey the policies here, by which configuration, and what else retries, with advice.
 
-    Nothing is run but the Python that is asked what it has installed. Exit code: 0 if all is well, 1 if something needs
+    Nothing is run but the Python that is asked what it has installed, which imports its sitecustomize, httpx and httpx2.
+    Exit code: 0 if all is well, 1 if something needs
     attention.
     """
     patient = Patient.of(command or [])

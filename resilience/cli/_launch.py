@@ -90,7 +90,9 @@ def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
     """
     config = find_config() if options.config is None else Path(options.config)
     launcher = str(LAUNCHER.resolve())
-    others = [entry for entry in own.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != launcher]
+    path = own.get("PYTHONPATH")
+    # An empty entry is the working directory, by which the program may find its modules; an empty path is none.
+    others = [entry for entry in path.split(os.pathsep) if entry != launcher] if path else []
     # A process keeps its number when another program takes its place: so the launcher tells it from its children.
     changed = {"PYTHONPATH": os.pathsep.join([launcher, *others]), "RESILIENCE_RUN_PID": str(os.getpid())}
     if (found := read(NO_FILE if config is None else config)) is not None:
