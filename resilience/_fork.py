@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -107,12 +106,11 @@ def _imports() -> set[tuple[str, object]]:
 def _wait_for_imports() -> None:
     """Let other threads end their imports: a child would wait for them for ever when it imports the same."""
     _in_vain.intersection_update(_imports())
-    until = time.monotonic() + _LONGEST
-    while found := _imports() - _in_vain:
-        if time.monotonic() >= until:
-            _in_vain.update(found)
+    for _ in range(round(_LONGEST / _PAUSE)):
+        if _imports() <= _in_vain:
             return
         threading.Event().wait(_PAUSE)
+    _in_vain.update(_imports())
 
 
 if hasattr(os, "register_at_fork"):
