@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _MODES = ("on", "off", "observe")
+_NO_MODE = "?"
 _MARKER = (
     'resilience(mode): "off" lets calls go to their own transports untouched, "observe" lets the layers only say what they '
     'would do, "on" is as the application configures it; state of limits, breakers and budgets is fresh'
@@ -38,17 +39,20 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"resilience = {mode}: it is one of {', '.join(_MODES)}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse markers that say nothing before a test runs."""
-    for item in items:
-        _mode_of(item)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose marker is none before it runs: a misspelt `off` would send real requests."""
+    mode = _mode_of(item)
+    if mode and mode not in _MODES:
+        wanted = ", ".join(f'"{each}"' for each in _MODES)
+        pytest.fail(f"{item.nodeid}: the marker resilience takes one of {wanted}", pytrace=False)
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
     """One test, with its fixtures: as it wants the library to be, and with nothing of the tests before."""
     mode = _mode_of(item)
-    if not mode:
+    if mode not in _MODES:
         yield
         return
     from ._override import Override
@@ -64,15 +68,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def _mode_of(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("resilience")
+    # Other projects have a marker of this name, too, which mostly has no arguments.
+    marker = next((each for each in item.iter_markers("resilience") if each.args or each.kwargs), None)
     if marker is None:
         default: str = item.config.getini("resilience")
         return default
     mode = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
-    if mode not in _MODES:
-        wanted = ", ".join(f'"{each}"' for each in _MODES)
-        raise pytest.UsageError(f"{item.nodeid}: the marker resilience takes one of {wanted}")
-    return str(mode)
+    return mode if isinstance(mode, str) and mode in _MODES else _NO_MODE
 
 
 def _forget() -> None:

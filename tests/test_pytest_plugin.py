@@ -203,20 +203,44 @@ def test_the_package_may_be_imported_before_pytest(suite: pytest.Pytester, comma
     assert "Warning" not in done.stdout.str() + done.stderr.str()
 
 
-@pytest.mark.parametrize(
-    ("marker", "ini", "message"),
-    [
-        ("", "resilience = of", "resilience = of: it is one of on, off, observe"),
-        ('@pytest.mark.resilience("of")', "", 'the marker resilience takes one of "on", "off", "observe"'),
-        ("@pytest.mark.resilience", "", 'the marker resilience takes one of "on", "off", "observe"'),
-    ],
-)
-def test_a_mode_that_is_none_is_refused(suite: pytest.Pytester, marker: str, ini: str, message: str) -> None:
+def test_a_default_that_is_none_is_refused(suite: pytest.Pytester) -> None:
     """Before a test runs: a misspelt `off` would send real requests."""
-    done = run(suite, f"import pytest\n\n{marker}\ndef test_it(): assert False\n", ini=ini)
+    done = run(suite, "def test_it(): assert False", ini="resilience = of")
 
     assert pytest.ExitCode.USAGE_ERROR == done.ret
-    assert message in done.stdout.str() + done.stderr.str()
+    assert "resilience = of: it is one of on, off, observe" in done.stdout.str() + done.stderr.str()
+
+
+MARKED = """
+    import pytest
+
+    @pytest.mark.resilience
+    def test_of_others(): pass
+
+    @pytest.mark.resilience("of")
+    def test_misspelt(): raise SystemError
+
+    @pytest.mark.resilience("off", "on")
+    def test_twice(): raise SystemError
+
+    @pytest.mark.resilience("off")
+    class TestOff:
+        @pytest.mark.resilience
+        def test_off(self):
+            from resilience._override import Override
+            assert "off" == Override.mode
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one", "xdist"])
+def test_a_marker_that_is_no_mode_fails_its_test_alone(suite: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    """Before it runs; one without arguments is somebody else's and says nothing."""
+    done = run(suite, MARKED, *arguments)
+
+    done.assert_outcomes(passed=2, errors=2)
+    shown = done.stdout.str()
+    assert 'test_misspelt: the marker resilience takes one of "on", "off", "observe"' in shown
+    assert "SystemError" not in shown
 
 
 def test_an_assertion_on_a_trail_tells_all_that_differs_and_the_trail() -> None:
