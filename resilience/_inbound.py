@@ -108,7 +108,8 @@ class Inbound:
     def _seconds(self, values: Values, request: Any) -> float | None:
         options = self._options
         own = options.timeout(request) if callable(options.timeout) else options.timeout
-        if own is not None and not own > -math.inf:
+        is_number = isinstance(own, int | float) and not isinstance(own, bool)
+        if own is not None and not (is_number and own > -math.inf):
             raise ConfigurationError(f"timeout gave {own!r:.60} for a request; it gives a number of seconds, or None")
         if options.deadline_header is None:
             return own

@@ -14,6 +14,7 @@ and `task` and `task_id` as tags of their own, by which budgets count (`per: tag
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import wraps
 from importlib import import_module
@@ -36,18 +37,16 @@ _signals: Any = import_module("celery.signals")
 _Retry: Any = _celery.exceptions.Retry
 _Raised: Any = (_celery.exceptions.Ignore, _celery.exceptions.Reject, _Retry)
 """What Celery's own methods raise to say what becomes of a task."""
-_apps: WeakKeyDictionary[Any, Options] = WeakKeyDictionary()
+_apps: WeakKeyDictionary[Any, tuple[Options, bool]] = WeakKeyDictionary()
+"""The options of each app, and whether its messages carry the deadline around the place where they are sent."""
+_NO_APP = Options(), False
+_sending: ContextVar[bool | None] = ContextVar("resilience_celery", default=None)
+"""Whether the message that is sent here carries deadlines; `None` where it is none of ours."""
 _WRAPPED = "_resilience_run"
 # A wait so short is made in the worker: another message would take as long.
 _SHORT = 1.0
 # A time limit raises in the task, or ends its process: calls are over before that.
 _MARGIN = 0.1
-
-
-class _Sending:
-    """Whether messages carry the deadline around the place where they are sent."""
-
-    deadlines = False
 
 
 def install(
@@ -78,8 +77,9 @@ def install(
         ConfigurationError: an option cannot be honoured.
     """
     given = {"worker_seconds": worker_seconds, "within": within, "most": most, "spread": spread}
-    _apps[app] = Options().changed(given, "the app")
-    _Sending.deadlines = carry_deadlines
+    if app not in _apps:
+        app.send_task = _sending_for(app.send_task, app)
+    _apps[app] = Options().changed(given, "the app"), carry_deadlines
     _connect()
     app.on_after_finalize.connect(_finalized, weak=False, dispatch_uid="resilience")
     # Tasks that are defined when the app is final already are known at the latest when a worker begins.
@@ -98,9 +98,28 @@ class ResilientTask(_celery.Task):  # type: ignore[misc]
         _connect()
         _wrap(self)
 
+    def apply_async(self, *arguments: Any, **named: Any) -> Any:
+        """Send it, with the tags around this place also where its app is not prepared."""
+        own: Any = super()
+        return _sending_for(own.apply_async, self.app)(*arguments, **named)
+
 
 def _connect() -> None:
     _signals.before_task_publish.connect(_before_publish, weak=False, dispatch_uid="resilience")
+
+
+def _sending_for(send: Callable[..., Any], app: Any) -> Callable[..., Any]:
+    """The signal that a message is sent does not say by which app; this does."""
+
+    @wraps(send)
+    def sent(*arguments: Any, **named: Any) -> Any:
+        token = _sending.set(_apps.get(app, _NO_APP)[1])
+        try:
+            return send(*arguments, **named)
+        finally:
+            _sending.reset(token)
+
+    return sent
 
 
 def _finalized(sender: Any, **_: Any) -> None:
@@ -129,12 +148,13 @@ def _wrap(task: Any) -> None:
 
 def _before_publish(headers: dict[str, Any] | None = None, **_: Any) -> None:
     # What is put off, or is retried by Celery, has its ticket.
-    if headers is None or TICKET in headers:
+    deadlines = _sending.get()
+    if headers is None or TICKET in headers or deadlines is None:
         return
     # The next of a chain and the callbacks are sent after the body, where its tags are no more.
     request = _celery.current_task.request if _celery.current_task else None
     around = _ticket_of(request) if request is not None else None
-    if found := ticket_here(around, deadlines=_Sending.deadlines).to_dict():
+    if found := ticket_here(around, deadlines=deadlines).to_dict():
         headers[TICKET] = found
 
 
@@ -144,11 +164,15 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
         request = task.request
         if request.called_directly:
             return inner(*arguments, **named)
-        options = _apps.get(task.app, Options()).changed(getattr(task, "resilience", None), f"the task {task.name}")
+        options = _apps.get(task.app, _NO_APP)[0]
+        options = options.changed(getattr(task, "resilience", None), f"the task {task.name}")
         if options.off:
             return inner(*arguments, **named)
         ticket = _ticket_of(request)
         _until_due(task, ticket)
+        if TICKET in (request.headers or {}):
+            # Celery's own retries take it along: theirs is a run of its own, put off for the first time again.
+            request.headers = {**request.headers, TICKET: Ticket(ticket.tags, ticket.until).to_dict()}
         with body_of(ticket, task=task.name, task_id=request.id, seconds=_seconds(task, options)) as body:
             try:
                 return inner(*arguments, **named)
@@ -193,8 +217,14 @@ def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: Bas
     if request.is_eager or not isinstance(error, Exception):
         return
     again = put_off(error, ticket, body, options, task=task.name, expires=_expires(request.expires))
-    if again is not None:
-        raise _sent_again(task, again, error) from error
+    if again is None:
+        return
+    try:
+        sent = _sent_again(task, again, error)
+    except Exception as failure:  # noqa: BLE001  whatever becomes of the broker, the task's error is that of its call
+        error.add_note(f"resilience: the task {task.name} could not be put off: {type(failure).__name__}")
+        raise error from error.__cause__ or failure
+    raise sent from error
 
 
 def _sent_again(task: Any, ticket: Ticket, error: Exception | None) -> Any:

@@ -87,10 +87,11 @@ def test_the_smaller_of_header_and_timeout_counts(timeout: Any, values: list[str
     assert left == held(arrival({"x-deadline": values}, timeout=timeout))[0]
 
 
-def test_a_timeout_that_is_no_number_is_a_mistake() -> None:
+@pytest.mark.parametrize("timeout", [float("nan"), "5", True])
+def test_a_timeout_that_is_no_number_is_a_mistake(timeout: Any) -> None:
     """Of the application."""
-    with pytest.raises(ConfigurationError, match="timeout gave nan"):
-        arrival({}, timeout=lambda _: float("nan"))
+    with pytest.raises(ConfigurationError, match=f"timeout gave {timeout!r}"):
+        arrival({}, timeout=lambda _: timeout)
 
 
 @pytest.mark.parametrize(("values", "late"), [(["0"], True), (["0.001"], False), ([], False)])
