@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any, Unpack, cast
 
 import flask
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ._problem import problem_of, reply_to
 from ._readiness import readiness
 from ._web_options import Given, Options, settings_from
+from .errors import ConfigurationError
 from .wsgi import ResilienceMiddleware
 
 __all__ = ["Resilience", "health"]
@@ -48,19 +49,26 @@ class Resilience:
         """
         config = cast("dict[str, object]", app.config)
         options = settings_from(config.get("RESILIENCE", {}), 'app.config["RESILIENCE"]', self._given)
+        before = app.extensions.get("resilience")
+        if before is self:
+            return
+        if isinstance(before, Resilience):
+            raise ConfigurationError("this Flask app has a Resilience already, with options of its own")
         app.extensions["resilience"] = self
         app.wsgi_app = _Middleware(app.wsgi_app, options)  # type: ignore[method-assign]  # as Flask's documentation does
         handlers = app.error_handler_spec[None][None]
-        before: Any = handlers.get(Exception)
+        own: Any = handlers.get(Exception)
 
         def answer(error: Exception) -> Any:
             problem = None if isinstance(error, HTTPException) else problem_of(error)
             if problem is not None:
                 reply = reply_to(problem, options, flask.request.method)
                 return flask.Response(reply.content, reply.status, reply.headers)
-            if before is not None:
-                return app.ensure_sync(before)(error)
-            if isinstance(error, HTTPException):
+            if own is not None:
+                return app.ensure_sync(own)(error)
+            # What is trapped goes on as a mistake of the application, and comes again as the page for that.
+            is_page = isinstance(error, InternalServerError) and error.original_exception is not None
+            if isinstance(error, HTTPException) and (is_page or not app.trap_http_exception(error)):
                 return error
             raise error
 
