@@ -19,6 +19,7 @@ __all__ = [
     "attempts",
     "attempts_left",
     "bounded",
+    "check_seconds",
     "deadline",
     "seconds_left",
 ]
@@ -105,11 +106,20 @@ def bounded(seconds: float) -> Generator[Bound[float]]:
     Raises:
         ConfigurationError: this is no number of seconds.
     """
-    if not _is_number(seconds) or seconds != seconds:  # noqa: PLR0124  not a number
-        raise ConfigurationError(f"a deadline is a number of seconds from now, not {seconds!r:.60}")
+    check_seconds(seconds)
     bound = Bound(_moment(seconds), UNTIL.get())
     with _set(UNTIL, bound):
         yield bound
+
+
+def check_seconds(seconds: object) -> None:
+    """Refuse what is no deadline.
+
+    Raises:
+        ConfigurationError: this is no number of seconds.
+    """
+    if not _is_number(seconds) or seconds != seconds:  # noqa: PLR0124  not a number
+        raise ConfigurationError(f"a deadline is a number of seconds from now, not {seconds!r:.60}")
 
 
 @contextmanager

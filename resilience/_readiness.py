@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._problem import Reply
 from ._readings import Readings
+from ._web_options import options_from
 
 if TYPE_CHECKING:
     from ._credits_lines import Latch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ._transactions import Store
     from ._web_options import Failing
 
-__all__ = ["is_instant", "readiness"]
+__all__ = ["View", "is_instant", "readiness"]
 
 _MOST = 100
 _readings = Readings()
@@ -29,6 +30,26 @@ _readings = Readings()
 def is_instant() -> bool:
     """Whether nobody waits for what is read: there is no shared store."""
     return all(store.instant for store in _stores())
+
+
+class View:
+    """A view that tells which breakers are open and which accounts are latched.
+
+    Arguments:
+        providers: of these alone; by default all that are in the stores of this process.
+        fails_when: for what the answer is 503 (`breaker`, `latch`, `store`); by default it is 200 whatever is open: a
+            provider that is down is no reason to restart a service.
+
+    Raises:
+        ConfigurationError: `fails_when` has something else.
+    """
+
+    def __init__(self, *, providers: Collection[str] | None = None, fails_when: Collection[Failing] = ()) -> None:
+        self._fails_when = options_from({"health_fails_when": fails_when}, "the health view").health_fails_when
+        self._providers = providers
+
+    def _answer(self, method: str) -> Reply:
+        return readiness(method=method, providers=self._providers, fails_when=self._fails_when)
 
 
 def readiness(

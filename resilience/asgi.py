@@ -8,13 +8,13 @@ here, or of a provider that has failed, becomes `application/problem+json`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack, cast
 
 from ._inbound import Inbound
 from ._problem import LATE, Reply, problem_of, reply_to
-from ._readiness import is_instant, readiness
-from ._web_options import Failing, Given, options_from
+from ._readiness import View, is_instant
+from ._web_options import Given, options_from
 
 __all__ = ["Health", "ResilienceMiddleware", "health", "route_of"]
 
@@ -96,21 +96,16 @@ class ResilienceMiddleware:
         await _send(send, reply_to(problem, options, method))
 
 
-class Health:
+class Health(View):
     """An ASGI application that tells which breakers are open and which accounts are latched; it takes a moment at most.
 
     Arguments:
         providers: of these alone; by default all that are in the stores of this process.
-        fails_when: for what the answer is 503 (`breaker`, `latch`, `store`); by default it is 200 whatever is open: a
-            provider that is down is no reason to restart a service.
+        fails_when: for what the answer is 503 (`breaker`, `latch`, `store`); by default it is 200 whatever is open.
 
     Raises:
         ConfigurationError: `fails_when` has something else.
     """
-
-    def __init__(self, *, providers: Collection[str] | None = None, fails_when: Collection[Failing] = ()) -> None:
-        self._fails_when = options_from({"health_fails_when": fails_when}, "the health view").health_fails_when
-        self._providers = providers
 
     async def __call__(self, scope: _Scope, _receive: _Receive, send: _Send) -> None:
         """Answer a request.
@@ -123,7 +118,7 @@ class Health:
             raise RuntimeError(f"the health view answers HTTP requests alone, and this is {scope['type']}")
 
         def read() -> Reply:
-            return readiness(method=scope["method"], providers=self._providers, fails_when=self._fails_when)
+            return self._answer(scope["method"])
 
         if is_instant():
             reply = read()

@@ -13,7 +13,7 @@ from typing import Annotated, Unpack
 
 import fastapi
 
-from ._caller import bounded, seconds_left
+from ._caller import bounded, check_seconds, seconds_left
 from ._inbound import ARRIVAL
 from ._problem import problem_of, reply_to
 from ._web_options import Given, options_from
@@ -62,7 +62,11 @@ def within(seconds: float) -> Callable[[fastapi.Request], AsyncIterator[None]]:
 
     Arguments:
         seconds: for all its calls together.
+
+    Raises:
+        ConfigurationError: this is no number of seconds.
     """
+    check_seconds(seconds)
 
     async def bound(request: fastapi.Request) -> AsyncIterator[None]:
         with bounded(seconds) as made:

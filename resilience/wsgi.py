@@ -8,13 +8,13 @@ Frameworks that answer for every error themselves have modules of their own: `re
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ._inbound import Inbound
 from ._problem import LATE, Reply, problem_of, reply_to
-from ._readiness import readiness
-from ._web_options import Failing, Given, options_from
+from ._readiness import View
+from ._web_options import Given, options_from
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -154,21 +154,16 @@ class _Steps:
             self._arrival.end()
 
 
-class Health:
+class Health(View):
     """A WSGI application that tells which breakers are open and which accounts are latched; it takes a moment at most.
 
     Arguments:
         providers: of these alone; by default all that are in the stores of this process.
-        fails_when: for what the answer is 503 (`breaker`, `latch`, `store`); by default it is 200 whatever is open: a
-            provider that is down is no reason to restart a service.
+        fails_when: for what the answer is 503 (`breaker`, `latch`, `store`); by default it is 200 whatever is open.
 
     Raises:
         ConfigurationError: `fails_when` has something else.
     """
-
-    def __init__(self, *, providers: Collection[str] | None = None, fails_when: Collection[Failing] = ()) -> None:
-        self._fails_when = options_from({"health_fails_when": fails_when}, "the health view").health_fails_when
-        self._providers = providers
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request.
@@ -177,9 +172,7 @@ class Health:
             environ: the request.
             start_response: of the server.
         """
-        method = environ["REQUEST_METHOD"]
-        reply = readiness(method=method, providers=self._providers, fails_when=self._fails_when)
-        return _start(start_response, reply)
+        return _start(start_response, self._answer(environ["REQUEST_METHOD"]))
 
 
 health = Health()

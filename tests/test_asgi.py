@@ -370,3 +370,10 @@ def test_background_tasks_are_free_of_a_deadline_that_a_dependency_gave() -> Non
         assert 200 == httpx.get(url).status_code
 
     assert [True, False] == [each is not None for each in seen]
+
+
+@pytest.mark.parametrize("seconds", ["x", None, float("nan")])
+def test_a_time_that_cannot_be_honoured_is_refused_when_the_application_begins(seconds: Any) -> None:
+    """Not at each request."""
+    with pytest.raises(ConfigurationError, match="a deadline is a number of seconds"):
+        within(seconds)

@@ -88,6 +88,21 @@ def test_it_is_enabled_and_disabled_and_leaves_nothing(environment: Environment,
     assert before == sorted(environment.packages.iterdir())
 
 
+def test_a_slip_of_the_pen_is_told(environment: Environment, place: Place) -> None:
+    """Else it would pass for protection; an empty variable is none."""
+    environment.autoload("enable", place)
+
+    slip = environment.run("app.py", place=place, RESILIENCE_AUTO="true")
+    place.provider.requests.clear()
+    empty = environment.run("app.py", place=place, RESILIENCE_AUTO="")
+
+    assert ("429\n", "resilience: RESILIENCE_AUTO is neither 1 nor 0, so no policy is obeyed\n") == (
+        slip.stdout,
+        slip.stderr,
+    )
+    assert ("429\n", "") == (empty.stdout, empty.stderr)
+
+
 def test_programs_obey_where_the_variable_is_set(environment: Environment, place: Place) -> None:
     """Also an isolated Python; without the variable, with another value, and with -S, nothing happens."""
     environment.autoload("enable", place)

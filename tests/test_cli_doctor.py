@@ -163,6 +163,7 @@ def test_stores(doctor: Doctor, tmp_path: Path, redis_server: RedisServer) -> No
     ("variables", "enabled", "what", "state"),
     [
         ({"RESILIENCE_AUTO": "0"}, True, "RESILIENCE_AUTO", "attention"),
+        ({"RESILIENCE_AUTO": "true"}, True, "RESILIENCE_AUTO", "attention"),
         (
             {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{LAUNCHER.resolve()}", "RESILIENCE_AUTO": "1"},
             False,
@@ -174,7 +175,7 @@ def test_stores(doctor: Doctor, tmp_path: Path, redis_server: RedisServer) -> No
         ({}, True, "programs", "note"),
         ({}, False, "programs", "note"),
     ],
-    ids=["off", "run", "autoload", "variable alone", "enabled alone", "nothing"],
+    ids=["off", "a slip", "run", "autoload", "variable alone", "enabled alone", "nothing"],
 )
 def test_how_programs_are_reached(
     variables: dict[str, str], enabled: bool, what: str, state: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch

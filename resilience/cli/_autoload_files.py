@@ -25,9 +25,14 @@ _is_done = False
 def start():
     """Make this Python obey the policies, if RESILIENCE_AUTO is 1; whatever goes wrong, it starts."""
     global _is_done
-    if _is_done or os.environ.get("RESILIENCE_AUTO") != "1":
+    asked = os.environ.get("RESILIENCE_AUTO") or "0"
+    if _is_done or asked == "0":
         return
     _is_done = True
+    if asked != "1":
+        if sys.stderr is not None:
+            sys.stderr.write("resilience: RESILIENCE_AUTO is neither 1 nor 0, so no policy is obeyed\\n")
+        return
     try:
         from importlib.util import find_spec, module_from_spec, spec_from_file_location
 
@@ -48,7 +53,7 @@ def start():
 
 def contents() -> dict[str, str]:
     """The text of each file, by its name; the module first, since the others call it."""
-    asks = 'os.environ.get("RESILIENCE_AUTO") == "1"'
+    asks = 'os.environ.get("RESILIENCE_AUTO", "0") not in ("", "0")'
     return {
         MODULE: _MODULE_TEXT,
         PTH: f'import os; {asks} and __import__("{Path(MODULE).stem}").start()\n',

@@ -155,6 +155,8 @@ def _environment() -> Iterator[Finding]:
     enabled = is_enabled()
     if asked == "0":
         yield Finding("activation", "RESILIENCE_AUTO", "attention", "0: switched off", "unset it")
+    elif asked not in {None, "", "1"}:
+        yield Finding("activation", "RESILIENCE_AUTO", "attention", "neither 1 nor 0: switched off", "write 1")
     elif on_path:
         yield Finding("activation", "resilience run", "ok", "this runs under it")
     elif asked == "1" and enabled:
@@ -220,7 +222,7 @@ def _store(policies: Policies) -> Finding:
     try:
         next(iter(open_store(policies.store, namespace=policies.namespace).scan("{doctor}:")), None)
     except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be read
-        return Finding("store", shown, "attention", Shared(policies.store, policies).fault(error))
+        return Finding("store", shown, "attention", Shared(policies.store, policies).fault(error, "see that it runs"))
     return Finding("store", shown, "ok", "can be reached")
 
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from resilience._config import active, find_config
 from resilience._config_read import NO_FILE, read
 
-from ._output import complain, fail
+from ._output import complain, fail, visible
 from ._reach import hindrance_of
 
 __all__ = ["LAUNCHER", "Options", "environment", "launch", "quick"]
@@ -113,7 +113,7 @@ def _refuse(name: str) -> NoReturn:
         fail(f"{name} is a Python file, not a command; write: resilience run -- python {name}", code=_NOT_FOUND)
     if os.sep in name and path.is_file():
         fail(f"{name} is not executable; allow it with: chmod +x {name}", code=_NOT_EXECUTABLE)
-    fail(f"{name}: command not found; check its spelling and PATH", code=_NOT_FOUND)
+    fail(f"{visible(name)}: command not found; check its spelling and PATH", code=_NOT_FOUND)
 
 
 def _replace_process(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:

@@ -59,9 +59,8 @@ class Shared:
         except ConfigurationError as error:
             fail(self._cleared(error))
 
-    def fault(self, error: Exception) -> str:
+    def fault(self, error: Exception, remedy: str = "see that it runs, or name another with --store") -> str:
         """Why it cannot be read or written."""
-        remedy = "see that it runs, or name another with --store"
         return f"the store {self.shown} cannot be reached: {self._cleared(error)}; {remedy}"
 
     def _cleared(self, error: Exception) -> str:
