@@ -30,6 +30,17 @@ def made(name: str) -> Any:
     return Celery(name, broker="memory://", backend="cache+memory://")
 
 
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """A worker in this process leaves its log as it is: other tests read it."""
+
+    def leave(**_: Any) -> None: ...
+
+    signals.setup_logging.connect(leave, weak=False)
+    yield
+    signals.setup_logging.disconnect(leave)
+
+
 @pytest.fixture
 def tickets() -> Iterator[list[Any]]:
     """What the messages carry, in order."""
