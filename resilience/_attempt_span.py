@@ -14,7 +14,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ._carried import Carried
+from ._carried import Carried, carry
+from ._library import PORTS
 from ._quoted import SHORTEST_SECRET, may_show, shown_url
 from ._telemetry import complain
 
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from ._outcome import Exchange, Outcome, Verdict
     from ._telemetry import Tracing
 
-__all__ = ["NAMESPACE", "AttemptSpan", "Parts", "parts_of", "verdict_attributes"]
+__all__ = ["NAMESPACE", "AttemptSpan", "Parts", "error_type", "parts_of", "verdict_attributes"]
 
 NAMESPACE = "resilience"
 """What attributes of our own begin with."""
 # RFC 9110 section 9, RFC 5789 and QUERY: the names that the conventions know.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
-_PORTS = {"http": 80, "https": 443}
 _VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2", b"HTTP/3": "3"}
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]{1,255}(:[0-9]{1,5})?[A-Za-z0-9._~/-]{0,200}")
 _LONGEST = 200
@@ -95,7 +95,7 @@ def _parts(exchange: Exchange, plain: str | None) -> Parts:
             found["url.template"] = templates[0]
             name = f"{name} {templates[0]}"
     found["server.address"] = url.host
-    port = url.port or _PORTS.get(url.scheme)
+    port = url.port or PORTS.get(url.scheme)
     if port is not None:
         found["server.port"] = port
     # Most URLs have nothing to hide, nor a place for it.
@@ -125,6 +125,18 @@ def verdict_attributes(verdict: Verdict) -> dict[str, Any]:
     return found
 
 
+def error_type(status: int | None, verdict: Verdict) -> str | None:
+    """`error.type` of an answer: by the conventions its status; where that says that all is well, what the policy says it means.
+
+    Arguments:
+        status: of the answer.
+        verdict: on it.
+    """
+    if verdict.category == "success":
+        return None
+    return str(status) if status is not None and status >= 400 else str(verdict.category)
+
+
 class AttemptSpan:
     """The span of one attempt; held by the response's stream until its body is over.
 
@@ -151,12 +163,7 @@ class AttemptSpan:
         """Have the request carry the context of this span, and whatever is begun while it is sent be within it."""
         tracing = self._tracing
         within = tracing.trace.set_span_in_context(self.span, self._parent)
-        carrier: dict[str, str] = {}
-        try:
-            tracing.propagate.inject(carrier, within)
-            self._carried = Carried(request, carrier)
-        except Exception:  # noqa: BLE001  a propagator of the application's
-            complain()
+        self._carried = carry(tracing, within, request)
         self._token = tracing.context.attach(within)
 
     def leave(self) -> None:
@@ -178,9 +185,9 @@ class AttemptSpan:
         version = _VERSIONS.get(response.extensions.get("http_version"))
         if version is not None:
             found["network.protocol.version"] = version
-        if verdict.category != "success":
-            # By the conventions the status; where that says that all is well, what the policy says it means.
-            found["error.type"] = str(status) if status >= 400 else str(verdict.category)
+        error = error_type(status, verdict)
+        if error is not None:
+            found["error.type"] = error
             span.set_status(self._tracing.trace.StatusCode.ERROR)
         span.set_attributes(found)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from ._telemetry import complain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._library import Request
+    from ._telemetry import Tracing
 
-__all__ = ["Carried"]
+__all__ = ["Carried", "carry"]
 
 _Item = tuple[bytes, bytes, bytes]
 
@@ -60,6 +63,23 @@ class Carried:
                         found.remove(item)
         if self._request.headers is not self._headers:
             self._request.headers = self._headers
+
+
+def carry(tracing: Tracing, context: Any, request: Request) -> Carried | None:
+    """Have a request carry a context; `None` where the application's propagator cannot write it.
+
+    Arguments:
+        tracing: what the application traces with.
+        context: what goes along.
+        request: of httpx or httpx2.
+    """
+    carrier: dict[str, str] = {}
+    try:
+        tracing.propagate.inject(carrier, context)
+        return Carried(request, carrier)
+    except Exception:  # noqa: BLE001  propagators are the application's
+        complain()
+        return None
 
 
 def _holds(found: list[_Item], key: bytes) -> bool:

@@ -17,6 +17,7 @@ the client's own transport
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._attempt import attempt_layer
@@ -132,8 +133,9 @@ class Chain:
                 self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
-                # Nobody else will close it.
-                exchange.answer.stream.close()
+                # Nobody else will close it; whatever that raises, what unwinds the call goes on.
+                with suppress(Exception):
+                    exchange.answer.stream.close()
             raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
@@ -153,7 +155,8 @@ class Chain:
                 self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
-                await self._runtime.close(exchange.answer.stream)
+                with suppress(Exception):
+                    await self._runtime.close(exchange.answer.stream)
             raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 

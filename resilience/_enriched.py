@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from ._carried import Carried
+from ._carried import Carried, carry
 from ._redact import safe_address
 from ._telemetry import complain
 
@@ -172,12 +172,7 @@ class Enriched:
         self._carried: Carried | None = None
         if not is_surely:
             # Whoever traces it puts its own context in place of this one.
-            carrier: dict[str, str] = {}
-            try:
-                tracing.propagate.inject(carrier, parent)
-                self._carried = Carried(request, carrier)
-            except Exception:  # noqa: BLE001  a propagator of the application's
-                complain()
+            self._carried = carry(tracing, parent, request)
         self._before = _known.set(self)
         self._token = tracing.context.attach(parent)
 

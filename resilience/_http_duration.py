@@ -7,8 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import events
+from ._attempt_span import error_type
 from ._enriched import is_there, is_traced
 from ._instruments import OTHER
+from ._library import PORTS
 from ._telemetry import is_suppressed
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["HttpDuration"]
 
 _OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
-_PORTS = {"http": 80, "https": 443}
 
 
 class HttpDuration(events.Listener):
@@ -55,15 +56,11 @@ class HttpDuration(events.Listener):
 
     def on_attempt(self, event: events.Attempted, /) -> None:
         """How long it took, until as much of its answer was there as tells what it means."""
-        request, error = self._request, None
-        if event.error is not None:
-            error = self._class_named(event.error)
-        elif event.verdict.category != "success":
-            # As of the span: the status, or where that says that all is well, what the policy says it means.
-            failed = event.status is not None and event.status >= 400
-            error = str(event.status) if failed else str(event.verdict.category)
+        request = self._request
+        failed, verdict = event.error, event.verdict
+        error = error_type(event.status, verdict) if failed is None else self._class_named(failed)
         url = request.url
-        port = url.port or _PORTS.get(url.scheme)
+        port = url.port or PORTS.get(url.scheme)
         self._record(event.seconds, self._series.of(request.method, url.host, port, event.status, error))
 
     def _class_named(self, name: str) -> str:

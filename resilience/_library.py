@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ._modes import Layer
     from ._replay import Replay
 
-__all__ = ["NEVER_SENT", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds"]
+__all__ = ["NEVER_SENT", "PORTS", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds"]
+
+PORTS = {"http": 80, "https": 443}
+"""Which port a URL without one means."""
 
 
 # The two libraries' classes are the same in shape and unrelated in type; `Any` stands for their own URL, Headers and

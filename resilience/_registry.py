@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._fork import Lock
+from ._library import PORTS
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from ._policy import Policy
 
 __all__ = ["DEFAULT_SETTINGS", "Policies", "Settings", "Source"]
-
-
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class Policies:
         """The source whose policy speaks of a URL's host."""
         # As it is sent: in letters that DNS knows (`xn--…`), and without the dot that ends a whole name.
         host: str = url.raw_host.decode("ascii").rstrip(".")
-        port = (url.port or _PORTS.get(url.scheme)) if self._ports else None
+        port = (url.port or PORTS.get(url.scheme)) if self._ports else None
         source = self._named(host, port)
         if source is None and self._patterns:
             source = self._match(host, port)

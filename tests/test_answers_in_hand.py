@@ -15,7 +15,7 @@ import resilience.httpx
 import resilience.httpx2
 from resilience.events import Listener
 from tests.rawserver import RawServer, answer, raw_server
-from tests.worlds import policy
+from tests.worlds import HOST, policy
 
 LIBRARIES: dict[str, tuple[Any, Any]] = {"httpx": (httpx, resilience.httpx), "httpx2": (httpx2, resilience.httpx2)}
 PARTS: dict[str, dict[str, Any]] = {
@@ -113,3 +113,29 @@ def test_the_same_of_an_async_client(library: str, method: str, run: Callable[[A
     run(go) if run is trio.run else run(go())
 
     assert (1, [200]) == (listener.heard, statuses)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_answer_that_cannot_be_closed_does_not_hide_what_ended_the_call(library: str, *, is_async: bool) -> None:
+    """A cancellation that became another error would keep a task group or a timeout from ending."""
+    module, adapter = LIBRARIES[library]
+
+    class Stuck(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{}"
+
+        def close(self) -> None:
+            raise RuntimeError("it cannot be closed")
+
+        async def aclose(self) -> None:
+            raise RuntimeError("it cannot be closed")
+
+    inner = module.MockTransport(lambda _: module.Response(200, stream=Stuck()))
+    made = adapter.Transport(inner, policies=[policy()], listeners=[Once("on_call")])
+
+    async def go() -> None:
+        await module.AsyncClient(transport=made).get(f"https://{HOST}/")
+
+    with pytest.raises(Stopped):
+        asyncio.run(go()) if is_async else module.Client(transport=made).get(f"https://{HOST}/")

@@ -87,8 +87,9 @@ def main() -> int:
                     except OSError:
                         time.sleep(0.2)
                 call(backend)
-                time.sleep(1)
-                (found,) = [each for each in read(f"{backend}/api/traces") if each["name"] == CALLER]
+                while not (shown := [each for each in read(f"{backend}/api/traces") if each["name"] == CALLER]):
+                    time.sleep(0.2)
+                (found,) = shown
                 spans = read(f"{backend}/api/traces/{found['trace_id']}/spans")
                 print(*sorted(f"{span['span_kind']} {span['name']}" for span in spans), sep="\n")
                 take(backend)
