@@ -33,7 +33,7 @@ def attempt_layer(runtime: Runtime) -> Call:
     """Send one attempt and turn whatever comes of it into an outcome."""
 
     async def attempt_call(exchange: Exchange) -> Outcome:
-        started = runtime.clock.now()
+        started = runtime.clock.now() if exchange.ahead is None else exchange.ahead.started
         seconds = attempt_seconds(exchange, started)
         if seconds is not None:
             cut_timeouts(exchange, seconds)
@@ -78,7 +78,7 @@ async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) ->
     spans = exchange.spans
     entered = None if spans is None else spans.enter(exchange, runtime)
     try:
-        response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
+        response = await _sent(exchange, runtime)
     finally:
         if entered is not None:
             entered.leave()
@@ -94,6 +94,13 @@ async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) ->
     if spans is not None:
         spans.answered(runtime, outcome)
     return outcome
+
+
+async def _sent(exchange: Exchange, runtime: Runtime) -> Response:
+    ahead, exchange.ahead = exchange.ahead, None
+    if ahead is not None:
+        return ahead.take()
+    return await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
 
 
 async def _watched(exchange: Exchange, runtime: Runtime) -> Response:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Reply
 
-__all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead"]
+__all__ = ["Admission", "ask_again", "breaker_key", "breaker_layer", "look_ahead"]
 
 # The client's own connections are all in use, or its program failed: neither says anything of the provider.
 _OWN = frozenset({ErrorKind.POOL_TIMEOUT, ErrorKind.OTHER})
@@ -51,8 +51,9 @@ def breaker_layer(inner: Call, runtime: Runtime) -> Call:
         mode = _mode(exchange)
         if mode is Mode.OFF:
             return await inner(exchange)
-        stopped = await _enter(exchange, runtime, policy, mode)
-        if stopped is not None:
+        if exchange.ahead is not None:
+            exchange.admission = exchange.ahead.admission
+        elif (stopped := await _enter(exchange, runtime, policy, mode)) is not None:
             return stopped
         try:
             outcome = await inner(exchange)
@@ -225,8 +226,18 @@ def _give_back(exchange: Exchange, runtime: Runtime) -> None:
         wake(exchange.store, held.key)
 
 
+def breaker_key(exchange: Exchange, policy: BreakerPolicy) -> str:
+    """The key of the state that calls share which no health endpoint counts apart.
+
+    Arguments:
+        exchange: the call.
+        policy: what the policy says of breakers.
+    """
+    return key_of(exchange, "breaker", policy.plan.name, policy.per)
+
+
 def _key(exchange: Exchange, runtime: Runtime, policy: BreakerPolicy) -> str:
-    key = key_of(exchange, "breaker", policy.plan.name, policy.per)
+    key = breaker_key(exchange, policy)
     if policy.health is not None and policy.health.apart:
         for value in health_values(policy.health, exchange, runtime.library) or ("-",):
             key += f":{value if _is_plain(value) else hashlib.blake2b(value.encode(), digest_size=8).hexdigest()}"

@@ -43,7 +43,7 @@ from ._breaker_machine import (
 if TYPE_CHECKING:
     from ._transactions import Reply, Transaction
 
-__all__ = ["TRANSITIONS", "BreakerTransition", "admit", "describe", "force", "look", "record", "release"]
+__all__ = ["IDLE", "TRANSITIONS", "BreakerTransition", "admit", "describe", "force", "look", "record", "release"]
 
 
 class BreakerTransition(NamedTuple):
@@ -72,7 +72,7 @@ TRANSITIONS = (
 """Every change of state that there is; the page of the breaker draws its diagram from them."""
 
 # A breaker that nobody has called for so long is forgotten; one that was isolated by hand stays so for ten years.
-_IDLE = 3600.0
+IDLE = 3600.0
 _FOR_EVER = 10 * 366 * 86400.0
 
 
@@ -114,7 +114,7 @@ def admit(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
         probe = state["issued"] = state["issued"] + 1
         state["leased"].append(probe)
         state["due"].append(now + lease)
-    transaction.save(key, state, _IDLE + lease)
+    transaction.save(key, state, IDLE + lease)
     return [PROBE, 0.0, state["generation"], probe, old, HALF_OPEN, now - state["since"]]
 
 
@@ -154,7 +154,7 @@ def record(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any
     else:
         return [0, 0.0, generation, old, old]
     wait = max(0.0, state["ends"] - now) if state["state"] == OPEN else 0.0
-    transaction.save(key, state, max(_IDLE, settings[2]) + wait)
+    transaction.save(key, state, max(IDLE, settings[2]) + wait)
     return [1, wait, state["generation"], old, state["state"]]
 
 
@@ -173,7 +173,7 @@ def release(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[An
     if state is None or place is None:
         return [0]
     del state["leased"][place], state["due"][place]
-    transaction.save(key, state, _IDLE)
+    transaction.save(key, state, IDLE)
     return [1]
 
 
@@ -222,5 +222,5 @@ def force(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
     old: int = state["state"]
     enter(state, wanted, now)
     state["ends"] = now + seconds
-    transaction.save(key, state, _FOR_EVER if wanted == ISOLATED else _IDLE + seconds)
+    transaction.save(key, state, _FOR_EVER if wanted == ISOLATED else IDLE + seconds)
     return [old, wanted]

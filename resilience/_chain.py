@@ -41,6 +41,7 @@ from ._replay import replayable
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._scopes import account_of
+from ._shortcut import Shortcut
 from ._telemetry import start
 from ._trail import Trail, observers
 from ._trail_of import LAST, keep_trail, note_trail
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from ._library import Library, Request, Response, Transport
     from ._policy import Policy
-    from ._registry import Policies
+    from ._registry import Policies, Source
     from ._transactions import Store
     from .events import Listener
 
@@ -100,6 +101,7 @@ class Chain:
         self._sync = build(SyncRuntime(library, transport, clock))
         self._runtime = AsyncRuntime(library, transport, clock)
         self._async = build(self._runtime)
+        self._shortcut = Shortcut(library, listeners, self._prepare)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -112,17 +114,36 @@ class Chain:
         self._store = open_store(self._policies.store, namespace=self._policies.namespace, clock=self._clock)
         return self._store
 
-    def _prepare(self, request: Request) -> Exchange | None:
-        if Override.mode == "off":
-            return None
-        return overridden(prepare(request, self._policies, self._library, self._closing, self._store or self._open()))
+    def _prepare(self, request: Request, source: Source) -> Exchange | None:
+        return overridden(_exchange(request, source, self._library, self._closing, self._store or self._open()))
+
+    def _source_of(self, request: Request) -> Source | None:
+        return None if Override.mode == "off" else self._policies.source_of(request.url)
 
     def handle(self, request: Request) -> Response:
         """Send a request of a sync client."""
-        exchange = self._prepare(request)
-        if exchange is None:
+        source = self._source_of(request)
+        if source is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
+        sent = None
+        if (way := self._shortcut.find(request, source)) is not None:
+            store, started = self._store or self._open(), self._clock.now()
+            generation = way.enter(store, started)
+            if generation is not None:
+                try:
+                    response: Response = self._transport.handle_request(request)
+                except BaseException as error:  # noqa: BLE001  the layers are told of it, and raise what has to be raised
+                    sent = way.sent(started, generation, error=error)
+                else:
+                    if way.leave(store, request, response, (generation, started, self._clock.now())):
+                        return response
+                    sent = way.sent(started, generation, response)
+        exchange = self._prepare(request, source)
+        if exchange is None:
+            untouched = self._transport.handle_request(request)
+            return untouched
+        exchange.ahead = sent
         self._begin(exchange)
         ended = None
         try:
@@ -141,10 +162,28 @@ class Chain:
 
     async def handle_async(self, request: Request) -> Response:
         """Send a request of an async client."""
-        exchange = self._prepare(request)
-        if exchange is None:
+        source = self._source_of(request)
+        if source is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
+        sent = None
+        if (way := self._shortcut.find(request, source)) is not None:
+            store, started = self._store or self._open(), self._clock.now()
+            generation = way.enter(store, started)
+            if generation is not None:
+                try:
+                    response: Response = await self._transport.handle_async_request(request)
+                except BaseException as error:  # noqa: BLE001  the layers are told of it, and raise what has to be raised
+                    sent = way.sent(started, generation, error=error)
+                else:
+                    if way.leave(store, request, response, (generation, started, self._clock.now())):
+                        return response
+                    sent = way.sent(started, generation, response)
+        exchange = self._prepare(request, source)
+        if exchange is None:
+            untouched = await self._transport.handle_async_request(request)
+            return untouched
+        exchange.ahead = sent
         self._begin(exchange)
         ended = None
         try:
@@ -187,8 +226,10 @@ def prepare(request: Request, policies: Policies, library: Library, closing: Clo
         ConfigurationError: the request's own options cannot be honoured.
     """
     source = policies.source_of(request.url)
-    if source is None:
-        return None
+    return None if source is None else _exchange(request, source, library, closing, store)
+
+
+def _exchange(request: Request, source: Source, library: Library, closing: Closing, store: Store) -> Exchange | None:
     policy = source.policy()
     extensions = request.extensions
     options = read_options(extensions)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._reasons import RefusalReason
     from ._runtime import Runtime
 
-__all__ = ["concurrency_layer"]
+__all__ = ["concurrency_layer", "has_limits"]
 
 # The lease of a call without an attempt timeout, and what any lease is longer than its attempt: a process that is
 # alive renews it long before, and the places of one that died are free after it.
@@ -103,6 +103,15 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
         return outcome
 
     return concurrency_call
+
+
+def has_limits(exchange: Exchange) -> bool:
+    """Whether a call needs a permit.
+
+    Arguments:
+        exchange: the call.
+    """
+    return bool(_use_of(exchange.policy, exchange.settings.plan, exchange.operation).limits)
 
 
 def _is_over(response: Response) -> bool:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Reply
 
-__all__ = ["credits_layer"]
+__all__ = ["credits_layer", "latch_keys"]
 
 _BUDGET, _LATCH = 1, 2
 
@@ -57,8 +57,8 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
         mode = exchange.settings.modes.get("credits", Mode.ENFORCE)
         if mode is Mode.OFF:
             return await inner(exchange)
-        guard, latches = guard_of(exchange), _latches(exchange)
-        if guard is None and not any(map(exchange.store.holds, latches)):
+        guard, latches = guard_of(exchange), latch_keys(exchange)
+        if exchange.ahead is not None or (guard is None and not any(map(exchange.store.holds, latches))):
             outcome = await inner(exchange)
             heed(exchange, outcome, runtime, new_name())
             return outcome
@@ -146,7 +146,12 @@ def _worst(exchange: Exchange, runtime: Runtime) -> Decimal | None:
     return costs.worst(view_of(exchange.request, exchange.operation, runtime.library))
 
 
-def _latches(exchange: Exchange) -> tuple[str, ...]:
+def latch_keys(exchange: Exchange) -> tuple[str, ...]:
+    """The keys of the latches that may shut a call out, the account's first.
+
+    Arguments:
+        exchange: the call.
+    """
     latches = latches_of(exchange.policy)
     account = latches.account + exchange.account
     return (account, operation_latch(exchange)) if exchange.operation in latches.operations else (account,)

@@ -103,6 +103,9 @@ def deadline_layer(inner: Call, runtime: Runtime) -> Call:
     """Start the call's clock; every wait and every attempt below keeps to it."""
 
     async def deadline_call(exchange: Exchange) -> Outcome:
+        if exchange.ahead is not None:
+            exchange.started = exchange.ahead.started
+            return await inner(exchange)
         exchange.started = runtime.clock.now()
         seconds = exchange.options.deadline
         if seconds is None:

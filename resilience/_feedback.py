@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._categories import TREATMENTS
 from ._delays import http_date, read_delay
+from ._fields import fields_of
 from ._hub import tell
 from ._limits import NO_LIMIT
 from ._pays import bucket_of, keys_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ._outcome import Exchange, Outcome
     from ._pays import Bill, Payment
 
-__all__ = ["feedback", "tell_pause"]
+__all__ = ["feedback", "speaks", "tell_pause"]
 
 # What an answer may do at most, however broken the server that wrote it: a wait that it asks for stands for an hour, or
 # for the window of a limit that is longer; so does a reset in a header that the policy names. After that one call asks
@@ -60,13 +61,13 @@ def feedback(exchange: Exchange, outcome: Outcome, bill: Bill, keys: tuple[str, 
     verdict = outcome.verdict
     throttled = TREATMENTS[verdict.category].limiter == "pause"
     headers: Any = None if outcome.response is None else outcome.response.headers
-    speaks = headers is not None and _speaks(headers, bill)
-    if not throttled and not speaks:
+    is_told = headers is not None and speaks(headers, bill)
+    if not throttled and not is_told:
         return []
     named = _limit_of(exchange, verdict.rule)
     if named == NO_LIMIT:
         return []
-    if speaks and bill.learns and _learn(exchange, headers, bill):
+    if is_told and bill.learns and _learn(exchange, headers, bill):
         keys = keys_of(exchange, bill)
     told: list[Command] = []
     paused = ""
@@ -80,7 +81,7 @@ def feedback(exchange: Exchange, outcome: Outcome, bill: Bill, keys: tuple[str, 
         else:
             # It is empty, and nobody says for how long: as long as the documented rate takes.
             told.append(Command("bucket.pause", (key,), (0.0, pay.spec)))
-    if speaks:
+    if is_told:
         for index, word in _tightest(headers, bill, wall).items():
             if keys[index] != paused:
                 arguments = (word.remaining, word.reset, bill.payments[index].spec)
@@ -88,15 +89,17 @@ def feedback(exchange: Exchange, outcome: Outcome, bill: Bill, keys: tuple[str, 
     return told
 
 
-def _speaks(headers: Any, bill: Bill) -> bool:
-    """Whether an answer speaks of limits at all: most do not, and all are asked."""
-    raw: list[tuple[bytes, bytes]] | None = getattr(headers, "raw", None)
-    # One search over all names costs a fraction of a look-up for each that could be there.
-    if raw is None:
-        usual = "ratelimit" in "\n".join(headers).lower()
-    else:
-        usual = b"ratelimit" in b"\n".join([name for name, _ in raw]).lower()
-    return usual or (bool(bill.headers) and any(name in headers for name in bill.headers))
+def speaks(headers: Any, bill: Bill) -> bool:
+    """Whether an answer speaks of limits at all: most do not, and all are asked.
+
+    Arguments:
+        headers: the answer's.
+        bill: what its call paid.
+    """
+    for _, name, _ in fields_of(headers):
+        if b"ratelimit" in name:
+            return True
+    return bool(bill.headers) and any(name in headers for name in bill.headers)
 
 
 def _learn(exchange: Exchange, headers: Any, bill: Bill) -> bool:

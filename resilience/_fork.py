@@ -45,21 +45,22 @@ class Renewable(Protocol):
 class Lock:
     """A mutex for a few instructions, as `with` takes it."""
 
-    __slots__ = ("__weakref__", "_lock")
+    __slots__ = ("__weakref__", "held")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.held = threading.Lock()
+        """What does the work; `with lock.held` takes half as long as `with lock`."""
         renewed(self)
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self.held.acquire()
 
     def __exit__(self, *_error: object) -> None:
-        self._lock.release()
+        self.held.release()
 
     def renew(self) -> None:
         """Be free, whoever held it."""
-        self._lock = threading.Lock()
+        self.held = threading.Lock()
 
 
 _all: WeakSet[Renewable] = WeakSet()

@@ -119,7 +119,7 @@ def limiter_layer(inner: Call, runtime: Runtime) -> Call:
         bill = bill_of(exchange)
         keys = keys_of(exchange, bill)
         visit = None
-        if not bill.silent or exchange.store.holds(keys[0]):
+        if exchange.ahead is None and (not bill.silent or exchange.store.holds(keys[0])):
             visit = _Visit(exchange, bill, keys, runtime)
             ended = await (_observe(visit) if mode is Mode.OBSERVE else _pay(visit))
             if ended is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._spans import Spans
     from ._trail import Charged, Refused, Trail, Wait
     from ._transactions import Store
+    from ._way import Sent
     from .events import Listener
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
@@ -88,6 +89,8 @@ class Exchange:
     """Where limits, permits, breakers and budgets keep their state."""
     settings: Settings
     """What the user says of this provider: plan, modes, manner of refusals."""
+    ahead: Sent | None = None
+    """What came of the attempt in hand, where it was sent before the layers were asked."""
     account: str = "-"
     """Whose key the request carries, as a digest."""
     replay: Replay | None = None

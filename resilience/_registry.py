@@ -65,6 +65,11 @@ class Source:
         return self._policy
 
 
+# A crawler calls hosts without end.
+_MOST_HOSTS = 1024
+_UNKNOWN: Any = object()
+
+
 class Policies:
     """The policies of a process or a client, by host.
 
@@ -94,6 +99,7 @@ class Policies:
                     )
         self._patterns = any(host.startswith("*") for host in self._hosts)
         self._ports = any(":" in host.rpartition("]")[2] for host in self._hosts)
+        self._found: dict[bytes, Source | None] = {}
 
     def find(self, url: Any) -> Policy | None:
         """The policy that speaks of a URL's host, loaded if need be."""
@@ -106,9 +112,19 @@ class Policies:
 
     def source_of(self, url: Any) -> Source | None:
         """The source whose policy speaks of a URL's host."""
+        raw: bytes = url.raw_host
+        if self._ports:
+            return self._look_up(raw, url.port or PORTS.get(url.scheme))
+        found = self._found.get(raw, _UNKNOWN)
+        if found is _UNKNOWN:
+            if len(self._found) >= _MOST_HOSTS:
+                self._found.clear()
+            found = self._found[raw] = self._look_up(raw, None)
+        return found
+
+    def _look_up(self, raw: bytes, port: int | None) -> Source | None:
         # As it is sent: in letters that DNS knows (`xn--…`), and without the dot that ends a whole name.
-        host: str = url.raw_host.decode("ascii").rstrip(".")
-        port = (url.port or PORTS.get(url.scheme)) if self._ports else None
+        host = raw.decode("ascii").rstrip(".")
         source = self._named(host, port)
         if source is None and self._patterns:
             source = self._match(host, port)

@@ -126,7 +126,7 @@ _slots_of: WeakKeyDictionary[Line, Slots] = WeakKeyDictionary()
 def overtaken(store: Store, keys: tuple[str, ...], payments: tuple[Payment, ...]) -> int | None:
     """Which of the buckets others of this process wait for: a call that is let through at once would overtake them."""
     for index, (key, pay) in enumerate(zip(keys, payments, strict=True)):
-        if store.lines.get(_line_key(key, pay.spec)) is not None:
+        if store.lines.get(line_key(key, pay.spec)) is not None:
             return index
     return None
 
@@ -160,7 +160,7 @@ class Place:
     @classmethod
     def enter(cls, store: Store, runtime: Runtime, key: str, spec: list[Any], slot: Slot, *, most: int) -> Place | None:
         """Bring a slot and stand at the end of its line; `None` if `most` stand there already."""
-        entered = store.lines.enter(_line_key(key, spec), most)
+        entered = store.lines.enter(line_key(key, spec), most)
         if entered is None:
             return None
         place = cls(store, runtime, key, spec, entered)
@@ -215,7 +215,7 @@ class Place:
                     self._slots.add(self.slot)
                 give_back(self._store, self._runtime, self.key, self.spec, self._slots.take_last())
         finally:
-            self._store.lines.leave(_line_key(self.key, self.spec), self._line, self._waker)
+            self._store.lines.leave(line_key(self.key, self.spec), self._line, self._waker)
 
     async def _take(self, now: float) -> bool:
         slot = self.slot = self._slots.take_due(now)
@@ -237,5 +237,5 @@ class Place:
         return not self._store.instant and now < asked + _FRESH and slot.shift == shift
 
 
-def _line_key(key: str, spec: list[Any]) -> str:
+def line_key(key: str, spec: list[Any]) -> str:
     return f"{key}#{spec[4]}"

@@ -64,7 +64,7 @@ class Ratio:
         self._calls = [0] * SLOTS
 
     def called(self, now: float) -> None:
-        with self._lock:
+        with self._lock.held:
             if now * self._rate >= self._slot + 1:
                 self._pass(now)
             self._calls[0] += 1

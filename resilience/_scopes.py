@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qsl
 
@@ -46,12 +47,19 @@ def account_of(account: Account | None, request: Request) -> str:
     """
     if account is None:
         return "-"
-    credential = next((found for name in account.headers or () if (found := request.headers.get(name))), None)
-    if credential is None and account.query:
+    for name in account.headers or ():
+        if found := request.headers.get(name):
+            return _digest(found)
+    credential = None
+    if account.query:
         given = dict(parse_qsl(request.url.raw_path.partition(b"?")[2].decode("ascii", "replace")))
         credential = next((found for name in account.query if (found := given.get(name))), None)
-    if credential is None:
-        return "-"
+    return "-" if credential is None else _digest(credential)
+
+
+# An account's key is asked for with each of its calls.
+@lru_cache(1024)
+def _digest(credential: str) -> str:
     # The same on every machine that shares a store, and not to be turned back: keys are too long to be guessed.
     return hashlib.blake2b(credential.encode(), digest_size=8, person=b"resilience").hexdigest()
 

@@ -22,6 +22,7 @@ __all__ = [
     "SCOPE",
     "Tracing",
     "complain",
+    "is_heard",
     "is_suppressed",
     "meter_provider",
     "start",
@@ -128,6 +129,16 @@ def suppressing(context: Any) -> tuple[str, ...]:
         # The plain word is what older instrumentation writes.
         _Known.suppressing = (_SUPPRESS, *(key for key in keys if key is not None))
     return _Known.suppressing
+
+
+def is_heard() -> bool:
+    """Whether the application traces or measures."""
+    if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
+        return False
+    try:
+        return tracing() is not None or meter_provider() is not None
+    except Exception:  # noqa: BLE001  whatever it is, `start` complains of it
+        return True
 
 
 def start(exchange: Exchange, transport: Any, wall: Callable[[], float]) -> None:

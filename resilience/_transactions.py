@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from ._line import Lines
 
-__all__ = ["Alone", "Command", "Reply", "Script", "State", "Store", "Transaction", "script_named"]
+__all__ = ["SCRIPTS", "Alone", "Command", "Reply", "Script", "State", "Store", "Transaction", "script_named"]
 
 State = dict[str, Any]
 """Plain data: numbers, texts, and lists of them. Times are seconds of the store's own clock."""
@@ -99,14 +99,16 @@ _MODULES: Mapping[str, str] = {
     "budget": "_retry_budget",
     "credits": "_credits_state",
     "latch": "_latch_state",
+    "shortcut": "_shortcut_state",
 }
-_scripts: dict[str, Script] = {}
+SCRIPTS: dict[str, Script] = {}
+"""Those that were needed already, by their names."""
 
 
 def script_named(name: str) -> Script:
     """The Python function of a script: `bucket.reserve` is `reserve` in the module that keeps buckets."""
-    script = _scripts.get(name)
+    script = SCRIPTS.get(name)
     if script is None:
         kind, _, verb = name.partition(".")
-        script = _scripts[name] = getattr(import_module(f".{_MODULES[kind]}", __package__), verb)
+        script = SCRIPTS[name] = getattr(import_module(f".{_MODULES[kind]}", __package__), verb)
     return script

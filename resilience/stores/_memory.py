@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 from .._line import Lines
-from .._transactions import Command, Reply, State, script_named
+from .._transactions import SCRIPTS, Command, Reply, State, script_named
 
 __all__ = ["MemoryStore"]
 
@@ -30,32 +30,32 @@ class MemoryStore:
         self._lock = threading.Lock()
         # In the order of saving: the first is the one that nobody has needed for longest.
         self._states: dict[str, tuple[float, State]] = {}
-        self._most_keys = most_keys
-        self._saves = 0
-        self._now = 0.0
+        # One for all decisions, since they come one after the other.
+        self._transaction = _Transaction(self._states, most_keys)
 
     def run(self, command: Command, now: float, /) -> Reply:
+        script = SCRIPTS.get(command.name) or script_named(command.name)
+        transaction = self._transaction
         with self._lock:
             # Threads read the clock before they get here, not in the order in which they come.
-            self._now = max(self._now, now)
-            return script_named(command.name)(
-                _Transaction(self._states, self._now, self), command.keys, command.arguments
-            )
+            transaction.now = max(transaction.now, now)
+            return script(transaction, command.keys, command.arguments)
 
     def holds(self, key: str, /) -> bool:
         return key in self._states
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
         with self._lock:
+            now = self._transaction.now
             found = [
                 (key, deepcopy(state))
                 for key, (until, state) in self._states.items()
-                if until > self._now and key.startswith(prefix)
+                if until > now and key.startswith(prefix)
             ]
         return iter(found)
 
     def now(self, now: float, /) -> float:
-        return max(self._now, now)
+        return max(self._transaction.now, now)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -64,7 +64,7 @@ class MemoryStore:
         """Forget everything."""
         with self._lock:
             self._states.clear()
-            self._now = 0.0
+            self._transaction.now = 0.0
         self.lines = Lines()
 
     def after_fork(self) -> None:
@@ -72,32 +72,34 @@ class MemoryStore:
         self._lock = threading.Lock()
         self.clear()
 
-    def saved(self) -> None:
-        """Count a save, and now and then sweep: once in a thousand, so that it costs each a microsecond or less."""
-        self._saves += 1
-        if self._saves % _SWEEP_EVERY == 0:
-            expired = [key for key, (until, _) in self._states.items() if until <= self._now]
-            for key in expired:
-                del self._states[key]
-        while len(self._states) > self._most_keys:
-            del self._states[next(iter(self._states))]
-
 
 class _Transaction:
-    __slots__ = ("_states", "_store", "now")
+    __slots__ = ("_most", "_saves", "_states", "now")
 
-    def __init__(self, states: dict[str, tuple[float, State]], now: float, store: MemoryStore) -> None:
+    def __init__(self, states: dict[str, tuple[float, State]], most: int) -> None:
+        self.now = 0.0
         self._states = states
-        self.now = now
-        self._store = store
+        self._most = most
+        self._saves = 0
 
     def load(self, key: str, /) -> State | None:
         found = self._states.get(key)
         return None if found is None or found[0] <= self.now else found[1]
 
     def save(self, key: str, state: State | None, seconds: float, /) -> None:
+        states = self._states
         # Taken out first: what is put back stands last.
-        self._states.pop(key, None)
+        states.pop(key, None)
         if state is not None:
-            self._states[key] = (self.now + seconds, state)
-        self._store.saved()
+            states[key] = (self.now + seconds, state)
+        self._saves += 1
+        # Once in a thousand, so that it costs each a microsecond or less.
+        if self._saves % _SWEEP_EVERY == 0:
+            self._sweep()
+        while len(states) > self._most:
+            del states[next(iter(states))]
+
+    def _sweep(self) -> None:
+        expired = [key for key, (until, _) in self._states.items() if until <= self.now]
+        for key in expired:
+            del self._states[key]

@@ -1,0 +1,95 @@
+"""The short cut of the calls that nothing holds up: one decision before such a call is sent, and one after its success.
+
+find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
+ ▼
+enter ──▶ a breaker that is not closed, a latch, a line, a limit used up ───────────▶ the layers; nothing was taken
+ ▼
+send ───▶ anything but a success that needs no second look ─────────────────────────▶ the layers, which go on from there
+ ▼
+leave: the breaker and the retry budget are told, the trail is written
+
+It decides nothing that the layers would decide otherwise: most of what a call costs within this library is the way
+through its layers, so the way is left out where none of them would have anything to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ._breaker_hearing import Heard
+from ._caller import UNTIL
+from ._fork import renewed
+from ._hub import Hub
+from ._override import Override
+from ._telemetry import is_heard
+from ._trail import observers
+from ._way import Kind, Way, kind_of
+
+if TYPE_CHECKING:
+    from ._library import Library, Request
+    from ._outcome import Exchange
+    from ._registry import Source
+    from .events import Listener
+
+__all__ = ["Shortcut"]
+
+# Hosts and methods may be a stranger's choice; what is forgotten is made anew when it comes again.
+_MOST = 1024
+_Key = tuple[str | None, str, bytes, int | None]
+
+
+Prepare = Callable[["Request", "Source"], "Exchange | None"]
+
+
+class Shortcut:
+    """The ways of the calls of one transport, by operation, method and host.
+
+    Arguments:
+        library: httpx or httpx2, as its adapter describes it.
+        listeners: who hears of this client's calls; where anybody does, there is no short cut.
+        prepare: makes a call of a request as the layers see it.
+    """
+
+    def __init__(self, library: Library, listeners: tuple[Listener, ...], prepare: Prepare) -> None:
+        self._prepare = prepare
+        self._stream = library.bytes_stream
+        self._is_heard = bool(listeners)
+        self._kinds: dict[_Key, Kind | None] = {}
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
+        self._kinds = {}
+
+    def find(self, request: Request, source: Source) -> Way | None:
+        """The way of a request; `None` where it has to go through the layers.
+
+        Arguments:
+            request: as the client sends it.
+            source: the policy of its host.
+        """
+        if (
+            "resilience" in request.extensions
+            or Hub.listeners
+            or self._is_heard
+            or observers
+            or Override.mode is not None
+            or Heard.by is not None
+            or UNTIL.get() is not None
+            or not isinstance(request.stream, self._stream)
+            or is_heard()
+        ):
+            return None
+        policy, url, method = source.policy(), request.url, request.method
+        operation = policy.operation_finder.find(method, url.raw_path.partition(b"?")[0].decode("ascii"))
+        key = (operation, method, url.raw_host, url.port)
+        kind = self._kinds[key] if key in self._kinds else self._learn(key, request, source)
+        return None if kind is None else kind.way_of(request)
+
+    def _learn(self, key: _Key, request: Request, source: Source) -> Kind | None:
+        exchange = self._prepare(request, source)
+        while len(self._kinds) >= _MOST:
+            self._kinds.pop(next(iter(self._kinds)), None)
+        kind = self._kinds[key] = None if exchange is None else kind_of(exchange)
+        return kind
