@@ -210,6 +210,16 @@ def test_a_program(doctor: Doctor, tmp_path: Path) -> None:
     assert not {"httpx", "httpx2"} & found.keys()
 
 
+def test_a_program_where_all_is_switched_off(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not said to be reached."""
+    monkeypatch.setenv("RESILIENCE_AUTO", "0")
+
+    code, found = doctor("--", sys.executable, "app.py")
+
+    assert (1, "0: switched off") == (code, found["RESILIENCE_AUTO"]["found"])
+    assert sys.executable not in found
+
+
 def test_a_program_of_another_environment(doctor: Doctor, tmp_path: Path) -> None:
     """It is asked what it has: here neither this library nor a client."""
     python = tmp_path / "bin" / "python"

@@ -113,7 +113,11 @@ def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
         patient: the Python that is looked at.
         config: the configuration, if one was named.
     """
-    yield from _program(patient) if patient.command else _environment()
+    asked = os.environ.get("RESILIENCE_AUTO")
+    if asked == "0":
+        yield Finding("activation", "RESILIENCE_AUTO", "attention", "0: switched off", "unset it")
+    else:
+        yield from _program(patient) if patient.command else _environment(asked)
     yield from _libraries(patient)
     policies: Policies | None = None
     try:
@@ -148,14 +152,11 @@ def _program(patient: Patient) -> Iterator[Finding]:
         yield Finding("activation", name, "ok", f"reached by `resilience run`, in {patient.python}")
 
 
-def _environment() -> Iterator[Finding]:
+def _environment(asked: str | None) -> Iterator[Finding]:
     """How programs that are started here are reached."""
-    asked = os.environ.get("RESILIENCE_AUTO")
     on_path = str(LAUNCHER.resolve()) in os.environ.get("PYTHONPATH", "").split(os.pathsep)
     enabled = is_enabled()
-    if asked == "0":
-        yield Finding("activation", "RESILIENCE_AUTO", "attention", "0: switched off", "unset it")
-    elif asked not in {None, "", "1"}:
+    if asked not in {None, "", "1"}:
         yield Finding("activation", "RESILIENCE_AUTO", "attention", "neither 1 nor 0: switched off", "write 1")
     elif on_path:
         yield Finding("activation", "resilience run", "ok", "this runs under it")

@@ -70,12 +70,14 @@ def launch(options: Options, command: Sequence[str]) -> NoReturn:
         ConfigurationError: the configuration cannot be honoured.
         SystemExit: there is no such program, or it cannot be executed.
     """
-    variables = {**os.environ, **environment(os.environ, options)}
+    changed = environment(os.environ, options)
     if shutil.which(command[0]) is None:
         _refuse(command[0])
-    if hindrance := hindrance_of(command):
+    if not changed:
+        complain("RESILIENCE_AUTO is 0, so no policy is obeyed; unset it to have this program obey")
+    elif hindrance := hindrance_of(command):
         complain(hindrance)
-    _replace_process(command, variables)
+    _replace_process(command, {**os.environ, **changed})
 
 
 def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
@@ -85,9 +87,14 @@ def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
         own: the variables of this process.
         options: those of `run`.
 
+    Returns:
+        Nothing where RESILIENCE_AUTO is 0: it switches off, whatever is the matter with the configuration.
+
     Raises:
         ConfigurationError: the configuration cannot be honoured.
     """
+    if own.get("RESILIENCE_AUTO") == "0":
+        return {}
     config = find_config() if options.config is None else Path(options.config)
     launcher = str(LAUNCHER.resolve())
     path = own.get("PYTHONPATH")
