@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 
 from ._caller import Caller
 from ._clock import Closing
-from ._put_off import Options, body_of, put_off, step_of
+from ._put_off import Options, body_of, put_off, step_of, tell_put_off
 from ._ticket import TICKET, Ticket, ticket_here
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: Bas
     except Exception as failure:  # noqa: BLE001  whatever becomes of the broker, the task's error is that of its call
         error.add_note(f"resilience: the task {task.name} could not be put off: {type(failure).__name__}")
         raise error from error.__cause__ or failure
+    tell_put_off(error, again, task=task.name, task_id=request.id)
     raise sent from error
 
 
