@@ -234,5 +234,7 @@ def test_an_open_breaker_is_seen_in_the_health_view(framework: str) -> None:
     assert (200, "degraded") == (after.status_code, after.json()["status"])
     (breaker,) = after.json()["breakers"]
     assert ("provider", "open") == (breaker["provider"], breaker["state"])
+    assert f"provider {breaker['scope']}" == breaker["name"]
+    assert breaker["settings"] not in breaker["name"]
     assert {"kind": "memory", "state": "ok"} in after.json()["stores"]
     assert "SECRET" not in after.text
