@@ -179,6 +179,10 @@ def test_a_hostile_header_is_no_error_and_gives_nobody_more(framework: str, name
     with serve(framework, handlers, **OPTIONS, timeout=7) as client:
         for value in ENCODED:
             answered = client.get("/known/1", headers=[(name.encode(), value), (b"X-Tenant", b"\xfc" * 300)])
+            # Who has less than no time left is late: that can be read.
+            if (name, value) == ("X-Timeout-Ms", b"-1"):
+                assert 504 == answered.status_code
+                continue
             told = answered.json()
 
             assert 200 == answered.status_code, value
