@@ -25,6 +25,7 @@ from ._caller import Caller
 from ._clock import Closing
 from ._put_off import Options, body_of, put_off, step_of, tell_put_off
 from ._ticket import TICKET, Ticket, ticket_here
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._put_off import Body
@@ -74,8 +75,10 @@ def install(
             always go along; a deadline seldom should, since nobody waits for most tasks.
 
     Raises:
-        ConfigurationError: an option cannot be honoured.
+        ConfigurationError: this is no Celery app, or an option cannot be honoured.
     """
+    if not isinstance(app, _celery.Celery):
+        raise ConfigurationError(f"resilience.celery.install takes the Celery app, as in install(app), not {app!r:.60}")
     given = {"worker_seconds": worker_seconds, "within": within, "most": most, "spread": spread}
     if app not in _apps:
         app.send_task = _sending_for(app.send_task, app)
