@@ -231,7 +231,7 @@ def test_whatever_can_be_called_with_a_request_is_a_function(given: Any) -> None
         ({"timeout": True}, "timeout is True"),
         ({"timeout": lambda: 5}, "or a plain function of the request"),
         ({"timeout": _awaited}, "or a plain function of the request"),
-        ({"tags": lambda: {}}, "or a plain function of the request that gives one"),
+        ({"tags": lambda: {"tenant": "acme"}}, "or a plain function of the request that gives one"),
         ({"timeout": float("nan")}, "timeout is nan"),
         ({"deadline_header": "X Y"}, "write the name of a header"),
         ({"deadline_as": "minutes"}, "write one of seconds, milliseconds, epoch"),
