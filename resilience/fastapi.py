@@ -9,7 +9,7 @@ async def report(left: SecondsLeft) -> ...
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Unpack
+from typing import Annotated, Any, Unpack
 
 import fastapi
 
@@ -44,7 +44,8 @@ def add_resilience(app: fastapi.FastAPI, **options: Unpack[Given]) -> None:
         ConfigurationError: an option cannot be honoured, or the application has the middleware already.
     """
     checked = options_from(options, "add_resilience")
-    if any(each.cls is ResilienceMiddleware for each in app.user_middleware):
+    added: list[Any] = [each.cls for each in app.user_middleware]
+    if ResilienceMiddleware in added:
         raise ConfigurationError(
             "this FastAPI app has the middleware already; call add_resilience once, with all options"
         )
