@@ -78,7 +78,10 @@ def unspent(source: Source) -> str | None:
     if policy is None or told is None or told.charged or any(charge.cost for charge in told.charges):
         return None
     for budget in priced:
-        if all((cost := _fixed(policy, name)) and cost[0] == 0 for name in budget.operations or policy.operations or (None,)):
+        if all(
+            (cost := _fixed(policy, name)) and cost[0] == 0
+            for name in budget.operations or policy.operations or (None,)
+        ):
             return (
                 f"{source.name}: all that the budget {budget.name} counts costs nothing, so it never refuses and never "
                 "warns; count requests instead, or say what calls cost in a policy that extends this one"
