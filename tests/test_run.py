@@ -13,17 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import resilience
 from resilience.cli._launch import Options, environment, quick
-from tests.rawserver import RawServer, answer, raw_server
+from tests.launched import CHECKOUT, Place, busy_once
+from tests.rawserver import RawServer
 
-POLICY = """\
-version: 1
-provider: local
-match: {{hosts: ["{host}"]}}
-retry: {{max_attempts: 3, backoff: {{initial: 1ms, max: 1ms}}}}
-"""
-CHECKOUT = Path(resilience.__file__).parent.parent
 LAUNCHER = CHECKOUT / "resilience" / "_launcher"
 CALL = """
 import sys, {library}
@@ -35,16 +28,14 @@ print(response.status_code, len(response.extensions["resilience"].attempts))
 @pytest.fixture
 def server() -> Iterator[RawServer]:
     """A provider that is busy once."""
-    with raw_server(answer(429, b"{}", "Retry-After: 0"), answer(200, b"{}")) as server:
+    with busy_once() as server:
         yield server
 
 
 @pytest.fixture
 def directory(tmp_path: Path, server: RawServer) -> Path:
     """A directory with a configuration for that provider."""
-    (tmp_path / "local.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
-    (tmp_path / "resilience.yaml").write_text("version: 1\npolicies: [./local.yaml]\n")
-    return tmp_path
+    return Place(tmp_path, server).directory
 
 
 def run(
