@@ -255,6 +255,14 @@ def test_a_wrong_configuration_stops_the_program(named: bool, tmp_path: Path) ->
     assert (2, "", message) == (done.returncode, done.stdout, done.stderr)
 
 
+def test_a_slip_in_the_switch_passes_neither_for_on_nor_for_off(tmp_path: Path) -> None:
+    """As one in any other variable of this library."""
+    done = run(*python("print('started')"), directory=tmp_path, variables={"RESILIENCE_AUTO": "off"})
+
+    said = "resilience: RESILIENCE_AUTO is 'off'; write 0 to switch off, or unset it\n"
+    assert (2, "", said) == (done.returncode, done.stdout, done.stderr)
+
+
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     """The file is named, and the program does not start."""
     done = run(*python("print('started')"), directory=tmp_path, options=("--config", "none.yaml"))

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from resilience._config import active, find_config
 from resilience._config_read import NO_FILE, read
+from resilience.errors import ConfigurationError
 
 from ._output import complain, fail, visible
 from ._reach import hindrance_of
@@ -91,10 +92,13 @@ def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
         Nothing where RESILIENCE_AUTO is 0: it switches off, whatever is the matter with the configuration.
 
     Raises:
-        ConfigurationError: the configuration cannot be honoured.
+        ConfigurationError: the configuration, or that variable, cannot be honoured.
     """
-    if own.get("RESILIENCE_AUTO") == "0":
+    asked = own.get("RESILIENCE_AUTO")
+    if asked == "0":
         return {}
+    if asked not in {None, "", "1"}:
+        raise ConfigurationError(f"RESILIENCE_AUTO is {asked!r:.60}; write 0 to switch off, or unset it")
     config = find_config() if options.config is None else Path(options.config)
     launcher = str(LAUNCHER.resolve())
     path = own.get("PYTHONPATH")
