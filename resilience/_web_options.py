@@ -129,13 +129,13 @@ _OPTIONAL = {"timeout", "deadline_header", "attempts_header", "route_tag", "prob
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "timeout": (
         lambda value: _is_function(value) or _is_seconds(value),
-        "a number of seconds above 0, or a plain function of the request",
+        "a number of seconds above 0, or a plain function that takes the request",
     ),
     "deadline_header": (_is_header, "the name of a header"),
     "deadline_as": (lambda value: value in get_args(DeadlineForm), f"one of {', '.join(get_args(DeadlineForm))}"),
     "attempts_header": (_is_header, "the name of a header"),
     "margin": (_is_margin, "a number of seconds"),
-    "tags": (_are_tags, "a mapping of names to values, or a plain function of the request that gives one"),
+    "tags": (_are_tags, "a mapping of names to values, or a plain function that takes the request and gives one"),
     "tag_headers": (_are_headers, "a mapping of names of tags to names of headers"),
     "route_tag": (_is_tag, "the name of a tag"),
     "show_provider": (lambda value: isinstance(value, bool), "True or False"),

@@ -227,11 +227,11 @@ def test_whatever_can_be_called_with_a_request_is_a_function(given: Any) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"timeout": 0}, "timeout is 0; write a number of seconds above 0, or a plain function of the request"),
+        ({"timeout": 0}, "timeout is 0; write a number of seconds above 0, or a plain function that takes the request"),
         ({"timeout": True}, "timeout is True"),
-        ({"timeout": lambda: 5}, "or a plain function of the request"),
-        ({"timeout": _awaited}, "or a plain function of the request"),
-        ({"tags": lambda: {"tenant": "acme"}}, "or a plain function of the request that gives one"),
+        ({"timeout": lambda: 5}, "or a plain function that takes the request"),
+        ({"timeout": _awaited}, "or a plain function that takes the request"),
+        ({"tags": lambda: {"tenant": "acme"}}, "or a plain function that takes the request and gives one"),
         ({"timeout": float("nan")}, "timeout is nan"),
         ({"deadline_header": "X Y"}, "write the name of a header"),
         ({"deadline_as": "minutes"}, "write one of seconds, milliseconds, epoch"),
