@@ -13,6 +13,7 @@ and `task` and `task_id` as tags of their own, by which budgets count (`per: tag
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResilientTask", "install"]
 
+_log = logging.getLogger("resilience.tasks")
 # Celery has no types of its own.
 _celery: Any = import_module("celery")
 _signals: Any = import_module("celery.signals")
@@ -144,6 +146,11 @@ def _wrap(task: Any) -> None:
     """Go around the body of a task, within its own `autoretry_for`, as Celery itself does for that."""
     if hasattr(task, _WRAPPED):
         return
+    try:
+        _options_of(task)
+    except ConfigurationError as error:
+        # Here nobody hears what is raised: Celery calls this by a signal.
+        _log.error("%s; each run of this task will fail", error)
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     setattr(task, _WRAPPED, getattr(task, name))
     setattr(task, name, _around(task, getattr(task, name)))
@@ -167,8 +174,7 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
         request = task.request
         if request.called_directly:
             return inner(*arguments, **named)
-        options = _apps.get(task.app, _NO_APP)[0]
-        options = options.changed(getattr(task, "resilience", None), f"the task {task.name}")
+        options = _options_of(task)
         if options.off:
             return inner(*arguments, **named)
         ticket = _ticket_of(request)
@@ -186,6 +192,12 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
                 raise
 
     return run
+
+
+def _options_of(task: Any) -> Options:
+    """Those of its app, with what it says for itself."""
+    options = _apps.get(task.app, _NO_APP)[0]
+    return options.changed(getattr(task, "resilience", None), f"the task {task.name}")
 
 
 def _ticket_of(request: Any) -> Ticket:

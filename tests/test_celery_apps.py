@@ -143,3 +143,17 @@ def test_what_is_no_app_is_refused(given: Any) -> None:
     """With what to write instead."""
     with pytest.raises(ConfigurationError, match="install takes the Celery app, as in install\\(app\\), not "):
         resilience.celery.install(given)
+
+
+def test_a_task_with_a_wrong_option_is_told_of_before_it_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """When the app is final, as in a worker that begins; each of its runs fails."""
+    app = made("slip")
+    resilience.celery.install(app)
+    app.task(nothing, name="shop.slip", resilience={"of": True})
+
+    app.finalize()
+
+    told = (
+        "unknown option 'of' in resilience of the task shop.slip; there are: off, worker_seconds, within, most, spread"
+    )
+    assert f"{told}; each run of this task will fail" in caplog.messages
