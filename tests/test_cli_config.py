@@ -261,6 +261,8 @@ def test_what_somebody_has_said_is_shown_alone(cli: Cli) -> None:
     assert ["policies", "shipped", "refusals", "mode.limiter"] == list(found["settings"])
     told = {name: list(settings) for name, settings in found["providers"].items()}
     assert {"anakin": [], "own": ["mode.breaker", "budgets.day"], "scrapio": ["off"]} == told
+    # One layer's mode is not that of all.
+    assert {"mode.limiter", "own.mode.breaker"} < rows(cli("config", "show", "--changed")[1]).keys()
 
 
 def test_one_provider_is_shown_alone(cli: Cli) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resilience._finding import near
+from resilience._modes import LAYERS
 
 from ._files import shown_path
 from ._output import fail, say, say_json, say_table, table, visible
@@ -113,7 +114,7 @@ def _show(applied: Configured) -> None:
 def _in_short(settings: list[Setting]) -> list[Setting]:
     """Modes in one line where all layers have the same from the same place."""
     modes = [each for each in settings if each.key.startswith("mode.")]
-    if not modes or len({(str(each.value), str(each.origin)) for each in modes}) > 1:
+    if len(modes) < len(LAYERS) or len({(str(each.value), str(each.origin)) for each in modes}) > 1:
         return settings
     one = modes[0]._replace(key="mode")
     return [one if each is modes[0] else each for each in settings if each is modes[0] or each not in modes]
