@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._caller import Caller
+from ._celery_times import expires_of, seconds_of
 from ._clock import Closing
 from ._put_off import Options, body_of, put_off, step_of, tell_put_off
 from ._ticket import TICKET, Ticket, ticket_here
@@ -48,8 +49,6 @@ _sending: ContextVar[bool | None] = ContextVar("resilience_celery", default=None
 _WRAPPED = "_resilience_run"
 # A wait so short is made in the worker: another message would take as long.
 _SHORT = 1.0
-# A time limit raises in the task, or ends its process: calls are over before that.
-_MARGIN = 0.1
 
 
 def install(
@@ -182,7 +181,7 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
         if TICKET in (request.headers or {}):
             # Celery's own retries take it along: theirs is a run of its own, put off for the first time again.
             request.headers = {**request.headers, TICKET: Ticket(ticket.tags, ticket.until).to_dict()}
-        with body_of(ticket, task=task.name, task_id=request.id, seconds=_seconds(task, options)) as body:
+        with body_of(ticket, task=task.name, task_id=request.id, seconds=seconds_of(task, options)) as body:
             try:
                 return inner(*arguments, **named)
             except _Raised:
@@ -205,15 +204,6 @@ def _ticket_of(request: Any) -> Ticket:
     return Ticket.from_dict(headers.get(TICKET))
 
 
-def _seconds(task: Any, options: Options) -> float | None:
-    hard, soft = task.request.timelimit or (None, None)
-    limits = [limit for limit in (soft or task.soft_time_limit, hard or task.time_limit) if limit]
-    bounds = [limit - min(1.0, limit * _MARGIN) for limit in limits]
-    if options.worker_seconds is not None:
-        bounds.append(options.worker_seconds)
-    return min(bounds, default=None)
-
-
 def _until_due(task: Any, ticket: Ticket) -> None:
     """Go on only when the task may run: a long wait is made in steps, and clocks differ."""
     if ticket.not_before is None or task.request.is_eager:
@@ -231,7 +221,7 @@ def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: Bas
     # Run in the caller's own process, there is nobody to run it later.
     if request.is_eager or not isinstance(error, Exception):
         return
-    again = put_off(error, ticket, body, options, task=task.name, expires=_expires(request.expires))
+    again = put_off(error, ticket, body, options, task=task.name, expires=expires_of(request.expires))
     if again is None:
         return
     try:
@@ -250,15 +240,3 @@ def _sent_again(task: Any, ticket: Ticket, error: Exception | None) -> Any:
     again = task.signature_from_request(request, retries=request.retries, eta=when, headers=headers)
     again.apply_async()
     return _Retry(exc=error, when=when, sig=again)
-
-
-def _expires(given: object) -> float | None:
-    """The end of a message's time, which Celery hands on as it came: a number, a time, or a text of one."""
-    if isinstance(given, str):
-        try:
-            given = datetime.fromisoformat(given)
-        except ValueError:
-            return None
-    if isinstance(given, datetime):
-        return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
-    return None
