@@ -53,9 +53,7 @@ def assert_trail(
     """
     trail = last_trail() if answer is _LAST else answer if isinstance(answer, Trail) else trail_of(answer)
     if trail is None:
-        elsewhere = (
-            "; of calls that were made in other threads, as an application under test makes them, give the response"
-        )
+        elsewhere = "; of calls that were made in other threads, as an application under test makes them, give the response or a trail"
         what = f"no call of this thread has a trail{elsewhere}" if answer is _LAST else f"{answer!r:.200} has no trail"
         raise AssertionError(f"{what}: no policy applied to it; is the client wrapped, or resilience installed and on?")
     differences = [

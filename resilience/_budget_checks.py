@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from ._finding import near
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ._budgets import Budget
+    from ._policy import Policy
     from ._registry import Source
 
-__all__ = ["strange_budgets", "unpriced"]
+__all__ = ["strange_budgets", "unpriced", "unspent"]
 
 
 def strange_budgets(source: Source, budgets: tuple[Budget, ...]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -43,25 +46,15 @@ def unpriced(source: Source) -> str | None:
     Arguments:
         source: a provider with its settings.
     """
-    from ._budgets import REQUESTS, is_unit
-    from ._costs import costs_of
-
-    policy = source.policy() if source.settings.budgets else None
-    told = None if policy is None else policy.credits
-    if policy is None or told is None:
+    priced = [budget for budget in _priced(source) if budget.hard]
+    if not priced:
         return None
-    priced = [
-        budget
-        for budget in source.settings.budgets
-        if budget.hard and (budget.limit.unit is None or not is_unit(budget.limit.unit, REQUESTS))
-    ]
+    policy = source.policy()
     refused = [
-        name
-        for name in policy.operations
+        name or "any call"
+        for name in policy.operations or (None,)
         if any(budget.operations is None or name in budget.operations for budget in priced)
-        and (costs := costs_of(policy, name)) is not None
-        and costs.is_fixed
-        and costs.fixed is None
+        and _fixed(policy, name) == (None,)
     ]
     if not refused:
         return None
@@ -70,3 +63,45 @@ def unpriced(source: Source) -> str | None:
         f"budget {priced[0].name} refuses them; say it for each call (`credits`), or in a policy that extends this one "
         "(`credits.unknown_cost`)"
     )
+
+
+def unspent(source: Source) -> str | None:
+    """What a user should know whose budget nothing is ever spent of, since all that it counts is free; `None` if there is none.
+
+    Arguments:
+        source: a provider with its settings.
+    """
+    priced = _priced(source)
+    policy = source.policy() if priced else None
+    told = None if policy is None else policy.credits
+    # What an answer says that it cost is spent too.
+    if policy is None or told is None or told.charged or any(charge.cost for charge in told.charges):
+        return None
+    for budget in priced:
+        if all(
+            (cost := _fixed(policy, name)) and cost[0] == 0
+            for name in budget.operations or policy.operations or (None,)
+        ):
+            return (
+                f"{source.name}: all that the budget {budget.name} counts costs nothing, so it never refuses and never "
+                "warns; count requests instead, or say what calls cost in a policy that extends this one"
+            )
+    return None
+
+
+def _priced(source: Source) -> list[Budget]:
+    """The budgets of a provider that are in its own unit; none where its policy says nothing of costs."""
+    from ._budgets import REQUESTS, is_unit
+
+    budgets = source.settings.budgets
+    if not budgets or source.policy().credits is None:
+        return []
+    return [budget for budget in budgets if budget.limit.unit is None or not is_unit(budget.limit.unit, REQUESTS)]
+
+
+def _fixed(policy: Policy, operation: str | None) -> tuple[Decimal | None, ...]:
+    """What each call of an operation costs, `None` in it if nobody knows; nothing where that depends on the call."""
+    from ._costs import costs_of
+
+    costs = costs_of(policy, operation)
+    return () if costs is None or not costs.is_fixed else (costs.fixed,)

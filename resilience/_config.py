@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from ._budget_checks import strange_budgets
 from ._config_read import Read, find_config, read
 from ._finding import near
 from ._registry import Policies, Settings, Source
-from .errors import ConfigurationError
+from .errors import ConfigurationError, PolicyError
 
 if TYPE_CHECKING:
     from ._modes import Layer, Mode
@@ -67,11 +67,7 @@ def active(
     if policies is not None:
         chosen = [_given(policy, Path()) for policy in policies]
     else:
-        own = (
-            [_given((load or _loaded)(each, found.directory), Path()) for each in found.config.policies]
-            if found
-            else []
-        )
+        own = list(_own(found, load or _loaded)) if found else []
         names = {source.name for source in own}
         chosen = [*own, *(_shipped(name) for name in _shipped_names(found) if name not in names)]
     if found is None:
@@ -80,6 +76,20 @@ def active(
     adjusted, store = _adjusted(chosen, found), _store_url(found)
     found.settle()
     return Policies(adjusted, store=store, namespace=found.config.namespace)
+
+
+def _own(found: Read, load: Callable[[str | os.PathLike[str], Path], Policy]) -> Iterator[Source]:
+    """The user's own policies; one that is not there is told of where it is named."""
+    for index, name in enumerate(found.config.policies):
+        try:
+            yield _given(load(name, found.directory), Path())
+        except PolicyError:
+            # It is there, and has places of its own.
+            raise
+        except ConfigurationError as error:
+            message, _, remedy = str(error).partition("; ")
+            found.refuse(("policies", index), message, remedy)
+    found.settle()
 
 
 def own_policies(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import events
 from ._callbacks import never_ran
+from ._ending import ended_by
 from ._fork import Lock
 from ._listener_checks import check_listener, listeners_of
 from ._log import LogListener, Seldom, charges_are_written
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ._budget_warnings import BudgetWarning
     from ._outcome import Exchange, Outcome
     from ._reasons import WaitReason
-    from ._trail import Ended
 
 __all__ = [
     "Hub",
@@ -155,20 +155,12 @@ def end_call(exchange: Exchange, outcome: Outcome | None, seconds: float) -> Non
         outcome: what came of it; `None` if it was interrupted.
         seconds: how long it took.
     """
-    trail, ended = exchange.trail, _ended(outcome)
+    trail, ended = exchange.trail, ended_by(outcome)
     for observe in observers:
         observe(trail, ended)
     # Of calls that failed the log hears alone, too.
     if ended == "failure" or hears(exchange):
         tell(exchange, "on_call", events.CallEnded(trail.provider, exchange.operation, seconds, ended, trail))
-
-
-def _ended(outcome: Outcome | None) -> Ended:
-    if outcome is None:
-        return "interrupted"
-    if outcome.refusal is not None:
-        return "rejected"
-    return "success" if outcome.verdict.category == "success" else "failure"
 
 
 def _tell(listeners: tuple[events.Listener, ...], method: str, event: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,15 @@ class LocalReply(NamedTuple):
     status: int
     headers: dict[str, str]
     content: bytes
+
+    @property
+    def phrase(self) -> bytes:
+        """What stands behind the status in the client's own log, which cannot tell that nothing was sent."""
+        try:
+            known = HTTPStatus(self.status).phrase
+        except ValueError:
+            known = "Refused"
+        return f"{known}, not sent".encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from . import events
+from ._ending import error_type
 from ._fork import Lock
 from ._http_duration import HttpDuration
 from ._hub import is_listening, put_in_place
@@ -78,18 +79,13 @@ class Metrics(events.Listener):
         """How long it took, and how it ended."""
         trail, outcome = event.trail, event.outcome
         called = event.provider, event.operation
-        attempts, verdict, error = len(trail.attempts), trail.verdict, None
+        attempts, verdict = len(trail.attempts), trail.verdict
         for attempt in trail.attempts[:-1]:
             self._add("resilience.retry.decisions", 1, *called, str(attempt.verdict.category), "retried")
         if attempts > 1:
             self._record("resilience.call.retries", attempts - 1, *called, outcome)
-        if outcome == "rejected":
-            from ._spans import ERROR_TYPES
-
-            refused = [each.layer for each in trail.refusals if not each.observed]
-            error = ERROR_TYPES.get(refused[-1], "_OTHER") if refused else "_OTHER"
-        elif outcome == "failure" and verdict is not None:
-            error = str(verdict.category)
+        layer = next((each.layer for each in reversed(trail.refusals) if not each.observed), None)
+        error = error_type(outcome, layer, None if verdict is None else verdict.category)
         if outcome in {"failure", "rejected"} and verdict is not None:
             self._add("resilience.retry.decisions", 1, *called, str(verdict.category), trail.why)
         self._record("resilience.call.duration", event.seconds, *called, outcome, error)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ._categories import Category
 from ._library import ErrorKind
 from ._trail import Attempt, Refused, Trail
-from ._trail_of import trail_of
+from ._trail_of import causes_of, trail_of
 from .errors import AttemptTimeout, CallError, ClientClosed, DeadlineExceeded
 from .errors import Refused as RefusedError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["LATE", "Problem", "Reply", "problem_of", "reply_to"]
 
 _log = logging.getLogger("resilience")
-_MOST_CAUSES = 10
 _MOST_ERRORS = 100
 _LONGEST_WAIT = 366 * 86_400
 
@@ -115,7 +114,9 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _problem_of(error: BaseException) -> Problem | None:
-    trail, ours = trail_of(error), _own(error)
+    trail = trail_of(error)
+    # It, or what it was made of.
+    ours = next((each for each in causes_of(error) if isinstance(each, CallError)), None)
     provider = trail.provider if trail is not None else None
     refusal = None if trail is None else _refusal(trail)
     if refusal is not None:
@@ -133,16 +134,6 @@ def _problem_of(error: BaseException) -> Problem | None:
     if isinstance(ours, ClientClosed):
         return _CLOSED
     return None if trail is None else _exhausted(trail)
-
-
-def _own(error: BaseException) -> CallError | None:
-    """The error of ours that an error is, or was made of."""
-    each: BaseException | None = error
-    for _ in range(_MOST_CAUSES):
-        if each is None or isinstance(each, CallError):
-            return each
-        each = each.__cause__
-    return None
 
 
 def _refusal(trail: Trail) -> Refused | None:

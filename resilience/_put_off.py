@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._ticket import Ticket
     from ._trail import Ended, Trail
 
-__all__ = ["Body", "Options", "body_of", "put_off", "step_of"]
+__all__ = ["Body", "Options", "body_of", "put_off", "step_of", "tell_put_off"]
 
 _log = logging.getLogger("resilience.tasks")
 _LONGEST = 366 * 86_400
@@ -207,6 +207,31 @@ def _wait(trail: Trail) -> float | None:
         return trail.retry_after
     verdict = trail.verdict
     return trail.retry_after if verdict is not None and verdict.category in _WORTH_WAITING else None
+
+
+def tell_put_off(error: BaseException, ticket: Ticket, *, task: str, task_id: str) -> None:
+    """Tell that a task was sent again, for when and why: to whoever wonders where it is.
+
+    Arguments:
+        error: what the task has raised.
+        ticket: with which it was sent.
+        task: its name.
+        task_id: of this task.
+    """
+    trail = trail_of(error)
+    if trail is None:
+        return
+    seconds = max(0.0, (ticket.not_before or 0.0) - Caller.clock.wall())
+    refusal = next((each for each in reversed(trail.refusals) if not each.observed), None)
+    verdict = trail.verdict
+    reason = str(trail.why if verdict is None else verdict.category)
+    if trail.why == "refused" and refusal is not None:
+        reason = f"{refusal.layer} {refusal.why}"
+    entry = {"event": "PutOff", "task": task[-200:], "task_id": task_id[:200], "seconds": seconds}
+    entry |= {"provider": trail.provider, "reason": reason, "count": ticket.count}
+    text = "the task %s[%s] is put off for %s: %s, %s"
+    told = entry["task"], entry["task_id"], seconds_text(seconds), trail.provider, reason
+    _log.info(text, *told, extra={"resilience": entry})
 
 
 def step_of(not_before: float) -> float:

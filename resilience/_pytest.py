@@ -128,10 +128,11 @@ def resilience_provider() -> Generator[Callable[..., FakeProvider], None, None]:
     _forget()
     with ExitStack() as stack:
 
-        def make(policy: Any, *, hosts: tuple[str, ...] | list[str] = (), **options: Any) -> FakeProvider:
+        def make(policy: Any, *, hosts: str | tuple[str, ...] | list[str] = (), **options: Any) -> FakeProvider:
             found = policy if isinstance(policy, Policy) else load_policy(policy)
             fake = stack.enter_context(fake_provider(found, **options))
-            names = {*found.match.hosts, *hosts, *_configured(found.provider)}
+            others = [hosts] if isinstance(hosts, str) else hosts
+            names = {*found.match.hosts, *others, *_configured(found.provider)}
             sources = Policies([Source(found.provider, sorted(names), lambda: found)])
             stack.enter_context(redirected(hosts_of(sources, fake.url)))
             return fake

@@ -99,11 +99,13 @@ def _read(store: Store, providers: Collection[str] | None) -> Reading | None:
 
 
 def _breaker(row: Row) -> dict[str, Any]:
-    facts = row.facts
+    facts, parts = row.facts, row.parts
     return {
-        "provider": row.parts.provider,
-        "name": row.parts.name,
-        "scope": row.parts.scope or None,
+        "provider": parts.provider,
+        "name": f"{parts.provider} {parts.scope}".strip(),
+        "scope": parts.scope or None,
+        # Other settings are another breaker.
+        "settings": parts.name,
         "state": row.state,
         "seconds": _rounded(facts.get("seconds")),
         "retry_after": _rounded(facts.get("retry_after")),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._attempt_span import NAMESPACE, AttemptSpan, parts_of, verdict_attributes
 from ._body import Body
+from ._ending import ended_by, error_type
 from ._enriched import Enriched, is_traced, may_be_traced
 from ._telemetry import complain
 from ._trail import Attempt, Charged, Refused, Wait
@@ -23,15 +24,8 @@ if TYPE_CHECKING:
     from ._telemetry import Tracing
     from ._trail import Trail
 
-__all__ = ["ERROR_TYPES", "NAMESPACE", "Spans"]
+__all__ = ["NAMESPACE", "Spans"]
 
-ERROR_TYPES = {
-    "breaker": "circuit_open",
-    "limiter": "rate_limited",
-    "concurrency": "concurrency_limited",
-    "credits": "credits_exhausted",
-}
-"""`error.type` of a call that one of our layers refused."""
 _LONGEST = 200
 _MOST_WAITS = 20
 
@@ -138,8 +132,10 @@ class Spans:
             attributes |= {f"{NAMESPACE}.layer": refused.layer, f"{NAMESPACE}.reason": refused.why}
             if refused.retry_after is not None:
                 attributes[f"{NAMESPACE}.retry_after"] = refused.retry_after
-        ended, error = _ending(outcome)
-        attributes[f"{NAMESPACE}.outcome"] = ended
+        attributes[f"{NAMESPACE}.outcome"] = ended = ended_by(outcome)
+        refusal = None if outcome is None else outcome.refusal
+        category = None if outcome is None else outcome.verdict.category
+        error = error_type(ended, None if refusal is None else refusal.layer, category)
         if error is not None:
             attributes["error.type"] = error
             span.set_status(self._tracing.trace.StatusCode.ERROR)
@@ -191,17 +187,6 @@ class Spans:
             )
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
-
-
-def _ending(outcome: Outcome | None) -> tuple[str, str | None]:
-    """How a call ended, and the type of its error: what its caller has cancelled is none, as the conventions have it."""
-    if outcome is None:
-        return "interrupted", None
-    if outcome.refusal is not None:
-        return "rejected", ERROR_TYPES.get(outcome.refusal.layer, "_OTHER")
-    if outcome.verdict.category == "success":
-        return "success", None
-    return "failure", str(outcome.verdict.category)
 
 
 def _in_words(wait: Wait) -> str:

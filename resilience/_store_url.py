@@ -95,8 +95,9 @@ def without_credentials(url: str) -> str:
     if not found:
         return "a URL"
     head, _, query = rest.partition("?")
-    if "@" in query and "@" not in head and "=" in query.partition("@")[0]:
-        # The at-sign is one of its query, which may hold a password too.
+    name, equals, _ = query.partition("@")[0].rpartition("&")[2].partition("=")
+    if "@" in query and "@" not in head and equals and is_secret_parameter(name):
+        # The at-sign is one of its query, which holds a password; else the question mark is one of a password before it.
         rest = head
     authority, slash, path = rest.partition("/")
     # A password may hold a slash or a question mark that nobody has escaped: it ends at the last at-sign.

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ._trail import Trail
 
-__all__ = ["LAST", "keep_trail", "last_trail", "note_trail", "trail_of"]
+__all__ = ["LAST", "causes_of", "keep_trail", "last_trail", "note_trail", "trail_of"]
 
 # How far an SDK's own error may stand from the one that it was made of.
 _MOST_CAUSES = 10
@@ -90,19 +90,31 @@ def trail_of(answer: object) -> Trail | None:
     return None
 
 
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it was said to come from; in whose handling it was raised may be another call.
+
+    Arguments:
+        error: of the application, an SDK, the HTTP library or ours; its causes may go in a circle.
+    """
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__
+
+
 def _behind(answer: object) -> Iterator[object]:
     """An answer, its response and request, and the errors that it was made of."""
-    for _ in range(_MOST_CAUSES):
+    if not isinstance(answer, BaseException):
         yield answer
-        if not isinstance(answer, BaseException):
-            return
+        return
+    for error in causes_of(answer):
+        yield error
         # An error that was met while the body was read has the request alone.
         for name in ("response", "raw_response", "request"):
             with suppress(Exception):
-                yield getattr(answer, name)
-        yield from _at_hand(answer)
-        # What it was said to come from; in whose handling it was raised may be another call.
-        answer = answer.__cause__
+                yield getattr(error, name)
+        yield from _at_hand(error)
 
 
 def _at_hand(error: BaseException) -> Iterator[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,22 @@ class Options:
     health_fails_when: Collection[Failing] = ()
 
 
+def _is_function(value: object) -> bool:
+    """Whether this can be called with a request; of what does not tell what it takes, that is seen with the first one."""
+    # Nobody would await what such a one gives back.
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        return False
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(object())
+    except TypeError:
+        return False
+    return True
+
+
 def _is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LONGEST
 
@@ -82,7 +99,7 @@ def _is_margin(value: object) -> bool:
 
 
 def _are_tags(value: object) -> bool:
-    return callable(value) or bool(check_tags(value)) or value == {}
+    return _is_function(value) if callable(value) else bool(check_tags(value)) or value == {}
 
 
 def _are_headers(value: object) -> bool:
@@ -110,12 +127,15 @@ def _are_failing(value: object) -> bool:
 
 _OPTIONAL = {"timeout", "deadline_header", "attempts_header", "route_tag", "problem_types", "health"}
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "timeout": (lambda value: callable(value) or _is_seconds(value), "a number of seconds above 0, or a function"),
+    "timeout": (
+        lambda value: _is_function(value) or _is_seconds(value),
+        "a number of seconds above 0, or a plain function that takes the request",
+    ),
     "deadline_header": (_is_header, "the name of a header"),
     "deadline_as": (lambda value: value in get_args(DeadlineForm), f"one of {', '.join(get_args(DeadlineForm))}"),
     "attempts_header": (_is_header, "the name of a header"),
     "margin": (_is_margin, "a number of seconds"),
-    "tags": (_are_tags, "a mapping of names to values, or a function that gives one"),
+    "tags": (_are_tags, "a mapping of names to values, or a plain function that takes the request and gives one"),
     "tag_headers": (_are_headers, "a mapping of names of tags to names of headers"),
     "route_tag": (_is_tag, "the name of a tag"),
     "show_provider": (lambda value: isinstance(value, bool), "True or False"),

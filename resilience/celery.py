@@ -13,6 +13,7 @@ and `task` and `task_id` as tags of their own, by which budgets count (`per: tag
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -22,15 +23,18 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._caller import Caller
+from ._celery_times import expires_of, seconds_of
 from ._clock import Closing
-from ._put_off import Options, body_of, put_off, step_of
+from ._put_off import Options, body_of, put_off, step_of, tell_put_off
 from ._ticket import TICKET, Ticket, ticket_here
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._put_off import Body
 
 __all__ = ["ResilientTask", "install"]
 
+_log = logging.getLogger("resilience.tasks")
 # Celery has no types of its own.
 _celery: Any = import_module("celery")
 _signals: Any = import_module("celery.signals")
@@ -45,8 +49,6 @@ _sending: ContextVar[bool | None] = ContextVar("resilience_celery", default=None
 _WRAPPED = "_resilience_run"
 # A wait so short is made in the worker: another message would take as long.
 _SHORT = 1.0
-# A time limit raises in the task, or ends its process: calls are over before that.
-_MARGIN = 0.1
 
 
 def install(
@@ -74,8 +76,10 @@ def install(
             always go along; a deadline seldom should, since nobody waits for most tasks.
 
     Raises:
-        ConfigurationError: an option cannot be honoured.
+        ConfigurationError: this is no Celery app, or an option cannot be honoured.
     """
+    if not isinstance(app, _celery.Celery):
+        raise ConfigurationError(f"resilience.celery.install takes the Celery app, as in install(app), not {app!r:.60}")
     given = {"worker_seconds": worker_seconds, "within": within, "most": most, "spread": spread}
     if app not in _apps:
         app.send_task = _sending_for(app.send_task, app)
@@ -141,6 +145,11 @@ def _wrap(task: Any) -> None:
     """Go around the body of a task, within its own `autoretry_for`, as Celery itself does for that."""
     if hasattr(task, _WRAPPED):
         return
+    try:
+        _options_of(task)
+    except ConfigurationError as error:
+        # Here nobody hears what is raised: Celery calls this by a signal.
+        _log.error("%s; each run of this task will fail", error)
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     setattr(task, _WRAPPED, getattr(task, name))
     setattr(task, name, _around(task, getattr(task, name)))
@@ -164,8 +173,7 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
         request = task.request
         if request.called_directly:
             return inner(*arguments, **named)
-        options = _apps.get(task.app, _NO_APP)[0]
-        options = options.changed(getattr(task, "resilience", None), f"the task {task.name}")
+        options = _options_of(task)
         if options.off:
             return inner(*arguments, **named)
         ticket = _ticket_of(request)
@@ -173,7 +181,7 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
         if TICKET in (request.headers or {}):
             # Celery's own retries take it along: theirs is a run of its own, put off for the first time again.
             request.headers = {**request.headers, TICKET: Ticket(ticket.tags, ticket.until).to_dict()}
-        with body_of(ticket, task=task.name, task_id=request.id, seconds=_seconds(task, options)) as body:
+        with body_of(ticket, task=task.name, task_id=request.id, seconds=seconds_of(task, options)) as body:
             try:
                 return inner(*arguments, **named)
             except _Raised:
@@ -185,18 +193,15 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _options_of(task: Any) -> Options:
+    """Those of its app, with what it says for itself."""
+    options = _apps.get(task.app, _NO_APP)[0]
+    return options.changed(getattr(task, "resilience", None), f"the task {task.name}")
+
+
 def _ticket_of(request: Any) -> Ticket:
     headers: Mapping[str, object] = request.headers or {}
     return Ticket.from_dict(headers.get(TICKET))
-
-
-def _seconds(task: Any, options: Options) -> float | None:
-    hard, soft = task.request.timelimit or (None, None)
-    limits = [limit for limit in (soft or task.soft_time_limit, hard or task.time_limit) if limit]
-    bounds = [limit - min(1.0, limit * _MARGIN) for limit in limits]
-    if options.worker_seconds is not None:
-        bounds.append(options.worker_seconds)
-    return min(bounds, default=None)
 
 
 def _until_due(task: Any, ticket: Ticket) -> None:
@@ -216,7 +221,7 @@ def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: Bas
     # Run in the caller's own process, there is nobody to run it later.
     if request.is_eager or not isinstance(error, Exception):
         return
-    again = put_off(error, ticket, body, options, task=task.name, expires=_expires(request.expires))
+    again = put_off(error, ticket, body, options, task=task.name, expires=expires_of(request.expires))
     if again is None:
         return
     try:
@@ -224,6 +229,7 @@ def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: Bas
     except Exception as failure:  # noqa: BLE001  whatever becomes of the broker, the task's error is that of its call
         error.add_note(f"resilience: the task {task.name} could not be put off: {type(failure).__name__}")
         raise error from error.__cause__ or failure
+    tell_put_off(error, again, task=task.name, task_id=request.id)
     raise sent from error
 
 
@@ -234,15 +240,3 @@ def _sent_again(task: Any, ticket: Ticket, error: Exception | None) -> Any:
     again = task.signature_from_request(request, retries=request.retries, eta=when, headers=headers)
     again.apply_async()
     return _Retry(exc=error, when=when, sig=again)
-
-
-def _expires(given: object) -> float | None:
-    """The end of a message's time, which Celery hands on as it came: a number, a time, or a text of one."""
-    if isinstance(given, str):
-        try:
-            given = datetime.fromisoformat(given)
-        except ValueError:
-            return None
-    if isinstance(given, datetime):
-        return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
-    return None

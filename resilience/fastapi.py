@@ -9,7 +9,7 @@ async def report(left: SecondsLeft) -> ...
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Unpack
+from typing import Annotated, Any, Unpack
 
 import fastapi
 
@@ -18,7 +18,7 @@ from ._inbound import ARRIVAL
 from ._problem import problem_of, reply_to
 from ._web_options import Given, options_from
 from .asgi import ResilienceMiddleware
-from .errors import CallError
+from .errors import CallError, ConfigurationError
 
 __all__ = ["SecondsLeft", "add_resilience", "within"]
 
@@ -41,9 +41,14 @@ def add_resilience(app: fastapi.FastAPI, **options: Unpack[Given]) -> None:
         options: as for `resilience.asgi.ResilienceMiddleware`; functions among them are called with the scope.
 
     Raises:
-        ConfigurationError: an option cannot be honoured.
+        ConfigurationError: an option cannot be honoured, or the application has the middleware already.
     """
     checked = options_from(options, "add_resilience")
+    added: list[Any] = [each.cls for each in app.user_middleware]
+    if ResilienceMiddleware in added:
+        raise ConfigurationError(
+            "this FastAPI app has the middleware already; call add_resilience once, with all options"
+        )
 
     async def answer(request: fastapi.Request, error: Exception) -> fastapi.Response:
         problem = problem_of(error)

@@ -70,7 +70,8 @@ class _RequestBody(_Replay, httpx.SyncByteStream, httpx.AsyncByteStream):
 def _respond(request: Any, reply: _LocalReply) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx.ByteStream(reply.content)
-    return httpx.Response(reply.status, headers=reply.headers, stream=stream, request=request)
+    told = {"reason_phrase": reply.phrase}
+    return httpx.Response(reply.status, headers=reply.headers, stream=stream, extensions=told, request=request)
 
 
 def _request(call: Any, method: str, path: bytes, headers: Mapping[str, str]) -> Any:

@@ -22,7 +22,7 @@ from taskiq.kicker import AsyncKicker
 
 from ._caller import Caller
 from ._clock import Closing
-from ._put_off import Options, body_of, put_off
+from ._put_off import Options, body_of, put_off, tell_put_off
 from ._ticket import TICKET, Ticket, ticket_here
 from ._units import seconds_text
 from .errors import ConfigurationError
@@ -154,6 +154,7 @@ class ResilienceMiddleware(TaskiqMiddleware):
         # Some brokers begin the next run from here, which has its own deadline.
         run.end()
         await self._send(message, again)
+        tell_put_off(exception, again, task=message.task_name, task_id=message.task_id)
         result.error = NoResultError()
         # taskiq's own retries ask for nothing else.
         message.labels["retry_on_error"] = False

@@ -214,7 +214,13 @@ class VirtualClock:
             return f"key-{self._keys}"
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, as a slow server would."""
+        """Let time pass, as a slow server would.
+
+        Raises:
+            ConfigurationError: this is less than nothing: no clock of a runtime goes back.
+        """
+        if not seconds >= 0:
+            raise ConfigurationError(f"time passes forwards; advance() takes seconds from 0, not {seconds!r:.60}")
         with self._lock:
             self._now += seconds
 

@@ -22,7 +22,7 @@ import resilience
 from tests.rawserver import RawServer, answer, raw_server
 from tests.servers import free_port
 
-__all__ = ["BUSY", "CHECKOUT", "FINE", "SECONDS", "Place", "Server", "busy_provider", "script"]
+__all__ = ["BUSY", "CHECKOUT", "FINE", "SECONDS", "Place", "Server", "busy_once", "busy_provider", "script"]
 
 CHECKOUT = Path(resilience.__file__).parent.parent
 BUSY = answer(429, b"{}", "Retry-After: 0", "Connection: close")
@@ -32,7 +32,7 @@ POLICY = """\
 version: 1
 provider: local
 match: {{hosts: ["{host}"]}}
-retry: {{max_attempts: 3, backoff: {{initial: 1ms, max: 1ms}}, budget: {{off: true}}}}
+retry: {{max_attempts: 3, longest_wait: 1h, backoff: {{initial: 1ms, max: 1ms}}, budget: {{off: true}}}}
 """
 
 
@@ -40,6 +40,13 @@ retry: {{max_attempts: 3, backoff: {{initial: 1ms, max: 1ms}}, budget: {{off: tr
 def busy_provider() -> Iterator[RawServer]:
     """A provider that is busy each first time: 429, 200, 429, 200 and so on."""
     with raw_server(*[BUSY, FINE] * 500) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def busy_once() -> Iterator[RawServer]:
+    """A provider that is busy the first time, and never again."""
+    with raw_server(answer(429, b"{}", "Retry-After: 0"), answer(200, b"{}")) as server:
         yield server
 
 

@@ -324,6 +324,12 @@ def test_an_option_that_cannot_be_honoured_is_refused_at_once() -> None:
         ResilienceMiddleware(send_nothing, timout=3)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match="add_resilience: timeout is 0"):
         add_resilience(FastAPI(), timeout=0)
+    app = FastAPI()
+    add_resilience(app, timeout=5)
+    with pytest.raises(
+        ConfigurationError, match="this FastAPI app has the middleware already; call add_resilience once"
+    ):
+        add_resilience(app, health="/health")
     with pytest.raises(ConfigurationError, match="ResiliencePlugin: timeout is 0"):
         ResiliencePlugin(timeout=0)
     with pytest.raises(ConfigurationError, match="the health view: health_fails_when is"):

@@ -164,7 +164,10 @@ def test_a_task_that_is_put_off_too_often_fails_with_the_error_of_its_call(worke
 
         assert (2, 3) == (runs, len(acme.requests))
     assert "FAILURE" == workers.state(sent)
-    assert "is not put off for 1.2s: it was put off 1 times by now" in workers.log("solo").read_text()
+    told = workers.log("solo").read_text()
+    assert "is not put off for 1.2s: it was put off 1 times by now" in told
+    # Once it was, which is told for whoever wonders where it is.
+    assert "] is put off for 1" in told
 
 
 def test_what_nobody_asked_time_for_is_a_matter_of_the_tasks_own_retries(workers: Workers) -> None:

@@ -13,6 +13,7 @@ import pytest
 import resilience.celery
 import resilience.httpx
 from resilience._ticket import TICKET
+from resilience.errors import ConfigurationError
 from tests.worlds import HOST, policy
 
 # They have no types of their own.
@@ -135,3 +136,24 @@ def test_a_retry_of_the_tasks_own_begins_to_count_anew() -> None:
 
     assert "done" == done(app, poll.delay)
     assert 4 == len(runs)
+
+
+@pytest.mark.parametrize("given", [None, "shop", Celery, nothing])
+def test_what_is_no_app_is_refused(given: Any) -> None:
+    """With what to write instead."""
+    with pytest.raises(ConfigurationError, match="install takes the Celery app, as in install\\(app\\), not "):
+        resilience.celery.install(given)
+
+
+def test_a_task_with_a_wrong_option_is_told_of_before_it_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """When the app is final, as in a worker that begins; each of its runs fails."""
+    app = made("slip")
+    resilience.celery.install(app)
+    app.task(nothing, name="shop.slip", resilience={"of": True})
+
+    app.finalize()
+
+    told = (
+        "unknown option 'of' in resilience of the task shop.slip; there are: off, worker_seconds, within, most, spread"
+    )
+    assert f"{told}; each run of this task will fail" in caplog.messages

@@ -573,6 +573,31 @@ def test_check_notes_a_budget_that_refuses_what_has_no_price(cli: Cli, tmp_path:
     assert 1 == len(noted)
 
 
+@pytest.mark.parametrize(
+    ("priced", "budget", "expected"),
+    [
+        ("{}", "9 credits", "p: nobody knows what any call may cost, and the budget b refuses them"),
+        ("{costs: [{cost: 0}]}", "9 credits/day", "p: all that the budget b counts costs nothing, so it never refuses"),
+        ("{costs: [{cost: 0}], charged: {header: X-Cost}}", "9 credits", None),
+        ("{costs: [{cost: 0}]}", "9 requests", None),
+        ("{costs: [{cost: 1}]}", "9 credits", None),
+    ],
+    ids=["unknown", "free", "told by the answer", "counted", "priced"],
+)
+def test_check_notes_a_budget_that_does_not_do_its_work(
+    priced: str, budget: str, expected: str | None, cli: Cli, tmp_path: Path
+) -> None:
+    """Whatever the configuration is called, and also where a policy has no operations."""
+    (tmp_path / "p.yaml").write_text(f"version: 1\nprovider: p\nmatch: {{hosts: [a.test]}}\ncredits: {priced}\n")
+    budgets = f"{{p: {{budgets: [{{name: b, limit: {budget}}}]}}}}"
+    (tmp_path / "staging.yaml").write_text(f"version: 1\npolicies: [./p.yaml]\nshipped: false\nproviders: {budgets}\n")
+
+    found = json.loads(cli("check", "staging.yaml", "--json")[1])
+
+    assert [] == found["problems"]
+    assert ([expected] if expected else []) == [note[: len(expected or "")] for note in found["notes"]]
+
+
 def test_check_looks_through_directories(cli: Cli, tmp_path: Path) -> None:
     """At every YAML file, not in hidden directories; each file once."""
     (tmp_path / "below" / ".git").mkdir(parents=True)

@@ -252,3 +252,36 @@ def test_a_word_for_all_layers_takes_the_place_of_modes_by_names(cli: Cli) -> No
     found = shown(cli, MODE="off")["settings"]["mode.limiter"]
 
     assert {"value": "off", "origin": {"kind": "environment", "variable": "RESILIENCE_MODE"}} == found
+
+
+def test_what_somebody_has_said_is_shown_alone(cli: Cli) -> None:
+    """Not what is so by itself; what is said for all providers stands once."""
+    found = shown(cli, "--changed", REFUSALS="raise")
+
+    assert ["policies", "shipped", "refusals", "mode.limiter"] == list(found["settings"])
+    told = {name: list(settings) for name, settings in found["providers"].items()}
+    assert {"anakin": [], "own": ["mode.breaker", "budgets.day"], "scrapio": ["off"]} == told
+    # One layer's mode is not that of all.
+    assert {"mode.limiter", "own.mode.breaker"} < rows(cli("config", "show", "--changed")[1]).keys()
+
+
+def test_one_provider_is_shown_alone(cli: Cli) -> None:
+    """With what is said for all of them, since it applies to this one; another name is no provider."""
+    found = shown(cli, "--provider", "own", "--changed")
+
+    assert ({}, ["own"]) == (found["settings"], list(found["providers"]))
+    assert {"mode.limiter", "mode.breaker", "budgets.day"} < found["providers"]["own"].keys()
+    code, _, complaints = cli("config", "show", "--provider", "anakyn")
+    assert (2, "resilience: there is no provider 'anakyn' here; did you mean 'anakin'?\n") == (code, complaints)
+
+
+def test_files_that_are_shipped_are_named_shortly(cli: Cli) -> None:
+    """Where a package lies is long, and the same for all of them."""
+    output = cli("config", "show")[1]
+
+    found = rows(output)
+    assert ("anakin.yaml", "policy anakin.yaml") == (
+        found["anakin.policy"][0],
+        found["anakin.hosts"][1].partition(":")[0],
+    )
+    assert max(map(len, output.splitlines())) <= 110

@@ -126,7 +126,9 @@ def test_a_configuration_that_cannot_be_honoured(
     code, found = doctor()
 
     assert (1, "attention") == (code, found["file"]["state"])
-    assert message in found["file"]["found"]
+    assert f"broken: {message}" in found["file"]["found"].replace(f"{tmp_path}/", "")
+    # Whether there is a policy for it, nobody can say.
+    assert found["openai"]["found"].endswith(", the configuration is broken")
     assert "httpx" in found
 
 
@@ -210,6 +212,16 @@ def test_a_program(doctor: Doctor, tmp_path: Path) -> None:
     assert not {"httpx", "httpx2"} & found.keys()
 
 
+def test_a_program_where_all_is_switched_off(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not said to be reached."""
+    monkeypatch.setenv("RESILIENCE_AUTO", "0")
+
+    code, found = doctor("--", sys.executable, "app.py")
+
+    assert (1, "0: switched off") == (code, found["RESILIENCE_AUTO"]["found"])
+    assert sys.executable not in found
+
+
 def test_a_program_of_another_environment(doctor: Doctor, tmp_path: Path) -> None:
     """It is asked what it has: here neither this library nor a client."""
     python = tmp_path / "bin" / "python"
@@ -220,6 +232,7 @@ def test_a_program_of_another_environment(doctor: Doctor, tmp_path: Path) -> Non
     code, found = doctor(str(python), "app.py")
 
     assert 1 == code
+    assert f"not reached: {python} has no httpx-resilience" == found[str(python)]["found"]
     assert "not installed" == found["httpx-resilience"]["found"]
     assert "neither is installed, so there is nothing to reach" == found["httpx, httpx2"]["found"]
 

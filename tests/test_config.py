@@ -211,6 +211,23 @@ limits: [{concurrency: "{plan.calls}"}]
 )
 
 
+def test_a_policy_that_is_not_there_is_told_of_where_it_is_named(alone: Path) -> None:
+    """All of them at once; without a file, by the key."""
+    given = {"version": 1, "policies": ["./none.yaml", "anakn", "anakin"]}
+    (alone / "resilience.yaml").write_text("version: 1\npolicies:\n  - ./none.yaml\n  - anakn\n  - anakin\n")
+
+    with pytest.raises(PolicyError) as caught:
+        policies_for()
+    with pytest.raises(ConfigurationError, match="policies.0: 'none.yaml' cannot be read: No such file or directory"):
+        policies_for(config=given)
+
+    places = [(each.place.line, each.place.column, each.message) for each in caught.value.problems]
+    assert [
+        (3, 5, "'none.yaml' cannot be read: No such file or directory"),
+        (4, 5, "there is no shipped policy 'anakn'"),
+    ] == places
+
+
 def test_settings_reach_their_provider(alone: Path) -> None:
     """Plan, modes and refusals: the provider's own before those of the whole file, layer by layer."""
     write(alone / "own.yaml", PLANS)

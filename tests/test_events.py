@@ -765,7 +765,8 @@ def test_what_gives_back_a_coroutine_is_told_once(
         Player("sync-httpx", policy(), listeners=[Hidden()]).calls(2)
 
     text = f"the listener {Hidden.__qualname__} gave back a coroutine, which nobody awaits, in on_attempt; the call goes on"
-    assert [text] == [record.getMessage() for record in caplog.records]
+    # Where an earlier test has set the log's level, httpx writes into it, too.
+    assert [text] == [record.getMessage() for record in caplog.records if record.name == "resilience"]
 
 
 @pytest.mark.parametrize("callback", [Awaited().on_call, functools.partial(Awaited().on_call), 5, AsyncMock()])

@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
-import resilience
 from resilience import Attempt, Category, Trail, Verdict, Wait
 from resilience._explained import Account
 from resilience._trail import Charged, Refused
+from tests.launched import CHECKOUT, Place, busy_once
 from tests.rawserver import RawServer, answer, raw_server
 
-CHECKOUT = Path(resilience.__file__).parent.parent
 HEADERS = ["when", "provider", "operation", "attempts", "waited", "cost", "outcome", "why"]
 
 
@@ -235,27 +234,17 @@ def test_an_old_encoding_says_what_it_can(monkeypatch: pytest.MonkeyPatch) -> No
     assert "größer \\u2192" in raw.getvalue().decode("latin-1")
 
 
-POLICY = """\
-version: 1
-provider: local
-match: {{hosts: ["{host}"]}}
-retry: {{max_attempts: 3, longest_wait: 1h, backoff: {{initial: 1ms, max: 1ms}}}}
-"""
-
-
 @pytest.fixture
 def server() -> Iterator[RawServer]:
     """A provider that is busy once."""
-    with raw_server(answer(429, b"{}", "Retry-After: 0"), answer(200, b"{}")) as server:
+    with busy_once() as server:
         yield server
 
 
 @pytest.fixture
 def directory(tmp_path: Path, server: RawServer) -> Path:
     """A directory with a configuration for that provider."""
-    (tmp_path / "local.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
-    (tmp_path / "resilience.yaml").write_text("version: 1\npolicies: [./local.yaml]\n")
-    return tmp_path
+    return Place(tmp_path, server).directory
 
 
 def command(directory: Path, program: str, url: str) -> dict[str, Any]:
@@ -325,10 +314,10 @@ def test_the_ancestor_tells_its_own_calls_alone(directory: Path, server: RawServ
     assert ["0 of 1", "1 of 1"] == [line[12:18] for line in done.stderr.splitlines() if line.startswith("resilience:")]
 
 
-def test_a_call_that_was_interrupted_is_told_too(directory: Path) -> None:
+def test_a_call_that_was_interrupted_is_told_too(tmp_path: Path) -> None:
     """Whoever presses Ctrl-C wants to know what it was waiting for."""
     with raw_server(answer(429, b"{}", "Retry-After: 3000")) as server:
-        (directory / "local.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
+        directory = Place(tmp_path, server).directory
         program = """
             import sys, httpx, resilience, threading, os, signal
             class Mine(resilience.events.Listener):

@@ -214,11 +214,24 @@ def test_what_a_step_of_an_answer_sets_the_next_one_has() -> None:
     assert [(3.0, {"tenant": "acme"})] * 3 + [(9.0, {})] == found
 
 
+async def _awaited(_: Any) -> float:
+    return 5.0
+
+
+@pytest.mark.parametrize("given", [lambda request, more=1: 5, dict, type("C", (), {"__call__": lambda self, _: 5})()])
+def test_whatever_can_be_called_with_a_request_is_a_function(given: Any) -> None:
+    """What does not tell how it is called is believed."""
+    assert given is options_from({"timeout": given}, "here").timeout
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"timeout": 0}, "timeout is 0; write a number of seconds above 0, or a function"),
+        ({"timeout": 0}, "timeout is 0; write a number of seconds above 0, or a plain function that takes the request"),
         ({"timeout": True}, "timeout is True"),
+        ({"timeout": lambda: 5}, "or a plain function that takes the request"),
+        ({"timeout": _awaited}, "or a plain function that takes the request"),
+        ({"tags": lambda: {"tenant": "acme"}}, "or a plain function that takes the request and gives one"),
         ({"timeout": float("nan")}, "timeout is nan"),
         ({"deadline_header": "X Y"}, "write the name of a header"),
         ({"deadline_as": "minutes"}, "write one of seconds, milliseconds, epoch"),

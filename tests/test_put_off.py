@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import resilience
 import resilience.httpx
 from resilience._caller import Caller
-from resilience._put_off import Options, body_of, put_off, step_of
+from resilience._put_off import Options, body_of, put_off, step_of, tell_put_off
 from resilience._tags import tags_of
 from resilience._ticket import Ticket, ticket_here
 from resilience.errors import ConfigurationError
@@ -53,6 +53,7 @@ def failed(
 
 
 LATER = (429, {"Retry-After": "1000"})
+SLOW = policy(retry={"backoff": {"initial": "30s", "max": "30s", "jitter": 0}})
 
 
 def test_a_task_is_put_off_until_the_answers_time(clock: VirtualClock) -> None:
@@ -108,6 +109,29 @@ def test_what_does_not_ask_for_time_is_an_error_as_before(clock: VirtualClock, a
 
     assert again is None
     assert not any("put off" in note for note in getattr(error, "__notes__", []))
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "why"),
+    [(LATER, {}, "rate_limited"), ((503, {}), {"seconds": 1.0, "config": SLOW}, "upstream_unavailable")],
+)
+def test_the_log_says_which_task_for_how_long_and_why(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture, answer: Any, options: Any, why: str
+) -> None:
+    """In one line for people, and as data; the name of a task may be anybody's."""
+    again, error = failed(clock, answer, **options)
+    assert again
+    with caplog.at_level("INFO", "resilience.tasks"):
+        tell_put_off(error, again, task="shop.search", task_id="17")
+
+    (record,) = [each for each in caplog.records if each.name == "resilience.tasks"]
+    seconds = round((again.not_before or 0) - WALL)
+    assert f"the task shop.search[17] is put off for {seconds}s: provider, {why}" == record.message.replace(
+        ".000s", "s"
+    )
+    assert ("PutOff", "17", why, 1) == tuple(
+        record.resilience[name] for name in ("event", "task_id", "reason", "count")
+    )  # type: ignore[attr-defined]
 
 
 def test_an_error_without_a_call_is_none_of_ours(clock: VirtualClock) -> None:

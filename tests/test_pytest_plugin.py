@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -284,3 +285,19 @@ def test_an_answer_without_a_trail_is_no_success() -> None:
     """It says why there may be none."""
     with pytest.raises(AssertionError, match="no policy applied to it; is the client wrapped, or resilience installed"):
         assert_trail(object(), attempts=1)
+
+
+def test_a_single_host_need_not_stand_in_a_list(suite: pytest.Pytester) -> None:
+    """A text is a list of letters to Python, and no host is called so."""
+    tests = """
+        import httpx, resilience
+
+        def test_another_host(resilience_provider):
+            provider = resilience_provider("anakin", script="success", hosts="gateway.test")
+
+            client = resilience.wrap(httpx.Client(), config={"version": 1, "providers": {"anakin": {"hosts": ["gateway.test"]}}})
+            assert 200 == client.get("https://gateway.test/v1/search").status_code
+            assert 1 == len(provider.requests)
+    """
+
+    run(suite, textwrap.dedent(tests)).assert_outcomes(passed=1)

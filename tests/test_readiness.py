@@ -12,8 +12,9 @@ import pytest
 from resilience import _readiness
 from resilience._credits_lines import Latch
 from resilience._line import Lines
-from resilience._readiness import is_instant, readiness
+from resilience._readiness import _breaker, is_instant, readiness
 from resilience._readings import Readings
+from resilience._status import Row, key_parts
 from resilience._transactions import Command
 from resilience.stores import forget_all, open_store
 from tests.servers import RedisServer
@@ -76,6 +77,23 @@ def test_a_latched_account_is_told_by_its_digest() -> None:
     assert ("p", None, "0123abcd") == (latch["provider"], latch["operation"], latch["account"])
     assert 0 <= latch["opens_in"] <= 60
     assert "SECRET" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "scope"),
+    [
+        ("{p}:breaker:166ea894:api.p.test:search", "p api.p.test:search", "api.p.test:search"),
+        ("{p}:breaker:166ea894", "p", None),
+    ],
+)
+def test_a_breaker_is_told_by_what_it_holds_back(key: str, name: str, scope: str | None) -> None:
+    """The digest of its settings is no name."""
+    parts = key_parts(key)
+    assert parts
+
+    found = _breaker(Row(key, parts, "open", {"seconds": 1.0, "retry_after": 2.0}))
+
+    assert (name, scope, "166ea894") == (found["name"], found["scope"], found["settings"])
 
 
 @pytest.mark.parametrize(

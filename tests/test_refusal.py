@@ -204,6 +204,8 @@ def test_a_reply_is_a_response_like_any_other(library: str, way: str, layers: La
     assert (429, URL, "POST") == (response.status_code, str(response.request.url), response.request.method)
     assert response.elapsed.total_seconds() >= 0
     assert trail_of(response) is response.extensions["resilience"]
+    # The client's own log and error have this phrase: nothing else in them tells that nothing was sent.
+    assert "Too Many Requests, not sent" == response.reason_phrase
     with pytest.raises(module.HTTPStatusError, match="429 Too Many Requests"):
         response.raise_for_status()
 

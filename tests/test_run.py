@@ -13,17 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import resilience
 from resilience.cli._launch import Options, environment, quick
-from tests.rawserver import RawServer, answer, raw_server
+from tests.launched import CHECKOUT, Place, busy_once
+from tests.rawserver import RawServer
 
-POLICY = """\
-version: 1
-provider: local
-match: {{hosts: ["{host}"]}}
-retry: {{max_attempts: 3, backoff: {{initial: 1ms, max: 1ms}}}}
-"""
-CHECKOUT = Path(resilience.__file__).parent.parent
 LAUNCHER = CHECKOUT / "resilience" / "_launcher"
 CALL = """
 import sys, {library}
@@ -35,16 +28,14 @@ print(response.status_code, len(response.extensions["resilience"].attempts))
 @pytest.fixture
 def server() -> Iterator[RawServer]:
     """A provider that is busy once."""
-    with raw_server(answer(429, b"{}", "Retry-After: 0"), answer(200, b"{}")) as server:
+    with busy_once() as server:
         yield server
 
 
 @pytest.fixture
 def directory(tmp_path: Path, server: RawServer) -> Path:
     """A directory with a configuration for that provider."""
-    (tmp_path / "local.yaml").write_text(POLICY.format(host=server.url.removeprefix("http://")))
-    (tmp_path / "resilience.yaml").write_text("version: 1\npolicies: [./local.yaml]\n")
-    return tmp_path
+    return Place(tmp_path, server).directory
 
 
 def run(
@@ -262,6 +253,14 @@ def test_a_wrong_configuration_stops_the_program(named: bool, tmp_path: Path) ->
 
     message = "resilience: resilience.yaml:2:1: unknown key 'polices' (did you mean 'policies'?)\n"
     assert (2, "", message) == (done.returncode, done.stdout, done.stderr)
+
+
+def test_a_slip_in_the_switch_passes_neither_for_on_nor_for_off(tmp_path: Path) -> None:
+    """As one in any other variable of this library."""
+    done = run(*python("print('started')"), directory=tmp_path, variables={"RESILIENCE_AUTO": "off"})
+
+    said = "resilience: RESILIENCE_AUTO is 'off'; write 0 to switch off, or unset it\n"
+    assert (2, "", said) == (done.returncode, done.stdout, done.stderr)
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:

@@ -269,13 +269,15 @@ def test_programs_that_it_starts(variables: list[str], expected: str, place: Pla
     assert (2 if expected == "200" else 1) == len(place.provider.requests)
 
 
-def test_who_runs_it_by_name_means_it(place: Place) -> None:
-    """A variable that is left over from an opt-out does not make `resilience run` do nothing."""
+def test_a_variable_switches_it_off_and_it_says_so(place: Place) -> None:
+    """So a deployment is taken back by its environment alone, also where the configuration is what is wrong."""
     place.write("app.py", CALL)
+    place.write("resilience.yaml", "version: 99\n")
 
     done = place.launch(sys.executable, "app.py", variables={"RESILIENCE_AUTO": "0"})
 
-    assert ("200\n", 2) == (done.stdout, len(place.provider.requests))
+    said = "resilience: RESILIENCE_AUTO is 0, so no policy is obeyed; unset it to have this program obey\n"
+    assert ("429\n", said, 1) == (done.stdout, done.stderr, len(place.provider.requests))
 
 
 def test_a_shell_script_between(place: Place) -> None:

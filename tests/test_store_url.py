@@ -137,6 +137,12 @@ def test_an_at_sign_in_the_query_ends_no_credentials() -> None:
     assert "redis://h" == without_credentials("redis://h?password=a@bsecret")
 
 
+@pytest.mark.parametrize("password", ["hunter?2=x", "?=", "hunter?a=b&c=d", "1?x=y"])
+def test_a_password_that_looks_like_a_query_is_none(password: str) -> None:
+    """It ends at the at-sign, whatever stands before that."""
+    assert "redis://host" == without_credentials(f"redis://me:{password}@host")
+
+
 @pytest.mark.parametrize(
     ("url", "words", "expected"),
     [

@@ -118,8 +118,9 @@ def test_a_worker_does_not_wait_for_long_where_nobody_else_does(caplog: pytest.L
             found += [type(result.error), len(runs)]
         return found
 
-    with caplog.at_level(logging.WARNING, "resilience.tasks"):
+    with caplog.at_level(logging.INFO, "resilience.tasks"):
         found = asyncio.run(main())
 
     assert [httpx.HTTPStatusError, 2, httpx.HTTPStatusError, 3] == found
+    assert 1 == sum("is put off for" in each.message for each in caplog.records)
     assert 1 == sum("the broker does not obey the label delay" in each.message for each in caplog.records)

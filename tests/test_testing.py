@@ -67,6 +67,17 @@ def test_waits_of_asynchronous_programs_let_others_run(backend: str) -> None:
     assert ([60.0, 60.0], 120.0) == (clock.slept, clock.now())
 
 
+@pytest.mark.parametrize("seconds", [-0.1, float("nan")])
+def test_time_does_not_go_back(seconds: float) -> None:
+    """What the layers remember would lie in the future."""
+    clock = VirtualClock()
+
+    with pytest.raises(ConfigurationError, match="advance\\(\\) takes seconds from 0, not "):
+        clock.advance(seconds)
+
+    assert VirtualClock().now() == clock.now()
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_cancelled_wait_ends_there(backend: str) -> None:
     """Cancellation is delivered in the wait."""

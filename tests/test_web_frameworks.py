@@ -174,11 +174,20 @@ ENCODED = [each.encode("latin-1") for each in HOSTILE]
 
 @pytest.mark.parametrize("name", ["X-Timeout-Ms", "X-Attempts-Left"])
 def test_a_hostile_header_is_no_error_and_gives_nobody_more(framework: str, name: str) -> None:
-    """What cannot be read says nothing; what is very much is bounded by what the server gives itself."""
+    """What cannot be read says nothing; what is very much is bounded by what the server gives itself.
+
+    Less than no time is readable: whoever says so is late.
+    """
     handlers = Handlers("http://provider.test", policies=[policy()])
     with serve(framework, handlers, **OPTIONS, timeout=7) as client:
-        for value in ENCODED:
+        if name == "X-Timeout-Ms":
+            assert 504 == client.get("/known/1", headers={name: "-1"}).status_code
+        for value in ENCODED[name == "X-Timeout-Ms" :]:
             answered = client.get("/known/1", headers=[(name.encode(), value), (b"X-Tenant", b"\xfc" * 300)])
+            # Who has less than no time left is late: that can be read.
+            if (name, value) == ("X-Timeout-Ms", b"-1"):
+                assert 504 == answered.status_code
+                continue
             told = answered.json()
 
             assert 200 == answered.status_code, value
@@ -234,5 +243,7 @@ def test_an_open_breaker_is_seen_in_the_health_view(framework: str) -> None:
     assert (200, "degraded") == (after.status_code, after.json()["status"])
     (breaker,) = after.json()["breakers"]
     assert ("provider", "open") == (breaker["provider"], breaker["state"])
+    assert f"provider {breaker['scope']}" == breaker["name"]
+    assert breaker["settings"] not in breaker["name"]
     assert {"kind": "memory", "state": "ok"} in after.json()["stores"]
     assert "SECRET" not in after.text

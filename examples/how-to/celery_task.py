@@ -11,7 +11,7 @@ from resilience.testing import fake_provider
 
 app = Celery("shop", broker="memory://", backend="cache+memory://")
 app.conf.broker_transport_options = {"polling_interval": 0.1}
-resilience.celery.install(app, worker_seconds=1)
+resilience.celery.install(app, worker_seconds=3)
 
 
 @app.task(bind=True)
@@ -29,17 +29,17 @@ def other() -> str:
 
 
 def main() -> None:
-    """Send a search to a provider that asks for two seconds, where a worker may wait for one."""
-    with fake_provider("anakin", script="429 retry-after 2, success") as provider:
+    """Send a search to a provider that asks for five seconds, where a worker may wait for three."""
+    with fake_provider("anakin", script="429 retry-after 5, success") as provider:
         resilience.install({"version": 1, "providers": {"anakin": {"hosts": [provider.url.removeprefix("http://")]}}})
         with start_worker(app, pool="solo", perform_ping_check=False):
             found = search.delay(provider.url, "httpx")
-            while not provider.requests:
+            while not provider.requests and not found.ready():
                 time.sleep(0.01)
             print(other.delay().get(timeout=30))
             print(found.get(timeout=30))
         first, second = provider.requests
-    print("two seconds lay between the requests:", second.at - first.at >= 2)
+    print("five seconds lay between the requests:", second.at - first.at >= 5)
 
 
 if __name__ == "__main__":

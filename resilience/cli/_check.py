@@ -63,12 +63,11 @@ def check(
 
 def _notes(files: list[Path]) -> list[str]:
     """What is no problem, and what its user should know."""
-    from resilience._budget_checks import unpriced
+    from resilience._budget_checks import unpriced, unspent
     from resilience._config import policies_for
 
-    configurations = [path for path in files if path.name == CONFIG]
-    sources = [source for path in configurations for source in policies_for(config=path).sources]
-    return [note for source in sources if (note := unpriced(source)) is not None]
+    sources = [source for path in files if is_config(path) for source in policies_for(config=path).sources]
+    return list(dict.fromkeys(note for source in sources for note in (unpriced(source), unspent(source)) if note))
 
 
 def _count(number: int, word: str) -> str:

@@ -113,7 +113,11 @@ def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
         patient: the Python that is looked at.
         config: the configuration, if one was named.
     """
-    yield from _program(patient) if patient.command else _environment()
+    asked = os.environ.get("RESILIENCE_AUTO")
+    if asked == "0":
+        yield Finding("activation", "RESILIENCE_AUTO", "attention", "0: switched off", "unset it")
+    else:
+        yield from _program(patient) if patient.command else _environment(asked)
     yield from _libraries(patient)
     policies: Policies | None = None
     try:
@@ -122,7 +126,11 @@ def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
         yield Finding("configuration", origin, "ok", str(path.absolute()) if path else "every shipped policy is active")
     except (ConfigurationError, OSError) as error:
         yield Finding(
-            "configuration", "file", "attention", str(error), "correct it: `resilience check` shows all of it"
+            "configuration",
+            "file",
+            "attention",
+            f"broken: {error}",
+            "correct it: `resilience check` shows all of it",
         )
     if policies is not None:
         yield from _policies(policies)
@@ -144,18 +152,17 @@ def _program(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "activation", name, "note", "no Python itself; those that it starts are reached by `resilience run`"
         )
+    elif not patient.fault and not patient.has_library:
+        yield Finding("activation", name, "attention", f"not reached: {patient.python} has no httpx-resilience")
     else:
         yield Finding("activation", name, "ok", f"reached by `resilience run`, in {patient.python}")
 
 
-def _environment() -> Iterator[Finding]:
+def _environment(asked: str | None) -> Iterator[Finding]:
     """How programs that are started here are reached."""
-    asked = os.environ.get("RESILIENCE_AUTO")
     on_path = str(LAUNCHER.resolve()) in os.environ.get("PYTHONPATH", "").split(os.pathsep)
     enabled = is_enabled()
-    if asked == "0":
-        yield Finding("activation", "RESILIENCE_AUTO", "attention", "0: switched off", "unset it")
-    elif asked not in {None, "", "1"}:
+    if asked not in {None, "", "1"}:
         yield Finding("activation", "RESILIENCE_AUTO", "attention", "neither 1 nor 0: switched off", "write 1")
     elif on_path:
         yield Finding("activation", "resilience run", "ok", "this runs under it")
@@ -230,8 +237,10 @@ def _retriers(patient: Patient, policies: Policies | None) -> Iterator[Finding]:
     for name, sdk in SDKS.items():
         if (version := patient.installed.get(name)) is not None:
             url = SimpleNamespace(raw_host=sdk.host.encode(), port=None, scheme="https")
-            source = None if policies is None else policies.source_of(url)
-            covered = f"no policy for {sdk.host}" if source is None else f"policy {source.name}"
+            covered = "the configuration is broken"
+            if policies is not None:
+                source = policies.source_of(url)
+                covered = f"no policy for {sdk.host}" if source is None else f"policy {source.name}"
             yield Finding("SDKs", name, "note", f"{version}, retries: {sdk.retries}, {covered}", sdk.advice)
     for name, other in OTHERS.items():
         if (version := patient.installed.get(name)) is not None:

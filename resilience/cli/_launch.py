@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from resilience._config import active, find_config
 from resilience._config_read import NO_FILE, read
+from resilience.errors import ConfigurationError
 
 from ._output import complain, fail, visible
 from ._reach import hindrance_of
@@ -70,12 +71,14 @@ def launch(options: Options, command: Sequence[str]) -> NoReturn:
         ConfigurationError: the configuration cannot be honoured.
         SystemExit: there is no such program, or it cannot be executed.
     """
-    variables = {**os.environ, **environment(os.environ, options)}
+    changed = environment(os.environ, options)
     if shutil.which(command[0]) is None:
         _refuse(command[0])
-    if hindrance := hindrance_of(command):
+    if not changed:
+        complain("RESILIENCE_AUTO is 0, so no policy is obeyed; unset it to have this program obey")
+    elif hindrance := hindrance_of(command):
         complain(hindrance)
-    _replace_process(command, variables)
+    _replace_process(command, {**os.environ, **changed})
 
 
 def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
@@ -85,9 +88,17 @@ def environment(own: Mapping[str, str], options: Options) -> dict[str, str]:
         own: the variables of this process.
         options: those of `run`.
 
+    Returns:
+        Nothing where RESILIENCE_AUTO is 0: it switches off, whatever is the matter with the configuration.
+
     Raises:
-        ConfigurationError: the configuration cannot be honoured.
+        ConfigurationError: the configuration, or that variable, cannot be honoured.
     """
+    asked = own.get("RESILIENCE_AUTO")
+    if asked == "0":
+        return {}
+    if asked not in {None, "", "1"}:
+        raise ConfigurationError(f"RESILIENCE_AUTO is {asked!r:.60}; write 0 to switch off, or unset it")
     config = find_config() if options.config is None else Path(options.config)
     launcher = str(LAUNCHER.resolve())
     path = own.get("PYTHONPATH")
