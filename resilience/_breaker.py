@@ -5,11 +5,11 @@ What answers are to it (success, failure, nothing) is the policy's table; `_brea
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING
 
 from ._breaker_hearing import Admission, Heard, changed
+from ._breaker_key import breaker_key
 from ._breaker_machine import ADMITTED, FAILURE, HALF_OPEN, ISOLATED, OPEN, PROBE, REFUSED
 from ._breaker_policy import DOCUMENTED, IGNORED
 from ._breaker_waits import wait_for_turn, wake
@@ -19,7 +19,6 @@ from ._library import ErrorKind
 from ._modes import Mode
 from ._outcome import Outcome
 from ._refusal import refused
-from ._scopes import key_of
 from ._trail import Refused, Wait
 from ._transactions import Command
 from ._units import seconds_text
@@ -32,12 +31,11 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Reply
 
-__all__ = ["Admission", "ask_again", "breaker_key", "breaker_layer", "look_ahead"]
+__all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead"]
 
 # The client's own connections are all in use, or its program failed: neither says anything of the provider.
 _OWN = frozenset({ErrorKind.POOL_TIMEOUT, ErrorKind.OTHER})
 _LONGEST_LEASE = 3600.0
-_LONGEST_VALUE = 64
 _WHY: dict[int, RefusalReason] = {OPEN: "open", HALF_OPEN: "half_open", ISOLATED: "isolated"}
 
 
@@ -92,7 +90,7 @@ async def look_ahead(exchange: Exchange, runtime: Runtime) -> float:
     policy = exchange.policy.breaker
     if policy.off or _mode(exchange) is not Mode.ENFORCE:
         return 0.0
-    command = Command("breaker.look", (_key(exchange, runtime, policy),), (policy.plan.settings,))
+    command = Command("breaker.look", (breaker_key(exchange, policy, runtime.library),), (policy.plan.settings,))
     retry_after = (await runtime.decide(exchange.store, command))[1]
     return math.inf if retry_after < 0 else retry_after
 
@@ -102,7 +100,7 @@ def _mode(exchange: Exchange) -> Mode:
 
 
 async def _enter(exchange: Exchange, runtime: Runtime, policy: BreakerPolicy, mode: Mode) -> Outcome | None:
-    held = Admission(_key(exchange, runtime, policy), policy.plan)
+    held = Admission(breaker_key(exchange, policy, runtime.library), policy.plan)
     reply = await _admit(exchange, runtime, held)
     if reply[0] == ADMITTED and Heard.by is None:
         exchange.admission = Admission(held.key, held.plan, int(reply[2]))
@@ -224,30 +222,6 @@ def _give_back(exchange: Exchange, runtime: Runtime) -> None:
     if held is not None and held.probe:
         runtime.tell(exchange.store, Command("breaker.release", (held.key,), (held.generation, held.probe)))
         wake(exchange.store, held.key)
-
-
-def breaker_key(exchange: Exchange, policy: BreakerPolicy) -> str:
-    """The key of the state that calls share which no health endpoint counts apart.
-
-    Arguments:
-        exchange: the call.
-        policy: what the policy says of breakers.
-    """
-    return key_of(exchange, "breaker", policy.plan.name, policy.per)
-
-
-def _key(exchange: Exchange, runtime: Runtime, policy: BreakerPolicy) -> str:
-    key = breaker_key(exchange, policy)
-    if policy.health is not None and policy.health.apart:
-        for value in health_values(policy.health, exchange, runtime.library) or ("-",):
-            key += f":{value if _is_plain(value) else hashlib.blake2b(value.encode(), digest_size=8).hexdigest()}"
-    return key
-
-
-def _is_plain(value: str) -> bool:
-    return value == "-" or (
-        len(value) <= _LONGEST_VALUE and value.isascii() and value.replace(".", "").replace("-", "").isalnum()
-    )
 
 
 def _lease(exchange: Exchange, lease: float) -> float:

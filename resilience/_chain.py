@@ -28,36 +28,31 @@ from ._concurrency import concurrency_layer
 from ._credits import credits_layer
 from ._deadline import deadline_layer, restore_timeouts
 from ._hub import Hub, end_call
-from ._idempotency import check_key, idempotency_layer
+from ._idempotency import idempotency_layer
 from ._lent_headers import restore_headers
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
 from ._local_reply import in_place_of_answer
-from ._options import CallOptions, read_options
 from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
-from ._pays import check_cost
-from ._replay import replayable
+from ._prepare import exchange_of
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
-from ._scopes import account_of
+from ._sent import Sent
 from ._shortcut import Shortcut
 from ._telemetry import start
-from ._trail import Trail, observers
+from ._trail import observers
 from ._trail_of import LAST, keep_trail, note_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._library import Library, Request, Response, Transport
-    from ._policy import Policy
     from ._registry import Policies, Source
     from ._transactions import Store
     from .events import Listener
 
-__all__ = ["Chain", "build", "prepare", "unwrap"]
-
-_FIRST = "resilience.provider"
+__all__ = ["Chain", "build", "unwrap"]
 
 
 def build(runtime: Runtime) -> Call:
@@ -101,7 +96,7 @@ class Chain:
         self._sync = build(SyncRuntime(library, transport, clock))
         self._runtime = AsyncRuntime(library, transport, clock)
         self._async = build(self._runtime)
-        self._shortcut = Shortcut(library, listeners, self._prepare)
+        self._shortcut = Shortcut(library, transport, clock, listeners, self._prepare)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -115,7 +110,7 @@ class Chain:
         return self._store
 
     def _prepare(self, request: Request, source: Source) -> Exchange | None:
-        return overridden(_exchange(request, source, self._library, self._closing, self._store or self._open()))
+        return overridden(exchange_of(request, source, self._library, self._closing, self._store or self._open()))
 
     def _source_of(self, request: Request) -> Source | None:
         return None if Override.mode == "off" else self._policies.source_of(request.url)
@@ -126,24 +121,16 @@ class Chain:
         if source is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
-        sent = None
-        if (way := self._shortcut.find(request, source)) is not None:
-            store, started = self._store or self._open(), self._clock.now()
-            generation = way.enter(store, started)
-            if generation is not None:
-                try:
-                    response: Response = self._transport.handle_request(request)
-                except BaseException as error:  # noqa: BLE001  the layers are told of it, and raise what has to be raised
-                    sent = way.sent(started, generation, error=error)
-                else:
-                    if way.leave(store, request, response, (generation, started, self._clock.now())):
-                        return response
-                    sent = way.sent(started, generation, response)
+        closing = self._closing
+        sent = self._shortcut.send(request, source, self._store or self._open())
+        if sent is not None and not isinstance(sent, Sent):
+            return sent
         exchange = self._prepare(request, source)
         if exchange is None:
             untouched = self._transport.handle_request(request)
-            return untouched
-        exchange.ahead = sent
+            return untouched  # noqa: RET504  what a transport returns has no type
+        # The client may have been closed, and be in use again, since the request was sent.
+        exchange.ahead, exchange.closing = sent, closing
         self._begin(exchange)
         ended = None
         try:
@@ -166,24 +153,16 @@ class Chain:
         if source is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
-        sent = None
-        if (way := self._shortcut.find(request, source)) is not None:
-            store, started = self._store or self._open(), self._clock.now()
-            generation = way.enter(store, started)
-            if generation is not None:
-                try:
-                    response: Response = await self._transport.handle_async_request(request)
-                except BaseException as error:  # noqa: BLE001  the layers are told of it, and raise what has to be raised
-                    sent = way.sent(started, generation, error=error)
-                else:
-                    if way.leave(store, request, response, (generation, started, self._clock.now())):
-                        return response
-                    sent = way.sent(started, generation, response)
+        closing = self._closing
+        sent = await self._shortcut.send_async(request, source, self._store or self._open())
+        if sent is not None and not isinstance(sent, Sent):
+            return sent
         exchange = self._prepare(request, source)
         if exchange is None:
             untouched = await self._transport.handle_async_request(request)
-            return untouched
-        exchange.ahead = sent
+            return untouched  # noqa: RET504  what a transport returns has no type
+        # The client may have been closed, and be in use again, since the request was sent.
+        exchange.ahead, exchange.closing = sent, closing
         self._begin(exchange)
         ended = None
         try:
@@ -217,46 +196,6 @@ class Chain:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
             # Whoever heard of it may have called something.
             LAST.trail = trail
-
-
-def prepare(request: Request, policies: Policies, library: Library, closing: Closing, store: Store) -> Exchange | None:
-    """The call as the layers see it, or `None` where no policy applies to it.
-
-    Raises:
-        ConfigurationError: the request's own options cannot be honoured.
-    """
-    source = policies.source_of(request.url)
-    return None if source is None else _exchange(request, source, library, closing, store)
-
-
-def _exchange(request: Request, source: Source, library: Library, closing: Closing, store: Store) -> Exchange | None:
-    policy = source.policy()
-    extensions = request.extensions
-    options = read_options(extensions)
-    if options.off:
-        return None
-    if options.names_provider and extensions.setdefault(_FIRST, policy.provider) != policy.provider:
-        # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
-        options = options.elsewhere()
-    operation = _operation(policy, request, options)
-    exchange = Exchange(
-        request, policy, operation, options, Trail(policy.provider, operation), closing, store, source.settings
-    )
-    if policy.account is not None:
-        exchange.account = account_of(policy.account, request)
-    check_key(exchange)
-    if options.cost is not None:
-        check_cost(exchange)
-    exchange.extensions = extensions
-    exchange.replay = replayable(library, request, policy.replay)
-    return exchange
-
-
-def _operation(policy: Policy, request: Request, options: CallOptions) -> str | None:
-    if options.operation is None:
-        # The path as it is sent: an encoded slash is no slash.
-        return policy.operation_finder.find(request.method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
-    return policy.operation_named(options.operation)
 
 
 def _restore(exchange: Exchange) -> None:

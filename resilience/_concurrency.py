@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._reasons import RefusalReason
     from ._runtime import Runtime
 
-__all__ = ["concurrency_layer", "has_limits"]
+__all__ = ["concurrency_layer", "use_of"]
 
 # The lease of a call without an attempt timeout, and what any lease is longer than its attempt: a process that is
 # alive renews it long before, and the places of one that died are free after it.
@@ -49,7 +49,7 @@ _SLOWEST_PACE = 0.25
 _ANSWERS = Resolved("answers", Limit(name="answers", concurrency="{plan.concurrency}"), None, None)
 
 
-class _Use(NamedTuple):
+class Use(NamedTuple):
     """The limits of the calls of one operation."""
 
     limits: tuple[Resolved, ...]
@@ -75,7 +75,7 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
     """Let no more calls be in flight than the provider allows."""
 
     async def concurrency_call(exchange: Exchange) -> Outcome:
-        use = _use_of(exchange.policy, exchange.settings.plan, exchange.operation)
+        use = use_of(exchange.policy, exchange.settings.plan, exchange.operation)
         if not use.limits:
             return await inner(exchange)
         mode = exchange.settings.modes.get("concurrency", Mode.ENFORCE)
@@ -105,24 +105,15 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
     return concurrency_call
 
 
-def has_limits(exchange: Exchange) -> bool:
-    """Whether a call needs a permit.
-
-    Arguments:
-        exchange: the call.
-    """
-    return bool(_use_of(exchange.policy, exchange.settings.plan, exchange.operation).limits)
-
-
 def _is_over(response: Response) -> bool:
     """Whether the provider has sent all of an answer: it was read by its transport, or looked at to its end."""
     stream = response.stream
     return response.is_closed or (isinstance(stream, Body) and stream.whole(sys.maxsize) is not None)
 
 
-def _use_of(policy: Policy, plan: str | None, operation: str | None) -> _Use:
+def use_of(policy: Policy, plan: str | None, operation: str | None) -> Use:
     """The limits that apply, compiled once for each plan and operation."""
-    known: dict[tuple[str | None, str | None], _Use] = vars(policy).setdefault("_concurrency", {})
+    known: dict[tuple[str | None, str | None], Use] = vars(policy).setdefault("_concurrency", {})
     use = known.get((plan, operation))
     if use is None:
         found = (each for each in policy.limits_for(plan) if each.limit.concurrency is not None)
@@ -131,7 +122,7 @@ def _use_of(policy: Policy, plan: str | None, operation: str | None) -> _Use:
             TREATMENTS[rule.category].limiter == "lower" and rule.limit != NO_LIMIT for rule in policy.answers
         ):
             limits = (_ANSWERS,)
-        use = known[plan, operation] = _Use(
+        use = known[plan, operation] = Use(
             limits,
             tuple(each.concurrency or 0 for each in limits),
             min((each.limit.queue for each in limits), default=0),
@@ -140,14 +131,14 @@ def _use_of(policy: Policy, plan: str | None, operation: str | None) -> _Use:
     return use
 
 
-def _permit(exchange: Exchange, use: _Use, runtime: Runtime) -> Permit:
+def _permit(exchange: Exchange, use: Use, runtime: Runtime) -> Permit:
     keys = tuple([key_of(exchange, "permits", each.name, each.limit.per) for each in use.limits])
     now = runtime.clock.now()
     lease = (attempt_seconds(exchange, now) or _LEASE) + _MARGIN
     return Permit(exchange.store, runtime, keys=keys, documented=use.documented, lease=lease, now=now)
 
 
-async def _observe(exchange: Exchange, use: _Use, permit: Permit) -> None:
+async def _observe(exchange: Exchange, use: Use, permit: Permit) -> None:
     """Be counted in any case, and say so where the call would have had to wait."""
     reply = await permit.ask()
     if not reply[0]:
@@ -156,7 +147,7 @@ async def _observe(exchange: Exchange, use: _Use, permit: Permit) -> None:
         exchange.record(Wait(0.0, "concurrency", "limit", use.named(int(reply[2]), reply[3]), observed=True))
 
 
-async def _admit(exchange: Exchange, use: _Use, permit: Permit, runtime: Runtime) -> Outcome | None:
+async def _admit(exchange: Exchange, use: Use, permit: Permit, runtime: Runtime) -> Outcome | None:
     """Take the places, at once or in turn; else how the call ends."""
     lines = exchange.store.lines
     for index, key in enumerate(permit.keys):
@@ -167,7 +158,7 @@ async def _admit(exchange: Exchange, use: _Use, permit: Permit, runtime: Runtime
     return None if reply[0] else await _stand(exchange, use, permit, int(reply[2]), runtime)
 
 
-async def _stand(exchange: Exchange, use: _Use, permit: Permit, index: int, runtime: Runtime) -> Outcome | None:
+async def _stand(exchange: Exchange, use: Use, permit: Permit, index: int, runtime: Runtime) -> Outcome | None:
     """Stand in the line of the limit that is full, and in that of another once it is the full one."""
     lines, queue = exchange.store.lines, use.queue
     while True:
@@ -186,7 +177,7 @@ async def _stand(exchange: Exchange, use: _Use, permit: Permit, index: int, runt
         index, queue = ended, sys.maxsize
 
 
-async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, runtime: Runtime) -> Outcome | int | None:
+async def _wait(exchange: Exchange, use: Use, permit: Permit, place: _Place, runtime: Runtime) -> Outcome | int | None:
     """Wait for a place: `None` when it is taken, the index of another limit that is full instead, or how the call ends."""
     index, line, waker = place
     clock, pace, free_at, most = runtime.clock, _PACE, math.inf, float(use.documented[index])
@@ -223,7 +214,7 @@ async def _wait(exchange: Exchange, use: _Use, permit: Permit, place: _Place, ru
             return closed(exchange, runtime.library, "for its turn")
 
 
-def _learn(exchange: Exchange, use: _Use, permit: Permit, outcome: Outcome, runtime: Runtime) -> None:
+def _learn(exchange: Exchange, use: Use, permit: Permit, outcome: Outcome, runtime: Runtime) -> None:
     """Bear fewer calls after a refusal for too many, and one more after successes."""
     if outcome.refusal is not None or not permit.lowerings:
         return
@@ -240,7 +231,7 @@ def _learn(exchange: Exchange, use: _Use, permit: Permit, outcome: Outcome, runt
                 runtime.tell(exchange.store, Command("permits.raise_", permit.keys[index : index + 1], command))
 
 
-def _spoken_of(policy: Policy, use: _Use, rule: str | None) -> int | None:
+def _spoken_of(policy: Policy, use: Use, rule: str | None) -> int | None:
     """The limit that a refusal speaks of: the rule's, `None` if this call has no place under it, else the first."""
     named = None if rule is None else policy.rules[rule].limit
     if named == NO_LIMIT:

@@ -9,7 +9,7 @@ __all__ = ["fields_of", "only_value"]
 Field = tuple[bytes, bytes, bytes]
 """A name as it is sent, the same in lower case, and the value."""
 
-_layouts: dict[type, bool] = {}
+_layouts: dict[Any, bool] = {}
 
 
 def fields_of(headers: Any) -> list[Field]:
@@ -18,7 +18,7 @@ def fields_of(headers: Any) -> list[Field]:
     Arguments:
         headers: of a request or an answer.
     """
-    kind = type(headers)
+    kind: Any = headers.__class__
     if _layouts.get(kind) or _has_layout(kind):
         fields: list[Field] = headers._list  # noqa: SLF001  looks at nothing that is not as it was found to be
         return fields
@@ -29,7 +29,7 @@ def _from_raw(headers: Any) -> list[Field]:
     return [(name, name.lower(), value) for name, value in headers.raw]
 
 
-def _has_layout(kind: type) -> bool:
+def _has_layout(kind: Any) -> bool:
     """Whether a class keeps its fields just so, as it is found out by trying: then nothing need be copied."""
     if kind not in _layouts:
         probe: Any = kind({"Ab": "c"})

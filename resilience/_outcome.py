@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from ._replay import Replay
     from ._retry import Repeatable
     from ._sending import Watch
+    from ._sent import Sent
     from ._spans import Spans
     from ._trail import Charged, Refused, Trail, Wait
     from ._transactions import Store
-    from ._way import Sent
     from .events import Listener
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
@@ -89,8 +89,6 @@ class Exchange:
     """Where limits, permits, breakers and budgets keep their state."""
     settings: Settings
     """What the user says of this provider: plan, modes, manner of refusals."""
-    ahead: Sent | None = None
-    """What came of the attempt in hand, where it was sent before the layers were asked."""
     account: str = "-"
     """Whose key the request carries, as a digest."""
     replay: Replay | None = None
@@ -112,6 +110,8 @@ class Exchange:
     """The last answer that came: whatever happens until it is handed on, somebody has to close it."""
     is_under_way: bool = False
     """Whether the attempt in hand has come to the transport: before that, nothing of it has cost the provider anything."""
+    ahead: Sent | None = None
+    """What came of the attempt in hand, where it was sent before the layers were asked."""
     watch: Watch | None = None
     """Whether anything of the attempt in hand has left, where somebody wants to know."""
     admission: Admission | None = None

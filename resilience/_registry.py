@@ -115,7 +115,7 @@ class Policies:
         raw: bytes = url.raw_host
         if self._ports:
             return self._look_up(raw, url.port or PORTS.get(url.scheme))
-        found = self._found.get(raw, _UNKNOWN)
+        found: Source | None = self._found.get(raw, _UNKNOWN)
         if found is _UNKNOWN:
             if len(self._found) >= _MOST_HOSTS:
                 self._found.clear()

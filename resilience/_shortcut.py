@@ -27,9 +27,12 @@ from ._trail import observers
 from ._way import Kind, Way, kind_of
 
 if TYPE_CHECKING:
-    from ._library import Library, Request
+    from ._clock import Clock
+    from ._library import Library, Request, Response, Transport
     from ._outcome import Exchange
     from ._registry import Source
+    from ._sent import Sent
+    from ._transactions import Store
     from .events import Listener
 
 __all__ = ["Shortcut"]
@@ -47,11 +50,18 @@ class Shortcut:
 
     Arguments:
         library: httpx or httpx2, as its adapter describes it.
+        transport: the client's own.
+        clock: time.
         listeners: who hears of this client's calls; where anybody does, there is no short cut.
         prepare: makes a call of a request as the layers see it.
     """
 
-    def __init__(self, library: Library, listeners: tuple[Listener, ...], prepare: Prepare) -> None:
+    def __init__(
+        self, library: Library, transport: Transport, clock: Clock, listeners: tuple[Listener, ...], prepare: Prepare
+    ) -> None:
+        self._library = library
+        self._transport = transport
+        self._now = clock.now
         self._prepare = prepare
         self._stream = library.bytes_stream
         self._is_heard = bool(listeners)
@@ -62,13 +72,53 @@ class Shortcut:
         """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
         self._kinds = {}
 
-    def find(self, request: Request, source: Source) -> Way | None:
-        """The way of a request; `None` where it has to go through the layers.
+    def send(self, request: Request, source: Source, store: Store) -> Response | Sent | None:
+        """Send a request of a sync client, if nothing holds it up.
 
         Arguments:
             request: as the client sends it.
             source: the policy of its host.
+            store: where the states are.
+
+        Returns:
+            The answer, if it needs no second look; what came of it for the layers to look at; `None`: nothing was sent.
         """
+        way = self._find(request, source)
+        started = self._now()
+        generation = None if way is None else way.enter(store, started)
+        if way is None or generation is None:
+            return None
+        try:
+            response: Response = self._transport.handle_request(request)
+        except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
+            return way.sent(started, generation, error=error)
+        if way.leave(store, request, response, (generation, started, self._now())):
+            return response
+        return way.sent(started, generation, response)
+
+    async def send_async(self, request: Request, source: Source, store: Store) -> Response | Sent | None:
+        """The same for an async client.
+
+        Arguments:
+            request: as the client sends it.
+            source: the policy of its host.
+            store: where the states are.
+        """
+        way = self._find(request, source)
+        started = self._now()
+        generation = None if way is None else way.enter(store, started)
+        if way is None or generation is None:
+            return None
+        try:
+            response: Response = await self._transport.handle_async_request(request)
+        except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
+            return way.sent(started, generation, error=error)
+        if way.leave(store, request, response, (generation, started, self._now())):
+            return response
+        return way.sent(started, generation, response)
+
+    def _find(self, request: Request, source: Source) -> Way | None:
+        """The way of a request; `None` where it has to go through the layers."""
         if (
             "resilience" in request.extensions
             or Hub.listeners
@@ -91,5 +141,5 @@ class Shortcut:
         exchange = self._prepare(request, source)
         while len(self._kinds) >= _MOST:
             self._kinds.pop(next(iter(self._kinds)), None)
-        kind = self._kinds[key] = None if exchange is None else kind_of(exchange)
+        kind = self._kinds[key] = None if exchange is None else kind_of(exchange, self._library)
         return kind

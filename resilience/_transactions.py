@@ -99,8 +99,9 @@ _MODULES: Mapping[str, str] = {
     "budget": "_retry_budget",
     "credits": "_credits_state",
     "latch": "_latch_state",
-    "shortcut": "_shortcut_state",
 }
+# Those that are asked of stores in this process alone, and have no twin.
+_INSTANT: Mapping[str, str] = {"shortcut": "_shortcut_state"}
 SCRIPTS: dict[str, Script] = {}
 """Those that were needed already, by their names."""
 
@@ -110,5 +111,5 @@ def script_named(name: str) -> Script:
     script = SCRIPTS.get(name)
     if script is None:
         kind, _, verb = name.partition(".")
-        script = SCRIPTS[name] = getattr(import_module(f".{_MODULES[kind]}", __package__), verb)
+        script = SCRIPTS[name] = getattr(import_module(f".{_MODULES.get(kind) or _INSTANT[kind]}", __package__), verb)
     return script

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ._breaker import breaker_key
 from ._breaker_hearing import Admission
+from ._breaker_key import breaker_key
 from ._breaker_machine import SUCCESS
 from ._categories import Category
-from ._concurrency import has_limits
+from ._concurrency import use_of
 from ._credits import latch_keys
 from ._feedback import speaks
 from ._fields import only_value
@@ -19,6 +19,7 @@ from ._repeatable import IDEMPOTENT
 from ._reservations import line_key
 from ._retry_ledger import ledger_of
 from ._scopes import account_of
+from ._sent import Sent
 from ._trail import Attempt, Trail
 from ._trail_of import LAST, keep_trail
 from ._transactions import Command
@@ -26,13 +27,13 @@ from ._transactions import Command
 if TYPE_CHECKING:
     from ._breaker_policy import BreakerPlan
     from ._classifier import Classifier
-    from ._library import Request, Response
+    from ._library import Library, Request, Response
     from ._outcome import Exchange, Verdict
     from ._pays import Bill
     from ._retry_ledger import Ledger
     from ._transactions import Store
 
-__all__ = ["Kind", "Sent", "Way", "kind_of"]
+__all__ = ["Kind", "Way", "kind_of"]
 
 # What stands for the account in keys until a call comes; no digest has it.
 _ACCOUNT = "\0"
@@ -40,44 +41,12 @@ _ACCOUNT = "\0"
 _MOST = 1024
 
 
-class Sent:
-    """What came of an attempt on the short cut that the layers have to look at: a response or an error.
-
-    Arguments:
-        started: by the runtime's clock.
-        admission: what the breaker has let it through with; `None` without a breaker.
-        response: the answer.
-        error: what was raised.
-    """
-
-    __slots__ = ("admission", "error", "response", "started")
-
-    def __init__(
-        self, started: float, admission: Admission | None, response: Response | None, error: BaseException | None
-    ) -> None:
-        self.started = started
-        self.admission = admission
-        self.response = response
-        self.error = error
-
-    def take(self) -> Response:
-        """The answer; or the error is raised, and held here no more."""
-        error, self.error = self.error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                # Its traceback holds this frame, which must not hold it in turn.
-                del error
-        assert self.response is not None
-        return self.response
-
-
 class Kind:
     """The calls of one operation, method and host.
 
     Arguments:
         exchange: one of them, before its first layer, without an account of its own.
+        library: of the caller's client.
     """
 
     __slots__ = (
@@ -96,13 +65,13 @@ class Kind:
         "verdicts"
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, library: Library) -> None:
         policy = exchange.policy
         self.provider, self.operation = policy.provider, exchange.operation
         self.classifier: Classifier = policy.classifier
         self.ledger: Ledger | None = ledger_of(exchange)
         self.plan: BreakerPlan | None = None if policy.breaker.off else policy.breaker.plan
-        self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker)
+        self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker, library)
         self.bill: Bill = bill_of(exchange)
         self.verdicts: dict[int, Verdict | None] = {}
         buckets = keys_of(exchange, self.bill)
@@ -224,11 +193,12 @@ class Way:
         return Command("shortcut.leave", self._asked.keys[:1], arguments)
 
 
-def kind_of(exchange: Exchange) -> Kind | None:
+def kind_of(exchange: Exchange, library: Library) -> Kind | None:
     """What is known of the calls that are as this one; `None` where each of them has to go through the layers.
 
     Arguments:
         exchange: a call before its first layer.
+        library: of the caller's client.
     """
     policy, settings, operation = exchange.policy, exchange.settings, exchange.operation
     idempotency = policy.idempotency
@@ -240,7 +210,7 @@ def kind_of(exchange: Exchange) -> Kind | None:
         or policy.propagate is not None
         or (takes_key and exchange.request.method not in IDEMPOTENT)
         or guard_of(exchange) is not None
-        or has_limits(exchange)
+        or use_of(policy, settings.plan, operation).limits
         or bill_of(exchange).learns
     ):
         return None
@@ -249,4 +219,4 @@ def kind_of(exchange: Exchange) -> Kind | None:
         breaker.plan.results[Category.SUCCESS] != SUCCESS or (breaker.health is not None and breaker.health.apart)
     ):
         return None
-    return Kind(replace(exchange, account=_ACCOUNT))
+    return Kind(replace(exchange, account=_ACCOUNT), library)

@@ -24,12 +24,13 @@ from uuid import UUID
 
 from . import errors
 from ._body import Body
-from ._chain import build, prepare, unwrap
+from ._chain import build, unwrap
 from ._clock import Closing
 from ._config import policies_for
 from ._headers import FoldedHeaders
 from ._held import Held
 from ._library import ErrorKind, Library
+from ._prepare import prepare
 from ._replay import Replay
 from .stores._memory import MemoryStore
 

@@ -19,12 +19,12 @@ from resilience import Policy
 from resilience._attempt import attempt_layer
 from resilience._breaker import ask_again, breaker_layer, look_ahead
 from resilience._breaker_machine import describe
-from resilience._chain import prepare
 from resilience._clock import Closing, RealClock
 from resilience._config import policies_for
 from resilience._deadline import deadline_layer
 from resilience._modes import Mode
 from resilience._outcome import Exchange, Outcome
+from resilience._prepare import prepare
 from resilience._refusal import refused
 from resilience._retry import retry_layer
 from resilience._runtime import AsyncRuntime, SyncRuntime, run_now

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from resilience import Policy, _chain, simulate
+from resilience import Policy, _chain, _prepare, simulate
 from resilience._breaker_machine import describe
 from resilience._deadline import deadline_layer
 from resilience._modes import Mode
@@ -411,7 +411,7 @@ def _exchange(settings: Settings) -> Exchange:
     simulation = Simulation([made], lambda *_: Answer(200))
     source = Source(made.provider, made.match.hosts, lambda: made, settings)
     request = simulate.Request("GET", URL, {}, b"")
-    found = _chain.prepare(request, Policies([source]), simulate._LIBRARY, simulation._closing, MemoryStore())
+    found = _prepare.prepare(request, Policies([source]), simulate._LIBRARY, simulation._closing, MemoryStore())
     assert found is not None
     return found
 

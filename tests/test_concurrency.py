@@ -25,13 +25,13 @@ import resilience.httpx2
 from resilience import Policy, errors
 from resilience._attempt import attempt_layer
 from resilience._categories import Category
-from resilience._chain import prepare
 from resilience._clock import Closing
 from resilience._concurrency import concurrency_layer
 from resilience._deadline import deadline_layer
 from resilience._modes import Mode
 from resilience._outcome import Call, Exchange, Outcome, Verdict
 from resilience._permits import describe
+from resilience._prepare import prepare
 from resilience._refusal import refused
 from resilience._registry import Policies, Settings, Source
 from resilience._retry import retry_layer

@@ -16,13 +16,13 @@ import resilience.httpx2
 from resilience._attempt import attempt_layer
 from resilience._breaker import ask_again, breaker_layer
 from resilience._breaker_machine import describe
-from resilience._chain import prepare
 from resilience._clock import Closing
 from resilience._config import policies_for
 from resilience._deadline import deadline_layer
 from resilience._health import HealthEndpoint, health_values
 from resilience._modes import Mode
 from resilience._outcome import Exchange, Outcome
+from resilience._prepare import prepare
 from resilience._registry import Settings
 from resilience._runtime import SyncRuntime, run_now
 from resilience.simulate import Answer, NoAnswer, Simulation

@@ -1,0 +1,76 @@
+"""A request as the layers see it: its provider, its operation, its options, its account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._idempotency import check_key
+from ._options import CallOptions, read_options
+from ._outcome import Exchange
+from ._pays import check_cost
+from ._replay import replayable
+from ._scopes import account_of
+from ._trail import Trail
+
+if TYPE_CHECKING:
+    from ._clock import Closing
+    from ._library import Library, Request
+    from ._policy import Policy
+    from ._registry import Policies, Source
+    from ._transactions import Store
+
+__all__ = ["exchange_of", "prepare"]
+
+_FIRST = "resilience.provider"
+
+
+def prepare(request: Request, policies: Policies, library: Library, closing: Closing, store: Store) -> Exchange | None:
+    """The call as the layers see it, or `None` where no policy applies to it.
+
+    Raises:
+        ConfigurationError: the request's own options cannot be honoured.
+    """
+    source = policies.source_of(request.url)
+    return None if source is None else exchange_of(request, source, library, closing, store)
+
+
+def exchange_of(request: Request, source: Source, library: Library, closing: Closing, store: Store) -> Exchange | None:
+    """The same where it is known which policy speaks of the host.
+
+    Arguments:
+        request: as the client sends it.
+        source: the policy of its host.
+        library: of the client.
+        closing: set when the client is closed.
+        store: where the states are.
+
+    Raises:
+        ConfigurationError: the request's own options cannot be honoured.
+    """
+    policy = source.policy()
+    extensions = request.extensions
+    options = read_options(extensions)
+    if options.off:
+        return None
+    if options.names_provider and extensions.setdefault(_FIRST, policy.provider) != policy.provider:
+        # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
+        options = options.elsewhere()
+    operation = _operation(policy, request, options)
+    exchange = Exchange(
+        request, policy, operation, options, Trail(policy.provider, operation), closing, store, source.settings
+    )
+    if policy.account is not None:
+        exchange.account = account_of(policy.account, request)
+    check_key(exchange)
+    if options.cost is not None:
+        check_cost(exchange)
+    exchange.extensions = extensions
+    exchange.replay = replayable(library, request, policy.replay)
+    return exchange
+
+
+def _operation(policy: Policy, request: Request, options: CallOptions) -> str | None:
+    if options.operation is None:
+        # The path as it is sent: an encoded slash is no slash.
+        return policy.operation_finder.find(request.method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
+    return policy.operation_named(options.operation)

@@ -1,0 +1,44 @@
+"""An attempt that was sent before the layers were asked, on its way to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._breaker_hearing import Admission
+    from ._library import Response
+
+__all__ = ["Sent"]
+
+
+class Sent:
+    """What came of an attempt on the short cut that the layers have to look at: a response or an error.
+
+    Arguments:
+        started: by the runtime's clock.
+        admission: what the breaker has let it through with; `None` without a breaker.
+        response: the answer.
+        error: what was raised.
+    """
+
+    __slots__ = ("admission", "error", "response", "started")
+
+    def __init__(
+        self, started: float, admission: Admission | None, response: Response | None, error: BaseException | None
+    ) -> None:
+        self.started = started
+        self.admission = admission
+        self.response = response
+        self.error = error
+
+    def take(self) -> Response:
+        """The answer; or the error is raised, and held here no more."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # Its traceback holds this frame, which must not hold it in turn.
+                del error
+        assert self.response is not None
+        return self.response
