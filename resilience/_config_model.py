@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from ._budgets import Budget
 from ._finding import near
+from ._gate import AUTO
 from ._hosts import Hosts
 from ._model import Model, Name
 from ._modes import LAYERS, Layer, Mode
@@ -29,6 +30,7 @@ __all__ = ["Config", "Provider", "read_config"]
 
 _LONGEST_STORE = 2000
 _RELOADS = (0.1, 3600.0)
+_MOST_CALLS = 10_000
 # No part of a configuration stands deeper; a mapping of a program's may hold itself.
 _DEEPEST = 8
 
@@ -77,6 +79,24 @@ Reload = Annotated[
     WithJsonSchema({"type": "string", "examples": ["5s", "off"]}),
 ]
 """Seconds; 0 for never."""
+
+
+def _calls_or_word(value: object) -> int | None:
+    if value in {"auto", "off"} and isinstance(value, str):
+        return AUTO if value == "auto" else None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_CALLS:
+        what = "{value} is no number of calls at a time; write auto, off, or a whole number from 1 to 10000"
+        raise PydanticCustomError("gate", what, {"value": repr(value)[:40]})
+    return value
+
+
+GateNumber = Annotated[
+    int | None,
+    BeforeValidator(_calls_or_word),
+    PlainSerializer(lambda calls: {AUTO: "auto", None: "off"}.get(calls, calls), return_type=int | str),
+    WithJsonSchema({"anyOf": [{"enum": ["auto", "off"]}, {"type": "integer", "minimum": 1, "maximum": _MOST_CALLS}]}),
+]
+"""`AUTO` for as many as it takes, `None` for no gate."""
 
 
 class Provider(Model):
@@ -133,6 +153,9 @@ class Config(Model):
     spans: Literal["always", "touched", "never", "off"] = "touched"
     """Which calls get a span of their own beside those of their attempts: `touched` are those that were retried, delayed
     or refused. `off` makes no spans at all."""
+    gate: GateNumber = AUTO
+    """How many async calls of a client are let into its connection pool at a time, until their answers begin: `auto` for
+    as many as it takes to keep this program busy, a number, or `off` for all of them."""
     refusals: Literal["reply", "raise"] = "reply"
     """What a call gets that one of our layers refuses: a response in the provider's own shape, or an error."""
     reload: Reload = 5.0

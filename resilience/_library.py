@@ -121,6 +121,7 @@ class Library:
         attempt_timeout: our error as one of the library's.
         deadline_exceeded: our error as one of the library's.
         client_closed: our error as one of the library's.
+        pool_timeout: the library's own, for a call that waits in vain for a connection.
         refusals: what is raised for a call that a layer refuses, as errors of the library's.
         respond: makes a response of the library, for a request that it answers.
         own_transports: the classes of its own transports, which tell when they begin to send.
@@ -136,6 +137,7 @@ class Library:
     attempt_timeout: type[errors.AttemptTimeout]
     deadline_exceeded: type[errors.DeadlineExceeded]
     client_closed: type[errors.ClientClosed]
+    pool_timeout: type[Exception]
     refusals: Mapping[Layer, type[errors.Refused]]
     respond: Callable[[Any, LocalReply], Any]
     request: Callable[[Any, str, bytes, Mapping[str, str]], Any]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._fork import Lock
+from ._gate import AUTO
 from ._library import PORTS
 from .errors import ConfigurationError
 
@@ -72,15 +73,24 @@ class Policies:
         sources: the policies; two for the same host are a mistake, since neither could be trusted to apply.
         store: the URL of the store of their limits, permits, breakers and budgets.
         namespace: what all keys in a shared store begin with.
+        gate: how many calls at a time are let into a connection pool, `AUTO` for as many as it takes; `None` for all.
 
     Raises:
         ConfigurationError: two policies claim one host.
     """
 
-    def __init__(self, sources: Iterable[Source], *, store: str = "memory://", namespace: str = "resilience") -> None:
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        *,
+        store: str = "memory://",
+        namespace: str = "resilience",
+        gate: int | None = AUTO,
+    ) -> None:
         self.sources = tuple(sources)
         self.store = store
         self.namespace = namespace
+        self.gate = gate
         self._hosts: dict[str, Source] = {}
         for source in self.sources:
             for host in source.hosts:

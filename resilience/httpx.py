@@ -87,6 +87,7 @@ LIBRARY = Library(
     attempt_timeout=AttemptTimeout,
     deadline_exceeded=DeadlineExceeded,
     client_closed=ClientClosed,
+    pool_timeout=httpx.PoolTimeout,
     refusals={
         "limiter": RateLimitExceeded,
         "concurrency": ConcurrencyLimitExceeded,
