@@ -134,11 +134,14 @@ class Closing:
         # Not by anyio: its event and its scope cost five times what this does, and thousands of calls may wait.
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
-        end, wake = partial(_end, ended), partial(loop.call_soon_threadsafe, _end, ended)
+
+        def wake() -> object:
+            return loop.call_soon_threadsafe(_end, ended)
+
         self._wakers.add(wake)
         if waker is not None:
             waker.set(partial(_wake_in, loop, ended))
-        timer = loop.call_later(min(seconds, _LONGEST_TIMER), end)
+        timer = loop.call_later(min(seconds, _LONGEST_TIMER), _end, ended)
         try:
             if not self._set.is_set() and not (waker is not None and waker.called):
                 await ended

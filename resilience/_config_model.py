@@ -18,7 +18,6 @@ from pydantic_core import PydanticCustomError
 
 from ._budgets import Budget
 from ._finding import near
-from ._gate import AUTO
 from ._hosts import Hosts
 from ._model import Model, Name
 from ._modes import LAYERS, Layer, Mode
@@ -81,22 +80,17 @@ Reload = Annotated[
 """Seconds; 0 for never."""
 
 
-def _calls_or_word(value: object) -> int | None:
-    if value in {"auto", "off"} and isinstance(value, str):
-        return AUTO if value == "auto" else None
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_CALLS:
+def _is_number_or_word(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_CALLS
+    if not is_number and value not in ("auto", "off"):
         what = "{value} is no number of calls at a time; write auto, off, or a whole number from 1 to 10000"
         raise PydanticCustomError("gate", what, {"value": repr(value)[:40]})
     return value
 
 
 GateNumber = Annotated[
-    int | None,
-    BeforeValidator(_calls_or_word),
-    PlainSerializer(lambda calls: {AUTO: "auto", None: "off"}.get(calls, calls), return_type=int | str),
-    WithJsonSchema({"anyOf": [{"enum": ["auto", "off"]}, {"type": "integer", "minimum": 1, "maximum": _MOST_CALLS}]}),
+    Literal["auto", "off"] | Annotated[int, Field(ge=1, le=_MOST_CALLS)], BeforeValidator(_is_number_or_word)
 ]
-"""`AUTO` for as many as it takes, `None` for no gate."""
 
 
 class Provider(Model):
@@ -153,7 +147,7 @@ class Config(Model):
     spans: Literal["always", "touched", "never", "off"] = "touched"
     """Which calls get a span of their own beside those of their attempts: `touched` are those that were retried, delayed
     or refused. `off` makes no spans at all."""
-    gate: GateNumber = AUTO
+    gate: GateNumber = "auto"
     """How many async calls of a client are let into its connection pool at a time, until their answers begin: `auto` for
     as many as it takes to keep this program busy, a number, or `off` for all of them."""
     refusals: Literal["reply", "raise"] = "reply"

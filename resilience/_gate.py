@@ -21,10 +21,8 @@ from typing import NamedTuple
 from ._clock import Waker
 from ._fork import renewed
 
-__all__ = ["AUTO", "Gate"]
+__all__ = ["Gate"]
 
-AUTO = 0
-"""In place of a number: as many as it takes."""
 # With so many over a loopback, the fastest network that there is, one core is busy; fewer leave it idle between two.
 _FEWEST = 3
 # A look lasts so many seconds. A loop that never rests may lose its core to other programs for longer: so what counts
@@ -50,11 +48,11 @@ class Gate:
     """Who is inside and who waits, for one pool; safe for threads.
 
     Arguments:
-        fixed: how many at a time; `AUTO` for as many as it takes.
+        fixed: how many at a time; `None` for as many as it takes.
         most: never more than so many: the connections of the pool.
     """
 
-    def __init__(self, fixed: int = AUTO, most: float = math.inf) -> None:
+    def __init__(self, fixed: int | None = None, most: float = math.inf) -> None:
         self._begin()
         self.set(fixed, most)
         renewed(self)
@@ -69,9 +67,9 @@ class Gate:
         self._is_busy = True
         self._has_left = False
 
-    def set(self, fixed: int, most: float) -> None:
+    def set(self, fixed: int | None, most: float) -> None:
         """Take other numbers, as the constructor does."""
-        self._adapts = fixed == AUTO
+        self._adapts = fixed is None
         self._most = max(1.0, min(fixed or math.inf, most))
         self._fewest = min(_FEWEST, self._most) if self._adapts else self._most
         self._room = float(self._fewest)

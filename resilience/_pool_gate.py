@@ -8,7 +8,7 @@ connection, but nobody out.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from ._attempt import unsent
@@ -33,23 +33,23 @@ _lock = Lock()
 _gates: WeakKeyDictionary[Any, Gate] = WeakKeyDictionary()
 
 
-def gate_of(library: Library, transport: Any, number: int | None) -> Gate | None:
+def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off"]) -> Gate | None:
     """The gate of a transport's pool, the same for all who send by it; `None` where there is no pool of the library's own.
 
     Arguments:
         library: of the transport.
         transport: the client's own.
-        number: how many calls at a time, `AUTO` for as many as it takes; `None` for no gate.
+        number: how many calls at a time, as the configuration says it.
     """
-    if number is None or not library.tells_sending(transport):
+    if number == "off" or not library.tells_sending(transport):
         return None
-    most = _connections(transport)
+    fixed, most = None if number == "auto" else number, _connections(transport)
     with _lock:
         gate = _gates.get(transport)
         if gate is None:
-            gate = _gates[transport] = Gate(number, most)
+            gate = _gates[transport] = Gate(fixed, most)
         else:
-            gate.set(number, most)
+            gate.set(fixed, most)
         return gate
 
 
@@ -98,7 +98,8 @@ async def _stand(exchange: Exchange, runtime: Runtime, gate: Gate) -> Outcome | 
 async def _wait(exchange: Exchange, runtime: Runtime, gate: Gate, waker: Waker) -> Outcome | None:
     clock = runtime.clock
     began = clock.now()
-    seconds: float | None = (exchange.extensions.get("timeout") or {}).get("pool")
+    timeout: dict[str, float | None] = exchange.extensions.get("timeout") or {}
+    seconds = timeout.get("pool")
     until = math.inf if seconds is None else began + seconds
     if exchange.deadline is not None:
         until = min(until, exchange.deadline)

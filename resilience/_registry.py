@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._fork import Lock
-from ._gate import AUTO
 from ._library import PORTS
 from .errors import ConfigurationError
 
@@ -73,7 +72,7 @@ class Policies:
         sources: the policies; two for the same host are a mistake, since neither could be trusted to apply.
         store: the URL of the store of their limits, permits, breakers and budgets.
         namespace: what all keys in a shared store begin with.
-        gate: how many calls at a time are let into a connection pool, `AUTO` for as many as it takes; `None` for all.
+        gate: how many async calls at a time are let into a connection pool.
 
     Raises:
         ConfigurationError: two policies claim one host.
@@ -85,7 +84,7 @@ class Policies:
         *,
         store: str = "memory://",
         namespace: str = "resilience",
-        gate: int | None = AUTO,
+        gate: int | Literal["auto", "off"] = "auto",
     ) -> None:
         self.sources = tuple(sources)
         self.store = store
