@@ -28,6 +28,8 @@ _FEWEST = 3
 # A look lasts so many seconds. A loop that never rests may lose its core to other programs for longer: so what counts
 # is how much it used of this time, and not of the time that really went by.
 _LOOK = 0.002
+# After a look at a program that is busy with these calls the next one begins so many seconds later: looks cost, too.
+_REST = 0.01
 # It rested if it used less than this share of it.
 _IDLE = 0.25
 # For each call that ends while the program is busy so much room is lost: what a look mistook is made good by and by.
@@ -157,17 +159,22 @@ class Gate:
             left = self._look.began + _LOOK - now
             if left > 0:
                 return left
-            if self._has_left:
-                self._left_at, self._has_left = now, False
+            has_left, self._has_left = self._has_left, False
+            if has_left:
+                self._left_at = now
             is_still = now - self._left_at >= _STILL
             self._is_busy = used - self._look.used >= _IDLE * _LOOK
+            if self._is_busy and has_left:
+                self._look = _Look(waker)
+                return _REST
             self._look = _Look(waker, now, used)
-            served: list[Waker] = []
-            if not self._is_busy or is_still:
-                self._left_at = now if is_still else self._left_at
-                self._room = min(self._most, self._room + self._step)
-                self._step *= 2
-                served = self._serve()
+            if self._is_busy and not is_still:
+                return _LOOK
+            if is_still:
+                self._left_at = now
+            self._room = min(self._most, self._room + self._step)
+            self._step *= 2
+            served = self._serve()
         _wake(served)
         return _LOOK
 

@@ -89,7 +89,7 @@ class Policies:
         self.sources = tuple(sources)
         self.store = store
         self.namespace = namespace
-        self.gate = gate
+        self.gate: int | Literal["auto", "off"] = gate
         self._hosts: dict[str, Source] = {}
         for source in self.sources:
             for host in source.hosts:

@@ -110,6 +110,22 @@ def test_a_busy_program_lets_nobody_more_in() -> None:
     assert (FEWEST, 1) == (gate.room, gate.waiting)
 
 
+def test_a_program_that_is_busy_with_these_calls_is_looked_at_less_often() -> None:
+    """Looks cost as well; but somebody looks at once when no call ends meanwhile."""
+    gate = Gate()
+    full(gate)
+    gate.join()
+    looking = Looking(gate)
+
+    gate.leave()
+    looking.now, looking.used = LOOK, LOOK
+    pause = gate.look(looking.waker, looking.now, looking.used)
+    looking.now += pause
+
+    assert _gate._REST == pause
+    assert LOOK == gate.look(looking.waker, looking.now, looking.used)
+
+
 def test_a_program_that_lost_its_core_was_not_idle() -> None:
     """It counts how much of the look's own time was used, not of the time that went by meanwhile."""
     gate = Gate()
@@ -350,6 +366,7 @@ def test_a_wait_in_front_of_the_pool_ends_as_the_wait_for_the_pool_does(backend:
                 with pytest.raises(LIBRARIES[library].PoolTimeout, match="in front of the connection pool") as error:
                     await client.get(server.url)
                 errors.append(error.value)
+                assert 0 == its_gate(library, client).waiting
                 held.released.set()
 
         run(backend, main)
@@ -359,6 +376,44 @@ def test_a_wait_in_front_of_the_pool_ends_as_the_wait_for_the_pool_does(backend:
     assert trail is not None
     assert ["PoolTimeout"] == [attempt.error for attempt in trail.attempts]
     assert server.url == str(errors[0].request.url).rstrip("/")
+
+
+@everywhere
+@pytest.mark.parametrize("attempt_timeout", [None, 10])
+def test_the_pool_gets_the_rest_of_its_timeout(backend: str, library: str, attempt_timeout: float | None) -> None:
+    """A wait in front of it is a part of the wait for it; a call that has not waited, and the application, see the whole."""
+    held, told, own = Barrier(1), list[float](), list[float]()
+    module = LIBRARIES[library]
+
+    class Telling(module.AsyncHTTPTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            told.append(request.extensions["timeout"]["pool"])
+            return await super().handle_async_request(request)
+
+    with raw_server(held.hold, answer(200, b"{}")) as server:
+
+        async def main() -> None:
+            extensions = {"resilience": {"attempt_timeout": attempt_timeout}}
+            async with client_of(library, server.url, 1, timeout=5, transport=Telling()) as client:
+
+                async def waits() -> None:
+                    response = await client.get(server.url, extensions=extensions)
+                    own.append(response.request.extensions["timeout"]["pool"])
+
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(client.get, server.url)
+                    await anyio.wait_all_tasks_blocked()
+                    tasks.start_soon(waits)
+                    await anyio.wait_all_tasks_blocked()
+                    held.released.set()
+                await waits()
+
+        run(backend, main)
+
+    first, rest, later = told
+    assert [5, 5] == own
+    assert (5, 5) == (first, later)
+    assert 4 < rest < 5
 
 
 @everywhere
