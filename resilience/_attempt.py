@@ -35,7 +35,7 @@ def attempt_layer(runtime: Runtime) -> Call:
     async def attempt_call(exchange: Exchange) -> Outcome:
         started = runtime.clock.now()
         seconds = attempt_seconds(exchange, started)
-        if seconds is not None or exchange.pool_wait:
+        if seconds is not None or exchange.pool_wait or exchange.cuts:
             cut_timeouts(exchange, seconds)
         until = None if seconds is None else started + seconds
         if exchange.policy.propagate is not None:

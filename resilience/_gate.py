@@ -170,8 +170,6 @@ class Gate:
             self._look = _Look(waker, now, used)
             if self._is_busy and not is_still:
                 return _LOOK
-            if is_still:
-                self._left_at = now
             self._room = min(self._most, self._room + self._step)
             self._step *= 2
             served = self._serve()

@@ -99,6 +99,23 @@ def test_an_idle_program_lets_more_and_more_in() -> None:
     assert 14 == sum(map(gate.is_served, others))
 
 
+def test_a_call_that_ends_begins_the_steps_anew() -> None:
+    """While calls come and go, a look that was mistaken lets in one."""
+    gate = Gate()
+    full(gate)
+    for _ in range(20):
+        gate.join()
+    looking = Looking(gate)
+    looking.pass_time(2, busy=0.0)
+    before = gate.room
+
+    gate.leave()
+    looking.pass_time(1, busy=0.0)
+
+    assert FEWEST + 3 == before
+    assert gate.room <= before + 1
+
+
 def test_a_busy_program_lets_nobody_more_in() -> None:
     """Another call would only make all of them dearer."""
     gate = Gate()
@@ -281,20 +298,10 @@ def test_whatever_comes_the_order_is_kept_and_nobody_is_lost(
     assert not line
 
 
-def provider(url: str) -> Policy:
-    return Policy.model_validate(
-        {
-            "version": 1,
-            "provider": "provider",
-            "match": {"hosts": [url.removeprefix("http://")]},
-            "retry": {"max_attempts": 1},
-        }
-    )
-
-
-def client_of(library: str, url: str, gate: Any = "auto", **named: Any) -> Any:
+def client_of(library: str, url: str, gate: Any = "auto", max_attempts: int = 1, **named: Any) -> Any:
+    parts = {"match": {"hosts": [url.removeprefix("http://")]}, "retry": {"max_attempts": max_attempts}}
     client = LIBRARIES[library].AsyncClient(**named)
-    policies = policies_for([provider(url)])
+    policies = policies_for([Policy.model_validate({"version": 1, "provider": "provider", **parts})])
     policies.gate = gate
     client._transport = ADAPTERS[library].Transport(client._transport, policies=policies)
     return client
@@ -414,6 +421,35 @@ def test_the_pool_gets_the_rest_of_its_timeout(backend: str, library: str, attem
     assert [5, 5] == own
     assert (5, 5) == (first, later)
     assert 4 < rest < 5
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_attempt_that_did_not_wait_has_the_whole_timeout_of_the_pool(library: str) -> None:
+    """Whatever the one before it has waited."""
+    held, told = Barrier(1), list[float]()
+    module = LIBRARIES[library]
+
+    class Telling(module.AsyncHTTPTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            told.append(request.extensions["timeout"]["pool"])
+            return await super().handle_async_request(request)
+
+    with raw_server(held.hold, answer(503, b"{}"), answer(200, b"{}")) as server:
+
+        async def main() -> None:
+            client = client_of(library, server.url, 1, timeout=5, transport=Telling(), max_attempts=2)
+            async with client, anyio.create_task_group() as tasks:
+                tasks.start_soon(client.get, server.url)
+                await anyio.wait_all_tasks_blocked()
+                tasks.start_soon(client.get, server.url)
+                await anyio.wait_all_tasks_blocked()
+                held.released.set()
+
+        run("asyncio", main)
+
+    first, waited, again = told
+    assert (5, 5) == (first, again)
+    assert waited < 5
 
 
 @everywhere
