@@ -34,7 +34,7 @@ from ._lent_headers import restore_headers
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
 from ._local_reply import in_place_of_answer
-from ._options import CallOptions, read_options
+from ._options import read_options
 from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
 from ._pays import check_cost
@@ -42,7 +42,7 @@ from ._pool_gate import gate_layer, gate_of
 from ._replay import replayable
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
-from ._scopes import account_of
+from ._scopes import account_of, operation_of
 from ._telemetry import start
 from ._trail import Trail, observers
 from ._trail_of import LAST, keep_trail, note_trail
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._library import Library, Request, Response, Transport
-    from ._policy import Policy
     from ._registry import Policies
     from ._transactions import Store
     from .events import Listener
@@ -199,7 +198,7 @@ def prepare(request: Request, policies: Policies, library: Library, closing: Clo
     if options.names_provider and extensions.setdefault(_FIRST, policy.provider) != policy.provider:
         # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
         options = options.elsewhere()
-    operation = _operation(policy, request, options)
+    operation = operation_of(policy, request, options)
     exchange = Exchange(
         request, policy, operation, options, Trail(policy.provider, operation), closing, store, source.settings
     )
@@ -211,13 +210,6 @@ def prepare(request: Request, policies: Policies, library: Library, closing: Clo
     exchange.extensions = extensions
     exchange.replay = replayable(library, request, policy.replay)
     return exchange
-
-
-def _operation(policy: Policy, request: Request, options: CallOptions) -> str | None:
-    if options.operation is None:
-        # The path as it is sent: an encoded slash is no slash.
-        return policy.operation_finder.find(request.method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
-    return policy.operation_named(options.operation)
 
 
 def _restore(exchange: Exchange) -> None:
