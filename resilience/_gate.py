@@ -107,7 +107,8 @@ class Gate:
         """Go out; the first of the line comes in."""
         with self._lock:
             # A child process has forgotten who was inside.
-            self._inside = max(0, self._inside - 1)
+            if self._inside:
+                self._inside -= 1
             if not self._line:
                 return
             self._step, self._has_left = 1.0, True
