@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange
     from ._runtime import Runtime
 
-__all__ = ["attempt_layer"]
+__all__ = ["attempt_layer", "unsent"]
 
 # Whoever calls has set a time, or has lost interest: the provider has said nothing.
 _INTERRUPTED = Verdict(Category.TIMEOUT, retryable=False, message="its caller did not wait for the answer")
@@ -35,7 +35,7 @@ def attempt_layer(runtime: Runtime) -> Call:
     async def attempt_call(exchange: Exchange) -> Outcome:
         started = runtime.clock.now() if exchange.ahead is None else exchange.ahead.started
         seconds = attempt_seconds(exchange, started)
-        if seconds is not None:
+        if seconds is not None or exchange.pool_wait or exchange.cuts:
             cut_timeouts(exchange, seconds)
         until = None if seconds is None else started + seconds
         if exchange.policy.propagate is not None:
@@ -57,6 +57,20 @@ def attempt_layer(runtime: Runtime) -> Call:
         return outcome
 
     return attempt_call
+
+
+def unsent(exchange: Exchange, started: float, runtime: Runtime, error: Exception) -> Outcome:
+    """The outcome of an attempt that has waited in vain for its turn to be sent.
+
+    Arguments:
+        exchange: the call.
+        started: when it began to wait, by the runtime's clock.
+        runtime: the call's.
+        error: what the library raises for that.
+    """
+    outcome = _failed(exchange, error, runtime)
+    _note(exchange, started, runtime, outcome, outcome.error)
+    return outcome
 
 
 def _note(exchange: Exchange, started: float, runtime: Runtime, outcome: Outcome, error: BaseException | None) -> None:

@@ -9,7 +9,8 @@ match the host ─ no policy: the client's own transport, untouched
 5 breaker         nothing is sent to a provider that is down, except probes
 6 limiter         every attempt pays what the provider counts, and waits for its turn
 7 concurrency     a permit, held until the answer's body is closed
-8 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
+8 gate            a place in front of the connection pool, until the answer has begun
+9 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
   ▼
 the client's own transport
 """
@@ -35,6 +36,7 @@ from ._limiter import look_ahead as limiter_ahead
 from ._local_reply import in_place_of_answer
 from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
+from ._pool_gate import gate_layer, gate_of
 from ._prepare import exchange_of
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
@@ -57,7 +59,7 @@ __all__ = ["Chain", "build", "unwrap"]
 
 def build(runtime: Runtime) -> Call:
     """All layers over one runtime, from the innermost outwards."""
-    call = attempt_layer(runtime)
+    call = gate_layer(attempt_layer(runtime), runtime)
     call = concurrency_layer(call, runtime)
     call = limiter_layer(call, runtime)
     call = breaker_layer(call, runtime)
@@ -94,7 +96,7 @@ class Chain:
         self._clock = clock
         self._store: Store | None = None
         self._sync = build(SyncRuntime(library, transport, clock))
-        self._runtime = AsyncRuntime(library, transport, clock)
+        self._runtime = AsyncRuntime(library, transport, clock, gate_of(library, transport, policies.gate))
         self._async = build(self._runtime)
         self._shortcut = Shortcut(library, transport, clock, listeners, self._prepare)
 

@@ -11,11 +11,27 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ._fork import renewed
 
-__all__ = ["Clock", "Closing", "MachineTime", "RealClock", "Waker", "in_trio", "machine_time"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = [
+    "Clock",
+    "Closing",
+    "MachineTime",
+    "RealClock",
+    "Waker",
+    "in_trio",
+    "machine_time",
+    "used_by_thread",
+]
+
+
+# No call waits longer at a stretch: an event loop cannot set a timer for as long as a number can say.
+_LONGEST_TIMER = 86_400.0
 
 
 class Clock(Protocol):
@@ -110,12 +126,38 @@ class Closing:
                 event.wait(seconds)
 
     async def wait_async(self, seconds: float, waker: Waker | None = None) -> None:
-        import anyio
+        if in_trio():
+            await self._wait_in_trio(seconds, waker)
+            return
+        import asyncio
 
-        event = anyio.Event()
-        with self._wakes(partial(_caller_of_this_loop(), event.set), waker):
+        # Not by anyio: its event and its scope cost five times what this does, and thousands of calls may wait.
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        def wake() -> object:
+            return loop.call_soon_threadsafe(_end, ended)
+
+        self._wakers.add(wake)
+        if waker is not None:
+            waker.set(partial(_wake_in, loop, ended))
+        timer = loop.call_later(min(seconds, _LONGEST_TIMER), _end, ended)
+        try:
             if not self._set.is_set() and not (waker is not None and waker.called):
-                with anyio.move_on_after(seconds):
+                await ended
+        finally:
+            timer.cancel()
+            self._wakers.discard(wake)
+            if waker is not None:
+                waker.set(None)
+
+    async def _wait_in_trio(self, seconds: float, waker: Waker | None) -> None:
+        import trio
+
+        event = trio.Event()
+        with self._wakes(partial(trio.lowlevel.current_trio_token().run_sync_soon, event.set), waker):
+            if not self._set.is_set() and not (waker is not None and waker.called):
+                with trio.move_on_after(seconds):
                     await event.wait()
 
     @contextmanager
@@ -131,15 +173,20 @@ class Closing:
                 waker.set(None)
 
 
-def _caller_of_this_loop() -> Callable[..., object]:
-    """How to call something in this event loop from any other thread or loop."""
-    if in_trio():
-        import trio
+def _end(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
-        return trio.lowlevel.current_trio_token().run_sync_soon
+
+def _wake_in(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+    """End a wait; at once where that is another call of the same loop, whose turn comes in any case."""
     import asyncio
 
-    return asyncio.get_running_loop().call_soon_threadsafe
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is loop:
+            _end(ended)
+            return
+    loop.call_soon_threadsafe(_end, ended)
 
 
 def in_trio() -> bool:
@@ -168,6 +215,10 @@ class RealClock:
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0 and not closing.is_set() and not (waker and waker.called):
             await closing.wait_async(left, waker)
+
+
+used_by_thread = time.thread_time
+"""The seconds of the processor that this thread has used."""
 
 
 class MachineTime(NamedTuple):

@@ -75,7 +75,7 @@ def active(
     found.hear_of(sorted({source.name for source in chosen}))
     adjusted, store = _adjusted(chosen, found), _store_url(found)
     found.settle()
-    return Policies(adjusted, store=store, namespace=found.config.namespace)
+    return Policies(adjusted, store=store, namespace=found.config.namespace, gate=found.config.gate)
 
 
 def _own(found: Read, load: Callable[[str | os.PathLike[str], Path], Policy]) -> Iterator[Source]:

@@ -29,6 +29,7 @@ __all__ = ["Config", "Provider", "read_config"]
 
 _LONGEST_STORE = 2000
 _RELOADS = (0.1, 3600.0)
+_MOST_CALLS = 10_000
 # No part of a configuration stands deeper; a mapping of a program's may hold itself.
 _DEEPEST = 8
 
@@ -77,6 +78,19 @@ Reload = Annotated[
     WithJsonSchema({"type": "string", "examples": ["5s", "off"]}),
 ]
 """Seconds; 0 for never."""
+
+
+def _is_number_or_word(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_CALLS
+    if not is_number and value not in ("auto", "off"):
+        what = "{value} is no number of calls at a time; write auto, off, or a whole number from 1 to 10000"
+        raise PydanticCustomError("gate", what, {"value": repr(value)[:40]})
+    return value
+
+
+GateNumber = Annotated[
+    Literal["auto", "off"] | Annotated[int, Field(ge=1, le=_MOST_CALLS)], BeforeValidator(_is_number_or_word)
+]
 
 
 class Provider(Model):
@@ -133,6 +147,9 @@ class Config(Model):
     spans: Literal["always", "touched", "never", "off"] = "touched"
     """Which calls get a span of their own beside those of their attempts: `touched` are those that were retried, delayed
     or refused. `off` makes no spans at all."""
+    gate: GateNumber = "auto"
+    """How many async calls of a client are let into its connection pool at a time, until their answers begin: `auto` for
+    as many as it takes to keep this program busy, a number, or `off` for all of them."""
     refusals: Literal["reply", "raise"] = "reply"
     """What a call gets that one of our layers refuses: a response in the provider's own shape, or an error."""
     reload: Reload = 5.0

@@ -64,14 +64,19 @@ def is_cut_short(exchange: Exchange, outcome: Outcome, now: float) -> bool:
 _PHASES = ("connect", "read", "write", "pool")
 
 
-def cut_timeouts(exchange: Exchange, seconds: float) -> None:
-    """Cut each of the request's own timeouts to what the attempt may take.
+def cut_timeouts(exchange: Exchange, seconds: float | None) -> None:
+    """Cut each of the request's own timeouts to what the attempt may take, if there is a bound.
 
-    For a sync call that is all that holds an attempt to its time, since a blocked thread cannot be interrupted.
+    For a sync call that is all that holds an attempt to its time, since a blocked thread cannot be interrupted. The wait
+    in front of the pool is a part of the wait for it.
     """
     request = exchange.request
     own: dict[str, Any] = dict(exchange.extensions.get("timeout") or {})
-    cut = {phase: seconds if (limit := own.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
+    cut = dict(own)
+    if (pool := own.get("pool")) is not None:
+        cut["pool"] = max(_SHORTEST_ATTEMPT, pool - exchange.pool_wait)
+    if seconds is not None:
+        cut = {phase: seconds if (limit := cut.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
     request.extensions = {**exchange.extensions, "timeout": cut}
     exchange.cuts.append((cut, own))
 

@@ -71,7 +71,12 @@ def _modes(text: str) -> object:
     return modes
 
 
+def _number(text: str) -> object:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+
+
 _FILE: Mapping[str, Callable[[str], object]] = {
+    "GATE": _number,
     "MODE": _modes,
     "NAMESPACE": _text,
     "REFUSALS": _text,

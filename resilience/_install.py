@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._clock import RealClock
 from ._config import find_config, policies_for
+from ._cookies import quick
 from ._fork import after_fork
 from ._kept import LIBRARIES, View, adapter_of, kept_of
 from ._listener_checks import listeners_of
@@ -79,6 +80,7 @@ def wrap(
         inner = transport.inner if isinstance(transport, adapter.Transport) else transport
         return adapter.Transport(inner, policies=found, listeners=heard_by)
 
+    target._cookies = quick(adapter.LIBRARY, target._cookies)
     target._transport = wrapped(target._transport)
     # A mount of None sends by the client's own transport (NO_PROXY), which is wrapped already.
     for pattern, transport in target._mounts.items():

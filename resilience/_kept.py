@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
+from ._cookies import quick
 from ._fork import Lock
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class View:
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._client, name, value)
+
+    @property
+    def cookies(self) -> Any:
+        """The client's own; an answer that sets none is not looked at."""
+        return quick(adapter_of(self._client).LIBRARY, self._client.cookies)
 
     def _transport_for_url(self, url: Any) -> Any:
         transport = self._client._transport_for_url(url)

@@ -13,6 +13,7 @@ from . import errors
 
 if TYPE_CHECKING:
     from ._body import Body
+    from ._cookies import Quick
     from ._held import Held
     from ._local_reply import LocalReply
     from ._modes import Layer
@@ -121,9 +122,11 @@ class Library:
         attempt_timeout: our error as one of the library's.
         deadline_exceeded: our error as one of the library's.
         client_closed: our error as one of the library's.
+        pool_timeout: the library's own, for a call that waits in vain for a connection.
         refusals: what is raised for a call that a layer refuses, as errors of the library's.
         respond: makes a response of the library, for a request that it answers.
         own_transports: the classes of its own transports, which tell when they begin to send.
+        quick_cookies: `Quick` with the library's class of cookies, where that is slow.
         request: makes another request to the host of a call: from the call, the method, the path as it is sent, and headers.
     """
 
@@ -136,10 +139,12 @@ class Library:
     attempt_timeout: type[errors.AttemptTimeout]
     deadline_exceeded: type[errors.DeadlineExceeded]
     client_closed: type[errors.ClientClosed]
+    pool_timeout: type[Exception]
     refusals: Mapping[Layer, type[errors.Refused]]
     respond: Callable[[Any, LocalReply], Any]
     request: Callable[[Any, str, bytes, Mapping[str, str]], Any]
     own_transports: tuple[type, ...] = ()
+    quick_cookies: type[Quick] | None = None
 
     def tells_sending(self, transport: Any) -> bool:
         """Whether a transport is one of those, or leads to nothing else."""

@@ -70,6 +70,7 @@ def configured(found: Read) -> Configured:
         "shipped": list(config.shipped) if isinstance(config.shipped, tuple) else config.shipped,
         "store": masked(config.store),
         "namespace": config.namespace,
+        "gate": config.gate,
         "spans": config.spans,
         "refusals": config.refusals,
         "reload": duration_text(config.reload) if config.reload else "off",

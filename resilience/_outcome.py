@@ -104,6 +104,8 @@ class Exchange:
     deadline: float | None = None
     is_hurried: bool = False
     """Whether the deadline is that of whoever waits for this program: the policy would give more time."""
+    pool_wait: float = 0.0
+    """How many seconds the attempt in hand has waited in front of the connection pool."""
     sent: int = 0
     """How often the request has been sent."""
     answer: Response | None = None

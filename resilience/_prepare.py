@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._idempotency import check_key
-from ._options import CallOptions, read_options
+from ._options import read_options
 from ._outcome import Exchange
 from ._pays import check_cost
 from ._replay import replayable
-from ._scopes import account_of
+from ._scopes import account_of, operation_of
 from ._trail import Trail
 
 if TYPE_CHECKING:
     from ._clock import Closing
     from ._library import Library, Request
-    from ._policy import Policy
     from ._registry import Policies, Source
     from ._transactions import Store
 
@@ -55,7 +54,7 @@ def exchange_of(request: Request, source: Source, library: Library, closing: Clo
     if options.names_provider and extensions.setdefault(_FIRST, policy.provider) != policy.provider:
         # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
         options = options.elsewhere()
-    operation = _operation(policy, request, options)
+    operation = operation_of(policy, request, options)
     exchange = Exchange(
         request, policy, operation, options, Trail(policy.provider, operation), closing, store, source.settings
     )
@@ -67,10 +66,3 @@ def exchange_of(request: Request, source: Source, library: Library, closing: Clo
     exchange.extensions = extensions
     exchange.replay = replayable(library, request, policy.replay)
     return exchange
-
-
-def _operation(policy: Policy, request: Request, options: CallOptions) -> str | None:
-    if options.operation is None:
-        # The path as it is sent: an encoded slash is no slash.
-        return policy.operation_finder.find(request.method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
-    return policy.operation_named(options.operation)

@@ -77,15 +77,24 @@ class Policies:
         sources: the policies; two for the same host are a mistake, since neither could be trusted to apply.
         store: the URL of the store of their limits, permits, breakers and budgets.
         namespace: what all keys in a shared store begin with.
+        gate: how many async calls at a time are let into a connection pool.
 
     Raises:
         ConfigurationError: two policies claim one host.
     """
 
-    def __init__(self, sources: Iterable[Source], *, store: str = "memory://", namespace: str = "resilience") -> None:
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        *,
+        store: str = "memory://",
+        namespace: str = "resilience",
+        gate: int | Literal["auto", "off"] = "auto",
+    ) -> None:
         self.sources = tuple(sources)
         self.store = store
         self.namespace = namespace
+        self.gate: int | Literal["auto", "off"] = gate
         self._hosts: dict[str, Source] = {}
         for source in self.sources:
             for host in source.hosts:

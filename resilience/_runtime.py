@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ._clock import used_by_thread
+
 if TYPE_CHECKING:
     from ._clock import Clock, Closing, Waker
+    from ._gate import Gate
     from ._library import Library, Request, Response, Transport
     from ._transactions import Command, Reply, Store
 
@@ -32,6 +35,12 @@ class Runtime(Protocol):
     is_async: bool
     tells_sending: bool
     """Whether the transport tells when it begins to send: the libraries' own do."""
+    gate: Gate | None
+    """What stands in front of the transport's connection pool."""
+
+    def used(self) -> float:
+        """The seconds of the processor that this thread has used so far."""
+        ...
 
     async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
         """Wait at least so long, or until the waker is called; `False` if the client was closed meanwhile."""
@@ -74,6 +83,9 @@ class SyncRuntime:
     """Blocks the caller's thread, as a sync client does. No method ever suspends."""
 
     is_async = False
+    # Threads take turns for less when each goes to the pool by itself: see docs/design/0013-a-gate-in-front-of-the-pool.md.
+    gate: Gate | None = None
+    used = staticmethod(used_by_thread)
 
     def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
         self.library = library
@@ -116,10 +128,12 @@ class AsyncRuntime:
     """Awaits, on whichever event loop the caller runs."""
 
     is_async = True
+    used = staticmethod(used_by_thread)
 
-    def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
+    def __init__(self, library: Library, transport: Transport, clock: Clock, gate: Gate | None = None) -> None:
         self.library = library
         self.clock = clock
+        self.gate = gate
         self.tells_sending = library.tells_sending(transport)
         self._transport = transport
 

@@ -12,10 +12,11 @@ from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from ._library import Request
+    from ._options import CallOptions
     from ._outcome import Exchange
-    from ._policy import Account
+    from ._policy import Account, Policy
 
-__all__ = ["Scope", "Scopes", "account_of", "key_of"]
+__all__ = ["Scope", "Scopes", "account_of", "key_of", "operation_of"]
 
 Scope = Literal["account", "operation", "host", "provider"]
 """What is counted apart. `provider`: nothing, all calls together."""
@@ -84,3 +85,11 @@ def key_of(exchange: Exchange, kind: str, name: str, scopes: tuple[Scope, ...]) 
             port = f":{url.port}" if url.port else ""
             parts.append(url.raw_host.decode("ascii", "replace")[:_LONGEST_HOST] + port)
     return ":".join(parts)
+
+
+def operation_of(policy: Policy, request: Request, options: CallOptions) -> str | None:
+    """The operation of a request: what its options name, else what its method and path lead to."""
+    if options.operation is None:
+        # The path as it is sent: an encoded slash is no slash.
+        return policy.operation_finder.find(request.method, request.url.raw_path.partition(b"?")[0].decode("ascii"))
+    return policy.operation_named(options.operation)

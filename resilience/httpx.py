@@ -10,6 +10,7 @@ import httpx
 from . import errors
 from ._adapter import TransportBase
 from ._body import Body as _Body
+from ._cookies import Quick as _Quick
 from ._held import Held as _Held
 from ._library import Library, kinds
 from ._local_reply import LocalReply as _LocalReply
@@ -67,6 +68,10 @@ class _RequestBody(_Replay, httpx.SyncByteStream, httpx.AsyncByteStream):
     pass
 
 
+class _Cookies(_Quick, httpx.Cookies):
+    own: ClassVar[Any] = httpx.Cookies
+
+
 def _respond(request: Any, reply: _LocalReply) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx.ByteStream(reply.content)
@@ -88,6 +93,7 @@ LIBRARY = Library(
     attempt_timeout=AttemptTimeout,
     deadline_exceeded=DeadlineExceeded,
     client_closed=ClientClosed,
+    pool_timeout=httpx.PoolTimeout,
     refusals={
         "limiter": RateLimitExceeded,
         "concurrency": ConcurrencyLimitExceeded,
@@ -97,6 +103,7 @@ LIBRARY = Library(
     respond=_respond,
     request=_request,
     own_transports=(httpx.HTTPTransport, httpx.AsyncHTTPTransport),
+    quick_cookies=_Cookies,
 )
 
 

@@ -88,6 +88,7 @@ LIBRARY = Library(
     attempt_timeout=AttemptTimeout,
     deadline_exceeded=DeadlineExceeded,
     client_closed=ClientClosed,
+    pool_timeout=httpx2.PoolTimeout,
     refusals={
         "limiter": RateLimitExceeded,
         "concurrency": ConcurrencyLimitExceeded,

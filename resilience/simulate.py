@@ -36,6 +36,7 @@ from .stores._memory import MemoryStore
 
 if TYPE_CHECKING:
     from ._clock import Waker
+    from ._gate import Gate
     from ._outcome import Exchange
     from ._policy import Policy
     from ._trail import Trail
@@ -149,6 +150,7 @@ _LIBRARY = Library(
     attempt_timeout=errors.AttemptTimeout,
     deadline_exceeded=errors.DeadlineExceeded,
     client_closed=errors.ClientClosed,
+    pool_timeout=TimeoutError,
     refusals={
         "limiter": errors.RateLimitExceeded,
         "concurrency": errors.ConcurrencyLimitExceeded,
@@ -205,11 +207,15 @@ class _Runtime:
 
     is_async = False
     tells_sending = False
+    gate: Gate | None = None
 
     def __init__(self, clock: _Clock, provider: Provider) -> None:
         self.library = _LIBRARY
         self.clock: Any = clock
         self._provider = provider
+
+    def used(self) -> float:
+        return 0.0
 
     async def sleep(self, seconds: float, _closing: Closing, waker: Waker | None = None, /) -> bool:
         if waker is None or not waker.called:

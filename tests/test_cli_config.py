@@ -88,6 +88,7 @@ def test_every_value_of_the_file_has_its_origin(cli: Cli) -> None:
         "spans": {"value": "touched", "origin": default},
         "refusals": {"value": "reply", "origin": default},
         "reload": {"value": "5s", "origin": default},
+        "gate": {"value": "auto", "origin": default},
         **{f"mode.{layer}": {"value": "enforce", "origin": default} for layer in LAYERS},
         "mode.limiter": {"value": "observe", "origin": at(4, 17)},
         "mode.retry": {"value": "off", "origin": {"kind": "environment", "variable": "RESILIENCE_MODE"}},

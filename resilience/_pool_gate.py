@@ -1,0 +1,118 @@
+"""Waiting in front of the connection pool instead of inside of it, where each call that waits costs all the others.
+
+The wait is the pool's wait for whoever calls: it ends with the timeout `pool` of httpx, as the library's PoolTimeout.
+A place is held until the answer has begun, not until its body is closed: a stream that goes on for minutes keeps its
+connection, but nobody out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
+
+from ._attempt import unsent
+from ._fork import Lock
+from ._gate import Gate
+from ._refusal import closed
+from ._units import seconds_text
+
+if TYPE_CHECKING:
+    from ._clock import Waker
+    from ._library import Library
+    from ._outcome import Call, Exchange, Outcome
+    from ._runtime import Runtime
+
+__all__ = ["gate_layer", "gate_of"]
+
+# What both libraries' own transports have if nobody says anything else, as those have that we make ourselves.
+_CONNECTIONS = 100
+# Longer than anybody waits, and short enough for every event loop's timers.
+_LONGEST = 3600.0
+_lock = Lock()
+_gates: WeakKeyDictionary[Any, Gate] = WeakKeyDictionary()
+
+
+def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off"]) -> Gate | None:
+    """The gate of a transport's pool, the same for all who send by it; `None` where there is no pool of the library's own.
+
+    Arguments:
+        library: of the transport.
+        transport: the client's own.
+        number: how many calls at a time, as the configuration says it.
+    """
+    if number == "off" or not library.tells_sending(transport):
+        return None
+    fixed, most = None if number == "auto" else number, _connections(transport)
+    with _lock:
+        gate = _gates.get(transport)
+        if gate is None:
+            gate = _gates[transport] = Gate(fixed, most)
+        else:
+            gate.set(fixed, most)
+        return gate
+
+
+def _connections(transport: Any) -> float:
+    """How many connections its pool may have, if each serves one call at a time."""
+    # Neither library tells it; both keep it in the pool of httpcore.
+    pool = getattr(transport, "_pool", None)
+    if getattr(pool, "_http2", False):
+        return math.inf
+    most: float = getattr(pool, "_max_connections", _CONNECTIONS)
+    return most
+
+
+def gate_layer(inner: Call, runtime: Runtime) -> Call:
+    """Let no more calls into the connection pool than keep this program busy."""
+    gate = runtime.gate
+    if gate is None:
+        return inner
+
+    async def gate_call(exchange: Exchange) -> Outcome:
+        if not gate.try_enter() and (ended := await _stand(exchange, runtime, gate)) is not None:
+            return ended
+        try:
+            return await inner(exchange)
+        finally:
+            exchange.pool_wait = 0.0
+            gate.leave()
+
+    return gate_call
+
+
+async def _stand(exchange: Exchange, runtime: Runtime, gate: Gate) -> Outcome | None:
+    """Wait for a place: `None` when it is taken, else how the call ends."""
+    waker = gate.join()
+    ended = None
+    try:
+        ended = await _wait(exchange, runtime, gate, waker)
+    except BaseException:
+        gate.give_up(waker)
+        raise
+    if ended is not None:
+        gate.give_up(waker)
+    return ended
+
+
+async def _wait(exchange: Exchange, runtime: Runtime, gate: Gate, waker: Waker) -> Outcome | None:
+    clock = runtime.clock
+    began = clock.now()
+    timeout: dict[str, float | None] = exchange.extensions.get("timeout") or {}
+    seconds = timeout.get("pool")
+    until = math.inf if seconds is None else began + seconds
+    if exchange.deadline is not None:
+        until = min(until, exchange.deadline)
+    while True:
+        # Before the look, not after it: whoever is served from here on is woken.
+        waker.reset()
+        now = clock.now()
+        if gate.is_served(waker):
+            exchange.pool_wait = now - began
+            return None
+        if now >= until:
+            what = f"no place in front of the connection pool became free within {seconds_text(now - began)}"
+            return unsent(exchange, began, runtime, runtime.library.pool_timeout(what))
+        pause = min(until - now, gate.look(waker, now, runtime.used()), _LONGEST)
+        if not await runtime.sleep(pause, exchange.closing, waker):
+            return closed(exchange, runtime.library, "for a place in front of the connection pool")
