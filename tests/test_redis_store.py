@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 
 from resilience._transactions import Command
 from resilience.errors import ConfigurationError
@@ -88,6 +90,36 @@ def test_one_failing_decision_does_not_spoil_the_others(redis_server: RedisServe
     assert isinstance(third, list)
     assert isinstance(second, StoreError)
     assert "WRONGTYPE" in str(second)
+
+
+def test_a_batch_that_is_broken_off_leaves_its_answers_to_nobody(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between two answers: what the server still sends is not read as the answer of the next decision."""
+    assert [1, 1] == [reply[0] for reply in store.run_many([(take(amount=9), 0.0)] * 2) if isinstance(reply, list)]
+    real = redis.connection.Connection.read_response
+    answers: list[object] = []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        if answers:
+            raise KeyboardInterrupt
+        answers.append(real(*arguments, **options))  # type: ignore[arg-type]
+        return answers[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.connection.Connection, "read_response", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.run_many([(take(amount=9), 0.0)] * 3)
+
+    assert place(store, "one")
+    assert [1] * 4 + [0] == [store.run(take(amount=9), 0.0)[0] for _ in range(5)]
+
+
+def test_answers_are_read_as_they_are_whatever_the_url_says(redis_server: RedisServer) -> None:
+    """An application's URL may have its own client decode texts; ours are numbers."""
+    with opened(f"{redis_server.url}?decode_responses=true") as store:
+        assert [True, True, True, False] == [is_admitted(store) for _ in range(4)]
+        assert 1 == len(list(store.scan()))
 
 
 def test_a_server_that_forgot_its_scripts_is_told_again(redis_server: RedisServer, store: RedisStore) -> None:
@@ -479,7 +511,7 @@ def test_the_prelude_ends_where_the_scripts_begin(redis_server: RedisServer) -> 
         "EVAL", prelude + "return reply({arguments[1], now == 12.25 and 1 or 0})", "0", json.dumps([0.1]), "12.25"
     )
 
-    assert b"12.25 0.10000000000000001 1" in told
+    assert struct.pack("<3d", 12.25, 0.1, 1) in told
 
 
 def test_a_state_counts_until_its_time(redis_server: RedisServer) -> None:
@@ -500,4 +532,4 @@ def test_a_state_counts_until_its_time(redis_server: RedisServer) -> None:
         for is_first, now in [(True, "1000"), (False, "1004"), (False, "1008")]
     ]
 
-    assert [b"1000 0\r\n", b"1004 1\r\n", b"1008 0\r\n"] == [each.partition(b"\r\n")[2] for each in told]
+    assert [(1000, 0), (1004, 1), (1008, 0)] == [struct.unpack("<2d", each.partition(b"\r\n")[2][:-2]) for each in told]
