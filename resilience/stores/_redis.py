@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import cast
 
 from .._line import Lines
@@ -21,6 +21,8 @@ __all__ = ["RedisStore"]
 # One more than anybody looks at, so that they see that there are more.
 _MOST_SCANNED = 10_001
 _AT_ONCE = 500
+# Meanwhile the server decides nothing else.
+_MOST_IN_CALL = 50
 # What a script says of a value that it did not write: of another type, or no record.
 _FOREIGN = ("WRONGTYPE", "Bad data format", "attempt to ")
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
@@ -59,13 +61,20 @@ class RedisStore:
         return reply
 
     def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
-        """Make decisions one after the other in one round trip; what goes wrong with one is its own result.
+        """Make decisions in one round trip, those on one state in order; what goes wrong with one is its own result.
 
         Raises:
             StoreError: the server cannot be reached.
         """
-        answers = self._call_all([(lua_named(command.name), self._words(command, now)) for command, now in batch])
-        return [self._read(answer, now) for answer, (_, now) in zip(answers, batch, strict=True)]
+        groups = self._groups([command.name for command, _ in batch])
+        calls = [
+            (lua_named(batch[group[0]][0].name), self._words([batch[index] for index in group])) for group in groups
+        ]
+        replies: dict[int, Reply | Exception] = {}
+        for group, answer in zip(groups, self._call_all(calls), strict=True):
+            for index, each in zip(group, _each(answer, len(group)), strict=True):
+                replies[index] = self._read(each, batch[index][1])
+        return [replies[index] for index in range(len(batch))]
 
     def holds(self, _key: str, /) -> bool:
         return True
@@ -109,10 +118,20 @@ class RedisStore:
             self._client.after_fork()
             self.lines = Lines()
 
-    def _words(self, command: Command, now: float) -> Words:
-        keys = [self._prefix + key for key in command.keys]
-        words: Words = (len(keys), *keys, _encode(command.arguments))
-        return (*words, repr(now)) if self._gives_time else words
+    def _groups(self, names: Sequence[str]) -> list[list[int]]:
+        """Which decisions go into one call of a script."""
+        if self._client.is_cluster:
+            # A script must keep to the keys of one node.
+            return [[index] for index in range(len(names))]
+        # Those of one kind, which alone share states, stay in order.
+        order = sorted(range(len(names)), key=lambda index: _kind(names[index]))
+        runs = (list(run) for _, run in groupby(order, key=names.__getitem__))
+        return [run[start : start + _MOST_IN_CALL] for run in runs for start in range(0, len(run), _MOST_IN_CALL)]
+
+    def _words(self, decisions: Sequence[tuple[Command, float]]) -> Words:
+        keys = [self._prefix + key for command, _ in decisions for key in command.keys]
+        told = [(len(command.keys), command.arguments, *[now] * self._gives_time) for command, now in decisions]
+        return (len(keys), *keys, _encode(told))
 
     def _call(self, lua: Lua, words: Words) -> object:
         (answer,) = self._call_all([(lua, words)])
@@ -147,8 +166,8 @@ class RedisStore:
                     yield name[len(self._prefix) :], state
 
     def _read(self, answer: object, now: float) -> Reply | StoreError:
-        if isinstance(answer, StoreError):
-            return answer
+        if isinstance(answer, Exception):
+            return answer if isinstance(answer, StoreError) else self._failure(answer)
         if not isinstance(answer, bytes) or not answer or len(answer) % 8:
             return StoreError("what answers there is no Redis: its answers are no numbers")
         first, *numbers = struct.unpack(f"<{len(answer) // 8}d", answer)
@@ -160,6 +179,19 @@ class RedisStore:
         if isinstance(error, self._client.errors) and any(mark in words for mark in _FOREIGN):
             return StateError(f"a key holds what this library has not written; remove it ({words})")
         return StoreError(words)
+
+
+def _each(answer: object, number: int) -> list[object]:
+    """The answer to each decision of a call; what is wrong with the whole is wrong with each."""
+    whole = answer
+    answers = cast("list[object]", answer) if isinstance(answer, list) else []
+    return answers if len(answers) == number else [whole] * number
+
+
+def _kind(name: str) -> str:
+    kind = name.partition(".")[0]
+    # Of one kind in that they share states.
+    return "credits" if kind == "latch" else kind
 
 
 def _text(answer: object) -> str:
