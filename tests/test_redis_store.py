@@ -284,6 +284,33 @@ def test_a_server_that_is_down_is_said_to_be(redis_server: RedisServer, store: R
     assert place(store, "two")
 
 
+def test_a_connection_that_was_closed_meanwhile_is_made_anew(redis_server: RedisServer, store: RedisStore) -> None:
+    """By a restart, a proxy, or a server that ends idle connections: no decision fails for it."""
+    assert place(store, "one")
+    redis_server.stop()
+    redis_server.start()
+
+    assert place(store, "two")
+    redis_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert not place(store, "three")
+
+
+def test_connections_are_kept_and_let_go(redis_server: RedisServer, store: RedisStore) -> None:
+    """One serves all decisions of a thread; none is left of a store that was closed, which may be used again."""
+    for _ in range(5):
+        store.run(take(), 0.0)
+    clients = redis_server.call("CLIENT", "LIST").count(b"id=")
+
+    store.close()
+
+    assert 2 == clients
+    until = time.monotonic() + LONGEST
+    while (left := redis_server.call("CLIENT", "LIST").count(b"id=")) > 1 and time.monotonic() < until:
+        pass
+    assert 1 == left
+    assert place(store, "one")
+
+
 def test_the_time_of_a_server_that_is_down_is_unknown() -> None:
     """Asked first, before any decision."""
     with opened(f"redis://127.0.0.1:{free_port()}") as store:

@@ -100,6 +100,8 @@ class Client:
         made, self._made = self._made, None
         if made is not None:
             made.commands.close()
+            if made.wire is not None:
+                made.wire.close()
 
     def after_fork(self) -> None:
         """In a child process: the connections are the parent's."""
@@ -123,7 +125,7 @@ class Client:
             # A traceback would show what they say of the URL themselves.
             raise ConfigurationError(f"the store {shown} cannot be opened: {cleared(error, self._url)}") from None
         commands = cast("Commands", storage.storage)
-        return _Made(commands, None if self.is_cluster else Wire(commands.connection_pool, self._refusal))
+        return _Made(commands, None if self.is_cluster else Wire(commands.connection_pool, self._refusal, self.errors))
 
     def _plain_url(self) -> str:
         if not self._kind:

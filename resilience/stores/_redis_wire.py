@@ -1,10 +1,8 @@
-"""Commands to one server: all are written at once, and all their answers read behind them, on one connection of its pool."""
+"""Commands to one server: all are written at once, and all their answers read behind them, on one connection."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 __all__ = ["Connection", "Pool", "Wire", "Words"]
@@ -16,6 +14,10 @@ Words = tuple[str | int, ...]
 class Connection(Protocol):
     """What is used of a connection of the package `redis`; its own types say too much."""
 
+    def connect(self) -> None: ...
+
+    def can_read(self) -> bool: ...
+
     def send_packed_command(self, command: Sequence[bytes]) -> None: ...
 
     def read_response(self, disable_decoding: bool) -> object: ...  # noqa: FBT001  as it is there
@@ -24,28 +26,28 @@ class Connection(Protocol):
 
 
 class Pool(Protocol):
-    """What is used of its pools, which hand out connections that are ready, by an address that may change."""
+    """What is used of its pools: how a connection is made. A sentinel's finds its master whenever it connects."""
 
-    def get_connection(self) -> Connection: ...
-
-    def release(self, connection: Connection) -> None: ...
+    connection_class: Callable[..., Connection]
+    connection_kwargs: Mapping[str, object]
 
 
 class Wire:
-    """The connections of one client, without what its own methods do beside: that takes longer than the way itself.
+    """Connections that are kept, of which each thread has one while it needs one; safe for threads.
+
+    The pools of the package count, measure and look for more at each use, which takes as long as the way to a server.
 
     Arguments:
-        pool: of the client; safe for threads.
+        pool: of the client.
         refusal: what is raised for an answer that is an error of its command alone.
+        errors: what is raised where a connection does not work.
     """
 
-    def __init__(self, pool: Pool, refusal: type[Exception]) -> None:
+    def __init__(self, pool: Pool, refusal: type[Exception], errors: tuple[type[Exception], ...]) -> None:
         self._pool = pool
         self._refusal = refusal
-        # Until 5.3 it wanted the name of the command, and since then it warns of whoever gives it.
-        wants_name = inspect.signature(pool.get_connection).parameters.get("command_name")
-        is_old = wants_name is not None and wants_name.default is inspect.Parameter.empty
-        self._take: Callable[[], Connection] = partial(pool.get_connection, *["EVALSHA"] * is_old)
+        self._errors = errors
+        self._idle: list[Connection] = []
 
     def exchange(self, commands: Sequence[Words]) -> list[object]:
         """The answers, in order; an error of a command alone is its answer.
@@ -56,6 +58,8 @@ class Wire:
         packed = b"".join(map(_packed, commands))
         connection = self._take()
         try:
+            # Here, since by sending alone it would connect to where a sentinel's master was.
+            connection.connect()
             connection.send_packed_command([packed])
             return [self._answer(connection) for _ in commands]
         except BaseException:
@@ -63,7 +67,26 @@ class Wire:
             connection.disconnect()
             raise
         finally:
-            self._pool.release(connection)
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Let go of the connections that nobody uses; the others end with the wire."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    def _take(self) -> Connection:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._pool.connection_class(**self._pool.connection_kwargs)
+        # There is nothing to read but where the server has closed it meanwhile, or has said something that nobody asked.
+        try:
+            is_well = not connection.can_read()
+        except self._errors:
+            is_well = False
+        if not is_well:
+            connection.disconnect()
+        return connection
 
     def _answer(self, connection: Connection) -> object:
         try:
