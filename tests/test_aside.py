@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 
@@ -115,3 +118,29 @@ def test_without_threads_it_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert begin_aside(lambda: done.append(True), "work").is_set()
     assert [True] == done
+
+
+def test_an_installed_program_imports_the_layers_in_that_thread() -> None:
+    """Of `install` nothing but the hosts is read; the models and layers come with the first call that needs them."""
+    program = textwrap.dedent("""
+        import asyncio, sys, threading
+        import httpx, resilience
+        resilience.install()
+        class Finder:
+            seen = {}
+            def find_spec(self, name, path=None, target=None):
+                self.seen.setdefault(name, threading.current_thread().name)
+        sys.meta_path.insert(0, Finder())
+        async def main():
+            transport = httpx.MockTransport(lambda request: httpx.Response(200, json={}))
+            async with httpx.AsyncClient(transport=transport) as client:
+                await client.get("https://example.org/")
+                print(any("pydantic" in name for name in Finder.seen))
+                print((await client.get("https://api.openai.com/v1/models")).extensions["resilience"].provider)
+        asyncio.run(main())
+        print({Finder.seen[name] for name in ("pydantic", "resilience._chain", "resilience.stores")})
+    """)
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert ["False", "openai", "{'resilience-load'}"] == done.stdout.split()
