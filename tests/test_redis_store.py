@@ -101,6 +101,34 @@ def test_a_batch_is_cut_where_it_would_hold_the_server_up(redis_server: RedisSer
 
 
 @pytest.mark.parametrize("size", [1, 3])
+def test_a_batch_whose_answer_is_lost_is_not_sent_again(
+    redis_server: RedisServer, store: RedisStore, size: int
+) -> None:
+    """The connection breaks behind the decision: whoever asked decides without it, and it was made once."""
+    assert is_admitted(store, take(amount=9))
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client, socket.create_connection(("127.0.0.1", redis_server.port)) as server:
+                    while data := client.recv(65536):
+                        server.sendall(data)
+                        answer = server.recv(65536)
+                        if b"EVALSHA" in data:
+                            break
+                        client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        with opened(f"redis://127.0.0.1:{listener.getsockname()[1]}") as broken:
+            failure(lambda: broken.run_many([(take(amount=9), 0.0)] * size))
+        listener.shutdown(socket.SHUT_RDWR)
+
+    assert [1] * (8 - size) + [0] == [store.run(take(amount=9), 0.0)[0] for _ in range(9 - size)]
+
+
+@pytest.mark.parametrize("size", [1, 3])
 def test_a_server_that_has_become_a_replica_is_an_error_of_all(
     redis_server: RedisServer, store: RedisStore, size: int
 ) -> None:
