@@ -131,7 +131,9 @@ def _given(policy: str | os.PathLike[str] | Policy, directory: Path) -> Source:
     if not isinstance(policy, str | os.PathLike | Policy):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"a policy is a name, a path or a Policy, not {policy!r:.60}")
     loaded = policy if isinstance(policy, Policy) else _loaded(policy, directory)
-    return Source(loaded.provider, loaded.match.hosts, lambda: loaded)
+    source = Source(loaded.provider, loaded.match.hosts, lambda: loaded)
+    source.policy()
+    return source
 
 
 def _loaded(policy: str | os.PathLike[str], directory: Path) -> Policy:
@@ -174,7 +176,7 @@ def _adjusted(sources: list[Source], found: Read) -> list[Source]:
         provider = config.providers.get(source.name)
         if provider is None:
             settings = Settings(modes=config.mode, refusals=config.refusals, spans=config.spans)
-            adjusted.append(Source(source.name, source.hosts, source.policy, settings))
+            adjusted.append(source.adjusted(source.hosts, settings))
         elif not provider.off:
             _check_plan(source, provider.plan, found)
             modes: dict[Layer, Mode] = {**config.mode, **(provider.mode or {})}
@@ -189,7 +191,7 @@ def _adjusted(sources: list[Source], found: Read) -> list[Source]:
                 ledger=ledger,
                 spans=config.spans,
             )
-            adjusted.append(Source(source.name, provider.hosts or source.hosts, source.policy, settings))
+            adjusted.append(source.adjusted(provider.hosts or source.hosts, settings))
     return adjusted
 
 

@@ -207,6 +207,9 @@ def _replacement(original: Any, prepare: Callable[[Any, tuple[Any, ...]], Any]) 
         watch = ResilienceFinder.watch
         if watch is not None and sends and RealClock.now() >= watch.due:
             await watch.look_async()
+        policies = ResilienceFinder.policies
+        if sends and policies is not None and (source := policies.unloaded(arguments[0].url)) is not None:
+            await source.load_aside()
         return await original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
 
     return async_method if iscoroutinefunction(original) else method

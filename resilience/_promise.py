@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import inf
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from ._clock import in_trio
 
@@ -53,16 +55,17 @@ class Promise(Generic[T]):
 
 class _AsyncioPromise(Promise[T]):
     # By hand, since anyio's event in a scope with a deadline takes five times as long, once for each decision.
-    __slots__ = ("_future", "_loop")
+    __slots__ = ("_future", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self._loop = loop
+        self.loop = loop
         self._future = loop.create_future()
         self.wake = loop.call_soon_threadsafe
 
     async def wait(self, seconds: float) -> T | None:
-        timer = self._loop.call_later(seconds, self.set)
+        timers = _timers_of(self.loop)
+        timers.add(self, seconds)
         try:
             await self._future
         except asyncio.CancelledError as error:
@@ -73,7 +76,7 @@ class _AsyncioPromise(Promise[T]):
             task.uncancel()
             task.cancel(*error.args[:1])
         finally:
-            timer.cancel()
+            timers.discard(self)
         return self._value
 
     async def _wait_cancelled(self) -> None:
@@ -82,13 +85,57 @@ class _AsyncioPromise(Promise[T]):
         # The shield keeps off the scopes of anyio, which cancel again and again; `suppress` a second `Task.cancel()`.
         with anyio.CancelScope(shield=True):
             while not self._is_over:
-                self._future = self._loop.create_future()
+                self._future = self.loop.create_future()
                 with suppress(asyncio.CancelledError):
                     await self._future
 
     def _end(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
+
+
+class _Timers:
+    """Ends the waits in one event loop that last too long, by one timer: one for each took a third of a decision's time."""
+
+    __slots__ = ("_due", "_next")
+
+    def __init__(self) -> None:
+        self._due: dict[_AsyncioPromise[Any], float] = {}
+        self._next = inf
+
+    def add(self, promise: _AsyncioPromise[Any], seconds: float) -> None:
+        due = promise.loop.time() + seconds
+        self._due[promise] = due
+        if due < self._next:
+            self._set(promise.loop, due)
+
+    def discard(self, promise: _AsyncioPromise[Any]) -> None:
+        self._due.pop(promise, None)
+
+    def _set(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self._next = due
+        loop.call_at(due, self._end, loop, due)
+
+    def _end(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        if due != self._next:
+            # One that was set before another wait came, which ends earlier.
+            return
+        for promise in [each for each, its in self._due.items() if its <= due]:
+            self.discard(promise)
+            promise.set()
+        self._next = inf
+        if self._due:
+            self._set(loop, min(self._due.values()))
+
+
+_timers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Timers] = WeakKeyDictionary()
+
+
+def _timers_of(loop: asyncio.AbstractEventLoop) -> _Timers:
+    found = _timers.get(loop)
+    if found is None:
+        found = _timers[loop] = _Timers()
+    return found
 
 
 class _TrioPromise(Promise[T]):

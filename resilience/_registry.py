@@ -12,6 +12,7 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._budgets import Budget
+    from ._clock import Closing
     from ._modes import Layer, Mode
     from ._policy import Policy
 
@@ -42,6 +43,10 @@ class Settings:
 
 
 DEFAULT_SETTINGS = Settings()
+# A call waits for a policy that is loaded beside it, but not for a disk that has gone; behind it the call loads it itself.
+_LONGEST_WAIT = 5.0
+# Of hosts that need no look: a crawler calls any number of them.
+_MOST_READY = 1000
 
 
 class Source:
@@ -55,6 +60,7 @@ class Source:
         self.settings = settings
         self._load = load
         self._policy: Policy | None = None
+        self._loading: Closing | None = None
         self._lock = Lock()
 
     def policy(self) -> Policy:
@@ -63,6 +69,32 @@ class Source:
                 if self._policy is None:
                     self._policy = self._load()
         return self._policy
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether `policy` takes no time."""
+        return self._policy is not None
+
+    async def load_aside(self) -> None:
+        """Load it while the event loop goes on; what is wrong with it is raised by `policy`."""
+        if self._loading is None:
+            from ._aside import begin_aside
+
+            self._loading = begin_aside(self._load_all, "resilience-load")
+        await self._loading.wait_async(_LONGEST_WAIT)
+
+    def _load_all(self) -> None:
+        # Of `install` nothing is imported yet: neither the layers with their models nor the stores.
+        from . import _chain, stores
+
+        del _chain, stores
+        self.policy()
+
+    def adjusted(self, hosts: Iterable[str], settings: Settings) -> Source:
+        """The same policy, for other hosts or with other settings."""
+        made = Source(self.name, hosts, self.policy, settings)
+        made._policy = self._policy
+        return made
 
 
 # A crawler calls hosts without end.
@@ -106,6 +138,7 @@ class Policies:
                         f"the policies {other.name!r} and {source.name!r} both speak of {host}; "
                         "give one of them other hosts, or switch it off in resilience.yaml"
                     )
+        self._ready: set[bytes] = set()
         self._patterns = any(host.startswith("*") for host in self._hosts)
         self._ports = any(":" in host.rpartition("]")[2] for host in self._hosts)
         self._found: dict[bytes, Source | None] = {}
@@ -118,6 +151,18 @@ class Policies:
     def speak_of(self, url: Any) -> bool:
         """Whether there is one, without loading it."""
         return self.source_of(url) is not None
+
+    def unloaded(self, url: Any) -> Source | None:
+        """The source of a URL's host where its policy is yet to be loaded, which takes a while."""
+        host: bytes = url.raw_host
+        if host in self._ready:
+            return None
+        source = self.source_of(url)
+        if source is not None and not source.is_loaded:
+            return source
+        if len(self._ready) < _MOST_READY:
+            self._ready.add(host)
+        return None
 
     def source_of(self, url: Any) -> Source | None:
         """The source whose policy speaks of a URL's host."""

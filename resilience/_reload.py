@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._clock import Closing, RealClock
+from ._aside import begin_aside
+from ._clock import RealClock
 from ._fork import Lock
 from ._loaded import Loaded, read_all, try_all
 from ._stamps import Stamps, noting, stamps_of
@@ -71,19 +71,7 @@ class Watch:
         """The same in an event loop, which goes on meanwhile."""
         if (stamps := self._changed()) is None:
             return
-        done = Closing()
-
-        def load() -> None:
-            try:
-                self._load(stamps)
-            finally:
-                done.set()
-
-        try:
-            threading.Thread(target=load, name="resilience-reload", daemon=True).start()
-        except RuntimeError:
-            # No thread can be had, as when the interpreter is shutting down.
-            load()
+        done = begin_aside(lambda: self._load(stamps), "resilience-reload")
         await done.wait_async(_LONGEST_WAIT)
 
     def _changed(self) -> Stamps | None:

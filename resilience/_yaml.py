@@ -230,17 +230,19 @@ class _Reader:
         self._anchors: dict[str, tuple[object, Keys] | None] = {}
 
     def take(self, event: yaml.Event) -> None:
-        place = _place_of(event.start_mark, self._file)
-        if isinstance(event, yaml.DocumentStartEvent) and self.places:
-            raise _error(place, "a second document starts here", "keep one document in one file")
-        if isinstance(event, yaml.CollectionEndEvent):
+        kind = type(event)
+        if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             closed = self._stack.pop()
             self._finish(closed.value, closed.keys, closed.place, closed.anchor)
+            return
+        place = _place_of(event.start_mark, self._file)
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            self._node(event, place)
         elif isinstance(event, yaml.AliasEvent):
             keys, _ = self._next(place)
             self._finish(self._expand(event.anchor or "", keys, place), keys, place, None)
-        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-            self._node(event, place)
+        elif isinstance(event, yaml.DocumentStartEvent) and self.places:
+            raise _error(place, "a second document starts here", "keep one document in one file")
 
     def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
         keys, is_key = self._next(place)
@@ -261,8 +263,8 @@ class _Reader:
         self._count(place, nodes=1)
         top = self._stack[-1] if self._stack else None
         if top is not None and isinstance(top.value, dict) and top.key is None:
-            # Only what is refused keeps this way: a mapping as a key, a key's second value.
-            return (*top.keys, f"\0{place}"), True
+            # Only what is refused keeps this way, which is nobody else's: a mapping as a key, a key's second value.
+            return (*top.keys, f"\0{self._nodes}"), True
         keys = () if top is None else (*top.keys, len(top.value) if isinstance(top.value, list) else top.key or "")
         self.places[keys] = place
         return keys, False
@@ -286,13 +288,14 @@ class _Reader:
             self._problem(place, f"a key must be text, not {shown(value)}", "put it in quotes")
             return str(keys[-1])
         first = self.key_places.setdefault((*keys[:-1], value), place)
-        if first != place:
+        if first is not place:
             self._problem(place, f"the key {shown(value)} stands twice", f"it stood first at {first}; keep one")
             return str(keys[-1])
         return value
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place, *, is_key: bool) -> object:
-        if (forbidden := _FORBIDDEN.search(event.value)) is not None:
+        # The text was searched before: only an escape, which stands in double quotes, can bring another one.
+        if event.style == '"' and (forbidden := _FORBIDDEN.search(event.value)) is not None:
             self._problem(place, f"the character U+{ord(forbidden[0]):04X} is not allowed", "leave out its escape")
         if event.style:
             return event.value

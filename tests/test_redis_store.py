@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 
 from resilience._transactions import Command
 from resilience.errors import ConfigurationError
 from resilience.stores import StoreError
+from resilience.stores._lua import lua_named, lua_of
 from resilience.stores._redis import RedisStore
 from resilience.stores._redis_client import Client, cleared
 from tests.servers import RedisServer, free_port, run_redis
@@ -69,13 +72,89 @@ def test_a_decision_is_one_command_whatever_its_limits(redis_server: RedisServer
 
 
 def test_many_decisions_are_one_round_trip(redis_server: RedisServer, store: RedisStore) -> None:
-    """All are written before the first answer is read, and each has its own reply, in order."""
+    """Those of one script are one call of it, and each has its own reply, in order."""
     store.run(take(), 0.0)
 
     replies = store.run_many([(take(), 0.0)] * 4)
 
     assert [1, 1, 0, 0] == [reply[0] for reply in replies if isinstance(reply, list)]
-    assert 5 == calls_of(redis_server, "evalsha")
+    assert 2 == calls_of(redis_server, "evalsha")
+
+
+def test_decisions_on_one_state_are_made_in_order(redis_server: RedisServer, store: RedisStore) -> None:
+    """Those of other kinds between them may come before or after; a place that is given back is there for the next."""
+    batch = [acquire("one"), take(amount=1), release("one"), acquire("two"), take(amount=1), acquire("three")]
+
+    replies = store.run_many([(command, 0.0) for command in batch])
+
+    assert [1, 1, 1, 1, 0, 0] == [reply[0] for reply in replies if isinstance(reply, list)]
+    # An acquiring, a releasing, two acquirings; two takings.
+    assert 4 == calls_of(redis_server, "eval")
+
+
+def test_a_batch_is_cut_where_it_would_hold_the_server_up(redis_server: RedisServer, store: RedisStore) -> None:
+    """While a script runs the server answers nobody else."""
+    replies = store.run_many([(take(amount=100), 0.0)] * 120)
+
+    assert [1] * 100 + [0] * 20 == [reply[0] for reply in replies if isinstance(reply, list)]
+    assert 3 == calls_of(redis_server, "eval")
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_batch_whose_answer_is_lost_is_not_sent_again(
+    redis_server: RedisServer, store: RedisStore, size: int
+) -> None:
+    """The connection breaks behind the decision: whoever asked decides without it, and it was made once."""
+    assert is_admitted(store, take(amount=9))
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                with client, socket.create_connection(("127.0.0.1", redis_server.port)) as server:
+                    while data := client.recv(65536):
+                        server.sendall(data)
+                        answer = server.recv(65536)
+                        if b"EVALSHA" in data:
+                            break
+                        client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        with opened(f"redis://127.0.0.1:{listener.getsockname()[1]}") as broken:
+            failure(lambda: broken.run_many([(take(amount=9), 0.0)] * size))
+        listener.shutdown(socket.SHUT_RDWR)
+
+    assert [1] * (8 - size) + [0] == [store.run(take(amount=9), 0.0)[0] for _ in range(9 - size)]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_server_that_has_become_a_replica_is_an_error_of_all(
+    redis_server: RedisServer, store: RedisStore, size: int
+) -> None:
+    """It is what a client that follows a master looks for the new one at; inside of an answer nobody would see it."""
+    store.run(take(), 0.0)
+    redis_server.call("REPLICAOF", "127.0.0.1", "1")
+    redis_server.call("CONFIG", "SET", "replica-serve-stale-data", "yes")
+
+    (answer,) = store._client.call_all(
+        [("EVALSHA", lua_named("bucket.reserve").digest, *store._words([(take(), 0.0)] * size))]
+    )
+
+    assert isinstance(answer, redis.exceptions.ReadOnlyError)
+
+
+def test_a_decision_that_breaks_off_has_saved_nothing_of_its_neighbours(
+    redis_server: RedisServer, store: RedisStore
+) -> None:
+    """Arguments that no script can read are the fault of one decision among its like."""
+    bad = Command("bucket.reserve", (KEY,), (0, ["no spec"]))
+
+    first, second, third = store.run_many([(take(amount=2), 0.0), (bad, 0.0), (take(amount=2), 0.0)])
+
+    assert [1, 1] == [reply[0] for reply in (first, third) if isinstance(reply, list)]
+    assert isinstance(second, StoreError)
+    assert not is_admitted(store, take(amount=2))
 
 
 def test_one_failing_decision_does_not_spoil_the_others(redis_server: RedisServer, store: RedisStore) -> None:
@@ -88,6 +167,36 @@ def test_one_failing_decision_does_not_spoil_the_others(redis_server: RedisServe
     assert isinstance(third, list)
     assert isinstance(second, StoreError)
     assert "WRONGTYPE" in str(second)
+
+
+def test_a_batch_that_is_broken_off_leaves_its_answers_to_nobody(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between two answers: what the server still sends is not read as the answer of the next decision."""
+    assert [1, 1] == [reply[0] for reply in store.run_many([(take(amount=9), 0.0)] * 2) if isinstance(reply, list)]
+    real = redis.connection.Connection.read_response
+    answers: list[object] = []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        if answers:
+            raise KeyboardInterrupt
+        answers.append(real(*arguments, **options))  # type: ignore[arg-type]
+        return answers[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.connection.Connection, "read_response", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.run_many([(take(amount=9), 0.0), (acquire("one", key="{p}:permits:a"), 0.0)])
+
+    assert place(store, "one")
+    assert [1] * 6 + [0] == [store.run(take(amount=9), 0.0)[0] for _ in range(7)]
+
+
+def test_answers_are_read_as_they_are_whatever_the_url_says(redis_server: RedisServer) -> None:
+    """An application's URL may have its own client decode texts; ours are numbers."""
+    with opened(f"{redis_server.url}?decode_responses=true") as store:
+        assert [True, True, True, False] == [is_admitted(store) for _ in range(4)]
+        assert 1 == len(list(store.scan()))
 
 
 def test_a_server_that_forgot_its_scripts_is_told_again(redis_server: RedisServer, store: RedisStore) -> None:
@@ -201,6 +310,33 @@ def test_a_server_that_is_down_is_said_to_be(redis_server: RedisServer, store: R
 
     redis_server.start()
     assert place(store, "two")
+
+
+def test_a_connection_that_was_closed_meanwhile_is_made_anew(redis_server: RedisServer, store: RedisStore) -> None:
+    """By a restart, a proxy, or a server that ends idle connections: no decision fails for it."""
+    assert place(store, "one")
+    redis_server.stop()
+    redis_server.start()
+
+    assert place(store, "two")
+    redis_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert not place(store, "three")
+
+
+def test_connections_are_kept_and_let_go(redis_server: RedisServer, store: RedisStore) -> None:
+    """One serves all decisions of a thread; none is left of a store that was closed, which may be used again."""
+    for _ in range(5):
+        store.run(take(), 0.0)
+    clients = redis_server.call("CLIENT", "LIST").count(b"id=")
+
+    store.close()
+
+    assert 2 == clients
+    until = time.monotonic() + LONGEST
+    while (left := redis_server.call("CLIENT", "LIST").count(b"id=")) > 1 and time.monotonic() < until:
+        pass
+    assert 1 == left
+    assert place(store, "one")
 
 
 def test_the_time_of_a_server_that_is_down_is_unknown() -> None:
@@ -472,32 +608,23 @@ def test_a_forked_child_has_connections_of_its_own(redis_server: RedisServer) ->
 
 def test_the_prelude_ends_where_the_scripts_begin(redis_server: RedisServer) -> None:
     """A time that is not given is the server's; one that is given is exact."""
-    from resilience.stores._lua import lua_named
+    script = lua_of("return reply({arguments[1], now == 12.25 and 1 or 0})\n").text
+    told = redis_server.call("EVAL", script, "0", json.dumps([[0, [0.1], 12.25]]))
 
-    prelude = lua_named("prelude").text
-    told = redis_server.call(
-        "EVAL", prelude + "return reply({arguments[1], now == 12.25 and 1 or 0})", "0", json.dumps([0.1]), "12.25"
-    )
-
-    assert b"12.25 0.10000000000000001 1" in told
+    assert struct.pack("<3d", 12.25, 0.1, 1) in told
 
 
 def test_a_state_counts_until_its_time(redis_server: RedisServer) -> None:
     """And not at it, as in memory."""
-    from resilience.stores._lua import lua_named
-
-    script = (
-        lua_named("prelude").text
-        + """
+    script = lua_of("""
     local state = load(KEYS[1])
     if arguments[1] then save(KEYS[1], { seen = 1 }, 8) end
     return reply({ state and state.seen or 0 })
-    """
-    )
+    """).text
 
     told = [
-        redis_server.call("EVAL", script, "1", "t:key", json.dumps([is_first]), now)
-        for is_first, now in [(True, "1000"), (False, "1004"), (False, "1008")]
+        redis_server.call("EVAL", script, "1", "t:key", json.dumps([[1, [is_first], now]]))
+        for is_first, now in [(True, 1000), (False, 1004), (False, 1008)]
     ]
 
-    assert [b"1000 0\r\n", b"1004 1\r\n", b"1008 0\r\n"] == [each.partition(b"\r\n")[2] for each in told]
+    assert [(1000, 0), (1004, 1), (1008, 0)] == [struct.unpack("<2d", each[-18:-2]) for each in told]

@@ -531,6 +531,30 @@ def test_a_promise_to_a_loop_that_is_gone_is_nobodys(backend: str) -> None:
     anyio.run(main, backend=backend)
 
 
+def test_each_wait_ends_in_its_own_time(backend: str) -> None:
+    """Whichever began first; one that is over takes no other one along, and the next begins anew."""
+    ended: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        began = time.monotonic()
+        assert None is await promise().wait(seconds)
+        assert seconds <= time.monotonic() - began + 0.01
+        ended.append(seconds)
+
+    async def main() -> None:
+        kept: Promise[int] = promise()
+        async with anyio.create_task_group() as group:
+            for seconds in (0.15, 0.01, 0.08, 0.04):
+                group.start_soon(wait, seconds)
+            group.start_soon(kept.wait, 10.0)
+            await anyio.sleep(0.02)
+            kept.set(1)
+        await wait(0.03)
+
+    anyio.run(main, backend=backend)
+    assert [0.01, 0.04, 0.08, 0.15, 0.03] == ended
+
+
 def test_a_promise_is_kept_once() -> None:
     """A value that comes after the longest wait, or twice, changes nothing."""
 

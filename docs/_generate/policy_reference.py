@@ -21,6 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from resilience._config_model import Config
+from resilience._field_docs import field_docs
 from resilience._policy import Policy
 
 ROOTS: dict[str, tuple[str, type[BaseModel]]] = {
@@ -242,9 +243,10 @@ def _section(page: Page, model: type[BaseModel]) -> list[str]:
             ):
                 annotation = left  # None is how the models say that a key was left out
         said = page.words(annotation, module, f"`{key}` of [{user.lower()}](#{_anchor(user)})")
-        if not info.description:
+        described = field_docs(model).get(name)
+        if not described:
             raise TypeError(f"{model.__module__}.{model.__name__}.{name} has no docstring below it")
-        cells = (f"`{key}`", said, _default(info), _text(info.description))
+        cells = (f"`{key}`", said, _default(info), _text(described))
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return lines
 

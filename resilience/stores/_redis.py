@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import cast
 
 from .._line import Lines
@@ -13,18 +14,21 @@ from .._transactions import Command, Reply, State
 from ._errors import StateError, StoreError
 from ._lua import Lua, lua_named
 from ._redis_client import Client, cleared
+from ._redis_wire import Words
 
 __all__ = ["RedisStore"]
 
 # One more than anybody looks at, so that they see that there are more.
 _MOST_SCANNED = 10_001
 _AT_ONCE = 500
+# Meanwhile the server decides nothing else.
+_MOST_IN_CALL = 50
 # What a script says of a value that it did not write: of another type, or no record.
 _FOREIGN = ("WRONGTYPE", "Bad data format", "attempt to ")
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-_Words = tuple[str | int, ...]
-"""What follows the script: how many keys, the keys, the arguments."""
+_Call = tuple[Lua, Words]
+"""A script, and what follows it: how many keys, the keys, the arguments."""
 
 
 class RedisStore:
@@ -51,22 +55,26 @@ class RedisStore:
         self._ahead: float | None = None
 
     def run(self, command: Command, now: float, /) -> Reply:
-        return self._reply(self._call(lua_named(command.name), self._words(command, now)), now)
+        (reply,) = self.run_many([(command, now)])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
-        """Make decisions one after the other in one round trip; what goes wrong with one is its own result.
+        """Make decisions in one round trip, those on one state in order; what goes wrong with one is its own result.
 
         Raises:
             StoreError: the server cannot be reached.
         """
-        if len(batch) == 1:
-            return [self.run(*batch[0])]
-        calls = [(lua_named(command.name), self._words(command, now)) for command, now in batch]
-        answers = self._call_all(calls)
-        return [
-            answer if isinstance(answer, StoreError) else self._read(answer, now)
-            for answer, (_, now) in zip(answers, batch, strict=True)
+        groups = self._groups([command.name for command, _ in batch])
+        calls = [
+            (lua_named(batch[group[0]][0].name), self._words([batch[index] for index in group])) for group in groups
         ]
+        replies: dict[int, Reply | Exception] = {}
+        for group, answer in zip(groups, self._call_all(calls), strict=True):
+            for index, each in zip(group, _each(answer, len(group)), strict=True):
+                replies[index] = self._read(each, batch[index][1])
+        return [replies[index] for index in range(len(batch))]
 
     def holds(self, _key: str, /) -> bool:
         return True
@@ -110,41 +118,40 @@ class RedisStore:
             self._client.after_fork()
             self.lines = Lines()
 
-    def _words(self, command: Command, now: float) -> _Words:
-        keys = [self._prefix + key for key in command.keys]
-        words: _Words = (len(keys), *keys, _encode(command.arguments))
-        return (*words, repr(now)) if self._gives_time else words
+    def _groups(self, names: Sequence[str]) -> list[list[int]]:
+        """Which decisions go into one call of a script."""
+        if self._client.is_cluster:
+            # A script must keep to the keys of one node.
+            return [[index] for index in range(len(names))]
+        # Those of one kind, which alone share states, stay in order.
+        order = sorted(range(len(names)), key=lambda index: _kind(names[index]))
+        runs = (list(run) for _, run in groupby(order, key=names.__getitem__))
+        return [run[start : start + _MOST_IN_CALL] for run in runs for start in range(0, len(run), _MOST_IN_CALL)]
 
-    def _call(self, lua: Lua, words: _Words) -> object:
-        try:
-            client = self._client.get()
-            try:
-                return client.execute_command("EVALSHA", lua.digest, *words)
-            except self._client.no_script:
-                # The first time, and after every restart of the server.
-                return client.execute_command("EVAL", lua.text, *words)
-        except self._client.errors as error:
-            raise self._failure(error) from error
+    def _words(self, decisions: Sequence[tuple[Command, float]]) -> Words:
+        keys = [self._prefix + key for command, _ in decisions for key in command.keys]
+        told = [(len(command.keys), command.arguments, *[now] * self._gives_time) for command, now in decisions]
+        return (len(keys), *keys, _encode(told))
 
-    def _call_all(self, calls: Sequence[tuple[Lua, _Words]]) -> list[object]:
+    def _call(self, lua: Lua, words: Words) -> object:
+        (answer,) = self._call_all([(lua, words)])
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    def _call_all(self, calls: Sequence[_Call]) -> list[object]:
         """The answers in one round trip; an error where one has failed."""
         try:
-            answers = self._pipeline([("EVALSHA", lua.digest, words) for lua, words in calls])
-            # What the server does not know has done nothing: after a restart all of it is sent again in whole.
+            answers = self._client.call_all([("EVALSHA", lua.digest, *words) for lua, words in calls])
+            # The first time, and after every restart of the server. What it does not know has done nothing.
             unknown = [index for index, answer in enumerate(answers) if isinstance(answer, self._client.no_script)]
             if unknown:
-                again = self._pipeline([("EVAL", calls[index][0].text, calls[index][1]) for index in unknown])
-                for index, answer in zip(unknown, again, strict=True):
+                again = [("EVAL", calls[index][0].text, *calls[index][1]) for index in unknown]
+                for index, answer in zip(unknown, self._client.call_all(again), strict=True):
                     answers[index] = answer
         except self._client.errors as error:
             raise self._failure(error) from error
         return [self._failure(answer) if isinstance(answer, Exception) else answer for answer in answers]
-
-    def _pipeline(self, calls: Sequence[tuple[str, str, _Words]]) -> list[object]:
-        pipeline = self._client.get().pipeline(transaction=False)
-        for verb, script, words in calls:
-            pipeline.execute_command(verb, script, *words)
-        return pipeline.execute(raise_on_error=False)
 
     def _peek(self, names: list[str]) -> Iterator[tuple[str, State]]:
         # Keys of several providers stand on several nodes of a cluster; a script must keep to one.
@@ -158,17 +165,12 @@ class RedisStore:
                 if isinstance(state, dict):
                     yield name[len(self._prefix) :], state
 
-    def _reply(self, answer: object, now: float) -> Reply:
-        reply = self._read(answer, now)
-        if isinstance(reply, StoreError):
-            raise reply
-        return reply
-
     def _read(self, answer: object, now: float) -> Reply | StoreError:
-        try:
-            first, *numbers = map(float, _text(answer).split())
-        except ValueError:
+        if isinstance(answer, Exception):
+            return answer if isinstance(answer, StoreError) else self._failure(answer)
+        if not isinstance(answer, bytes) or not answer or len(answer) % 8:
             return StoreError("what answers there is no Redis: its answers are no numbers")
+        first, *numbers = struct.unpack(f"<{len(answer) // 8}d", answer)
         self._ahead = first - now
         return numbers
 
@@ -177,6 +179,19 @@ class RedisStore:
         if isinstance(error, self._client.errors) and any(mark in words for mark in _FOREIGN):
             return StateError(f"a key holds what this library has not written; remove it ({words})")
         return StoreError(words)
+
+
+def _each(answer: object, number: int) -> list[object]:
+    """The answer to each decision of a call; what is wrong with the whole is wrong with each."""
+    whole = answer
+    answers = cast("list[object]", answer) if isinstance(answer, list) else []
+    return answers if len(answers) == number else [whole] * number
+
+
+def _kind(name: str) -> str:
+    kind = name.partition(".")[0]
+    # Of one kind in that they share states.
+    return "credits" if kind == "latch" else kind
 
 
 def _text(answer: object) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 from .._store_url import without_credentials, words_without
 from ..errors import ConfigurationError
+from ._redis_wire import Pool, Wire, Words
 
 __all__ = ["Client", "cleared"]
 
@@ -20,7 +21,9 @@ _LONGEST_MESSAGE = 300
 class Commands(Protocol):
     """What is used of a client of the package `redis`, and of its pipelines; their own types say too much."""
 
-    def execute_command(self, *words: object) -> object: ...
+    connection_pool: Pool
+
+    def execute_command(self, *words: object, **options: object) -> object: ...
 
     def pipeline(self, transaction: bool) -> Commands: ...  # noqa: FBT001  as it is there
 
@@ -31,6 +34,12 @@ class Commands(Protocol):
     def time(self) -> tuple[int, int]: ...
 
     def close(self) -> None: ...
+
+
+class _Made(NamedTuple):
+    commands: Commands
+    wire: Wire | None
+    """`None` for a cluster, whose commands go to the nodes of their keys."""
 
 
 class Client:
@@ -53,40 +62,60 @@ class Client:
             raise ConfigurationError("a socket of this machine is not encrypted: write redis+unix:///path")
         try:
             from limits.storage import storage_from_string
-            from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+            from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
         except ImportError as error:
             raise ConfigurationError(f"the store {without_credentials(url)} needs more packages: {_PIP}") from error
         # A ValueError where a name in the URL is none, which is found when it is looked up.
         self.errors: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, ValueError)
         self.no_script: type[Exception] = NoScriptError
+        self._refusal: type[Exception] = ResponseError
         self._storage_from_string: Callable[..., Any] = storage_from_string
         self.is_cluster = self._kind == "cluster"
         self._lock = threading.Lock()
-        self._made: Commands | None = None
+        self._made: _Made | None = None
         if not self.is_cluster:
             # A cluster is asked for its nodes when it is made, and may be away; of the others the URL is read here.
             self.get()
 
     def get(self) -> Commands:
         """The client of the package `redis`, safe for threads."""
-        made = self._made
-        if made is None:
-            with self._lock:
-                made = self._made = self._made or self._make()
-        return made
+        return self._get().commands
+
+    def call_all(self, commands: Sequence[Words]) -> list[object]:
+        """The answers to commands, in bytes; an error of one of them alone is its answer. Safe for threads.
+
+        Arguments:
+            commands: what to send, in one round trip.
+        """
+        made = self._get()
+        if made.wire is not None:
+            return made.wire.exchange(commands)
+        pipeline = made.commands.pipeline(transaction=False)
+        for words in commands:
+            pipeline.execute_command(*words, NEVER_DECODE=True)
+        return pipeline.execute(raise_on_error=False)
 
     def close(self) -> None:
         """Let go of the connections; they are made anew when they are needed."""
         made, self._made = self._made, None
         if made is not None:
-            made.close()
+            made.commands.close()
+            if made.wire is not None:
+                made.wire.close()
 
     def after_fork(self) -> None:
         """In a child process: the connections are the parent's."""
         self._lock = threading.Lock()
         self._made = None
 
-    def _make(self) -> Commands:
+    def _get(self) -> _Made:
+        made = self._made
+        if made is None:
+            with self._lock:
+                made = self._made = self._made or self._make()
+        return made
+
+    def _make(self) -> _Made:
         from limits.errors import ConfigurationError as Misconfigured
 
         try:
@@ -95,7 +124,8 @@ class Client:
             shown = without_credentials(self._url)
             # A traceback would show what they say of the URL themselves.
             raise ConfigurationError(f"the store {shown} cannot be opened: {cleared(error, self._url)}") from None
-        return cast("Commands", storage.storage)
+        commands = cast("Commands", storage.storage)
+        return _Made(commands, None if self.is_cluster else Wire(commands.connection_pool, self._refusal, self.errors))
 
     def _plain_url(self) -> str:
         if not self._kind:

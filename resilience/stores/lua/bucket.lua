@@ -37,143 +37,159 @@ local function is_reserved(state, now)
   return (state.reserved or NEVER) > now - LATE
 end
 
+-- The algorithms: each is a function that makes its level when it is first asked for, since to make all of them would take
+-- longer than what is decided with one.
+
 -- TokenBucket
 
-local TokenBucket = {}
+local function token_bucket()
+  local TokenBucket = {}
 
-function TokenBucket:earliest(state, at, held, spec)
-  local full = self:ends(state, spec)
-  if held then
-    full = max(full, held + (spec.burst - 1) * spec.seconds / spec.amount)
+  function TokenBucket:earliest(state, at, held, spec)
+    local full = self:ends(state, spec)
+    if held then
+      full = max(full, held + (spec.burst - 1) * spec.seconds / spec.amount)
+    end
+    return max(at, full - (spec.burst - spec.cost) * spec.seconds / spec.amount)
   end
-  return max(at, full - (spec.burst - spec.cost) * spec.seconds / spec.amount)
-end
 
-function TokenBucket:charge(state, slot, now, spec)
-  note_reserved(state, slot, now)
-  if self:ends(state, spec) <= slot - TOLERANCE then
-    state.base, state.n = slot, 0
+  function TokenBucket:charge(state, slot, now, spec)
+    note_reserved(state, slot, now)
+    if self:ends(state, spec) <= slot - TOLERANCE then
+      state.base, state.n = slot, 0
+    end
+    state.n = state.n + spec.cost
+    state.last = slot
   end
-  state.n = state.n + spec.cost
-  state.last = slot
-end
 
-function TokenBucket:undo(state, slot, now, spec, at_once)
-  local latest = self:ends(state, spec) - spec.burst * spec.seconds / spec.amount
-  if at_once then
-    latest = state.last or NEVER
+  function TokenBucket:undo(state, slot, now, spec, at_once)
+    local latest = self:ends(state, spec) - spec.burst * spec.seconds / spec.amount
+    if at_once then
+      latest = state.last or NEVER
+    end
+    local cost = spec.cost - max(0, latest - slot) * spec.amount / spec.seconds
+    if latest < slot - TOLERANCE or (not at_once and latest > slot + TOLERANCE) then
+      return false
+    end
+    if cost <= TOLERANCE or (state.n or 0) < cost - TOLERANCE then
+      return false
+    end
+    state.n = state.n - (at_once and cost or spec.cost)
+    return true
   end
-  local cost = spec.cost - max(0, latest - slot) * spec.amount / spec.seconds
-  if latest < slot - TOLERANCE or (not at_once and latest > slot + TOLERANCE) then
-    return false
-  end
-  if cost <= TOLERANCE or (state.n or 0) < cost - TOLERANCE then
-    return false
-  end
-  state.n = state.n - (at_once and cost or spec.cost)
-  return true
-end
 
-function TokenBucket:move(state, seconds, now, spec)
-  if is_reserved(state, now) then
-    state.base = state.base + seconds
-    state.reserved = state.reserved + seconds
-    state.last = nil
+  function TokenBucket:move(state, seconds, now, spec)
+    if is_reserved(state, now) then
+      state.base = state.base + seconds
+      state.reserved = state.reserved + seconds
+      state.last = nil
+    end
   end
-end
 
-function TokenBucket:hold(state, till, spec)
-  local full = till + (spec.burst - 1) * spec.seconds / spec.amount
-  if self:ends(state, spec) < full then
-    state.base, state.n, state.last = full, 0, nil
+  function TokenBucket:hold(state, till, spec)
+    local full = till + (spec.burst - 1) * spec.seconds / spec.amount
+    if self:ends(state, spec) < full then
+      state.base, state.n, state.last = full, 0, nil
+    end
   end
-end
 
-function TokenBucket:free(state, now, spec)
-  return spec.burst - max(0, self:ends(state, spec) - now) * spec.amount / spec.seconds
-end
-
-function TokenBucket:ends(state, spec)
-  if not state.base then
-    return NEVER
+  function TokenBucket:free(state, now, spec)
+    return spec.burst - max(0, self:ends(state, spec) - now) * spec.amount / spec.seconds
   end
-  return state.base + state.n * spec.seconds / spec.amount
+
+  function TokenBucket:ends(state, spec)
+    if not state.base then
+      return NEVER
+    end
+    return state.base + state.n * spec.seconds / spec.amount
+  end
+
+  return TokenBucket
 end
 
 -- Paced
 
-local Paced = {}
+local function paced()
+  local Paced = {}
 
-function Paced:earliest(state, at, held, spec)
-  at = max(at, state.next or at)
-  return held and max(at, held) or at
-end
-
-function Paced:charge(state, slot, now, spec)
-  note_reserved(state, slot, now)
-  local since = state.since
-  if since and slot < since + self:span(spec) then
-    state.next = slot + self:gap(slot - since, spec)
+  function Paced:earliest(state, at, held, spec)
+    at = max(at, state.next or at)
+    return held and max(at, held) or at
   end
-end
 
-function Paced:undo(state, slot, now, spec, at_once)
-  if not state.next or math.abs(slot + self:gap(slot - state.since, spec) - state.next) > TOLERANCE then
-    return at_once and not state.next
-  end
-  state.next = slot
-  return true
-end
-
-function Paced:move(state, seconds, now, spec)
-  if is_reserved(state, now) then
-    state.reserved = state.reserved + seconds
-    if state.next then
-      state.next = state.next + seconds
+  function Paced:charge(state, slot, now, spec)
+    note_reserved(state, slot, now)
+    local since = state.since
+    if since and slot < since + self:span(spec) then
+      state.next = slot + self:gap(slot - since, spec)
     end
   end
-end
 
-function Paced:hold(state, till, spec)
-  state.next = max(till, state.next or till)
-  state.since = till
-end
+  function Paced:undo(state, slot, now, spec, at_once)
+    if not state.next or math.abs(slot + self:gap(slot - state.since, spec) - state.next) > TOLERANCE then
+      return at_once and not state.next
+    end
+    state.next = slot
+    return true
+  end
 
-function Paced:ends(state, spec)
-  return state.next and max(state.next, state.since + self:span(spec)) or NEVER
-end
+  function Paced:move(state, seconds, now, spec)
+    if is_reserved(state, now) then
+      state.reserved = state.reserved + seconds
+      if state.next then
+        state.next = state.next + seconds
+      end
+    end
+  end
 
-function Paced:gap(after, spec)
-  return spec.cost * spec.seconds / spec.amount
-end
+  function Paced:hold(state, till, spec)
+    state.next = max(till, state.next or till)
+    state.since = till
+  end
 
-function Paced:span(spec)
-  return spec.seconds
+  function Paced:ends(state, spec)
+    return state.next and max(state.next, state.since + self:span(spec)) or NEVER
+  end
+
+  function Paced:gap(after, spec)
+    return spec.cost * spec.seconds / spec.amount
+  end
+
+  function Paced:span(spec)
+    return spec.seconds
+  end
+
+  return Paced
 end
 
 -- Unrated
 
-local Unrated = setmetatable({}, { __index = Paced })
+local function unrated()
+  local Paced = paced()
+  local Unrated = setmetatable({}, { __index = Paced })
 
-function Unrated:gap(after, spec)
-  return RESUMED_EVERY * 0.5 ^ max(0, floor(after + TOLERANCE))
-end
-
-function Unrated:free(state, now, spec)
-  if not state.next then
-    return math.huge
+  function Unrated:gap(after, spec)
+    return RESUMED_EVERY * 0.5 ^ max(0, floor(after + TOLERANCE))
   end
-  local waiting, slot = 0, state.since
-  local till = min(state.next - TOLERANCE, slot + RESUMED_FOR)
-  while slot < till do
-    waiting = waiting + (slot > now + TOLERANCE and 1 or 0)
-    slot = slot + self:gap(slot - state.since, spec)
-  end
-  return waiting > 0 and -waiting or math.huge
-end
 
-function Unrated:span(spec)
-  return RESUMED_FOR
+  function Unrated:free(state, now, spec)
+    if not state.next then
+      return math.huge
+    end
+    local waiting, slot = 0, state.since
+    local till = min(state.next - TOLERANCE, slot + RESUMED_FOR)
+    while slot < till do
+      waiting = waiting + (slot > now + TOLERANCE and 1 or 0)
+      slot = slot + self:gap(slot - state.since, spec)
+    end
+    return waiting > 0 and -waiting or math.huge
+  end
+
+  function Unrated:span(spec)
+    return RESUMED_FOR
+  end
+
+  return Unrated
 end
 
 -- Windows
@@ -182,277 +198,301 @@ local function window_of(state, at, spec)
   return floor((at - state.start + TOLERANCE) / spec.seconds)
 end
 
-local function move_start(level, state, seconds, now, spec)
-  if state.start and (level:free(state, now, spec) < 0 or (state.next or now) > now) then
-    state.start = state.start + seconds
+local function move_start(Paced)
+  return function(level, state, seconds, now, spec)
+    if state.start and (level:free(state, now, spec) < 0 or (state.next or now) > now) then
+      state.start = state.start + seconds
+    end
+    Paced.move(level, state, seconds, now, spec)
   end
-  Paced.move(level, state, seconds, now, spec)
 end
 
 -- FixedWindow
 
-local FixedWindow = setmetatable({ move = move_start }, { __index = Paced })
+local function fixed_window()
+  local Paced = paced()
+  local FixedWindow = setmetatable({ move = move_start(Paced) }, { __index = Paced })
 
-local function fitting(state, spec)
-  local used = state.used
-  local rest = -used % spec.amount
-  if rest == 0 or spec.cost <= rest then
-    return used
+  local function fitting(state, spec)
+    local used = state.used
+    local rest = -used % spec.amount
+    if rest == 0 or spec.cost <= rest then
+      return used
+    end
+    return used + rest
   end
-  return used + rest
-end
 
-function FixedWindow:earliest(state, at, held, spec)
-  at = Paced.earliest(self, state, at, held, spec)
-  if not state.start or window_of(state, at, spec) >= ceil(state.used / spec.amount) then
-    return at
+  function FixedWindow:earliest(state, at, held, spec)
+    at = Paced.earliest(self, state, at, held, spec)
+    if not state.start or window_of(state, at, spec) >= ceil(state.used / spec.amount) then
+      return at
+    end
+    return max(at, state.start + floor(fitting(state, spec) / spec.amount) * spec.seconds)
   end
-  return max(at, state.start + floor(fitting(state, spec) / spec.amount) * spec.seconds)
-end
 
-function FixedWindow:charge(state, slot, now, spec)
-  Paced.charge(self, state, slot, now, spec)
-  if not state.start or (slot <= now and window_of(state, slot, spec) >= ceil(state.used / spec.amount)) then
-    state.start, state.used = slot, 0
+  function FixedWindow:charge(state, slot, now, spec)
+    Paced.charge(self, state, slot, now, spec)
+    if not state.start or (slot <= now and window_of(state, slot, spec) >= ceil(state.used / spec.amount)) then
+      state.start, state.used = slot, 0
+    end
+    local passed = window_of(state, slot, spec) * spec.amount
+    state.used = max(fitting(state, spec), passed) + spec.cost
   end
-  local passed = window_of(state, slot, spec) * spec.amount
-  state.used = max(fitting(state, spec), passed) + spec.cost
-end
 
-function FixedWindow:undo(state, slot, now, spec, at_once)
-  if not state.start or state.used < spec.cost then
-    return false
+  function FixedWindow:undo(state, slot, now, spec, at_once)
+    if not state.start or state.used < spec.cost then
+      return false
+    end
+    if window_of(state, slot, spec) ~= ceil(state.used / spec.amount) - 1 then
+      return false
+    end
+    state.used = state.used - spec.cost
+    Paced.undo(self, state, slot, now, spec, at_once)
+    return true
   end
-  if window_of(state, slot, spec) ~= ceil(state.used / spec.amount) - 1 then
-    return false
-  end
-  state.used = state.used - spec.cost
-  Paced.undo(self, state, slot, now, spec, at_once)
-  return true
-end
 
-function FixedWindow:free(state, now, spec)
-  local window = state.start and window_of(state, now, spec) or 0
-  if not state.start or window >= ceil(state.used / spec.amount) then
-    return spec.amount
+  function FixedWindow:free(state, now, spec)
+    local window = state.start and window_of(state, now, spec) or 0
+    if not state.start or window >= ceil(state.used / spec.amount) then
+      return spec.amount
+    end
+    return (max(window, -1) + 1) * spec.amount - state.used
   end
-  return (max(window, -1) + 1) * spec.amount - state.used
-end
 
-function FixedWindow:ends(state, spec)
-  if not state.start then
-    return Paced.ends(self, state, spec)
+  function FixedWindow:ends(state, spec)
+    if not state.start then
+      return Paced.ends(self, state, spec)
+    end
+    return max(state.start + ceil(state.used / spec.amount) * spec.seconds, Paced.ends(self, state, spec))
   end
-  return max(state.start + ceil(state.used / spec.amount) * spec.seconds, Paced.ends(self, state, spec))
+
+  return FixedWindow
 end
 
 -- MovingWindow
 
-local MovingWindow = setmetatable({}, { __index = Paced })
+local function moving_window()
+  local Paced = paced()
+  local MovingWindow = setmetatable({}, { __index = Paced })
 
-local function part_of(time, spec)
-  return spec.amount <= PARTS and time or floor(time * PARTS / spec.seconds)
-end
-
-function MovingWindow:earliest(state, at, held, spec)
-  at = Paced.earliest(self, state, at, held, spec)
-  local times = state.times or {}
-  if #times == 0 then
-    return at
+  local function part_of(time, spec)
+    return spec.amount <= PARTS and time or floor(time * PARTS / spec.seconds)
   end
-  at = max(at, times[#times - 1])
-  local room = spec.amount - spec.cost
-  local index = #times + 1
-  while index > 1 and room >= -TOLERANCE do
-    index = index - 2
-    room = room - times[index + 1]
-  end
-  return room >= -TOLERANCE and at or max(at, times[index] + spec.seconds)
-end
 
-function MovingWindow:charge(state, slot, now, spec)
-  Paced.charge(self, state, slot, now, spec)
-  local times = {}
-  for index = 1, #(state.times or {}), 2 do
-    if #times > 0 or state.times[index] + spec.seconds > now + TOLERANCE then
-      times[#times + 1] = state.times[index]
-      times[#times + 1] = state.times[index + 1]
+  function MovingWindow:earliest(state, at, held, spec)
+    at = Paced.earliest(self, state, at, held, spec)
+    local times = state.times or {}
+    if #times == 0 then
+      return at
     end
+    at = max(at, times[#times - 1])
+    local room = spec.amount - spec.cost
+    local index = #times + 1
+    while index > 1 and room >= -TOLERANCE do
+      index = index - 2
+      room = room - times[index + 1]
+    end
+    return room >= -TOLERANCE and at or max(at, times[index] + spec.seconds)
   end
-  if #times > 0 and part_of(times[#times - 1], spec) >= part_of(slot, spec) then
-    times[#times - 1], times[#times] = slot, times[#times] + spec.cost
-  else
-    times[#times + 1] = slot
-    times[#times + 1] = spec.cost
-  end
-  state.times = times
-end
 
-function MovingWindow:undo(state, slot, now, spec, at_once)
-  local times = state.times or {}
-  if #times == 0 or (slot > now + TOLERANCE and slot < times[#times - 1] - TOLERANCE) then
+  function MovingWindow:charge(state, slot, now, spec)
+    Paced.charge(self, state, slot, now, spec)
+    local times = {}
+    for index = 1, #(state.times or {}), 2 do
+      if #times > 0 or state.times[index] + spec.seconds > now + TOLERANCE then
+        times[#times + 1] = state.times[index]
+        times[#times + 1] = state.times[index + 1]
+      end
+    end
+    if #times > 0 and part_of(times[#times - 1], spec) >= part_of(slot, spec) then
+      times[#times - 1], times[#times] = slot, times[#times] + spec.cost
+    else
+      times[#times + 1] = slot
+      times[#times + 1] = spec.cost
+    end
+    state.times = times
+  end
+
+  function MovingWindow:undo(state, slot, now, spec, at_once)
+    local times = state.times or {}
+    if #times == 0 or (slot > now + TOLERANCE and slot < times[#times - 1] - TOLERANCE) then
+      return false
+    end
+    local together = spec.amount <= PARTS and 0 or spec.seconds / PARTS
+    for index = 1, #times, 2 do
+      if times[index] >= slot - TOLERANCE then
+        if times[index] > slot + together + TOLERANCE or times[index + 1] < spec.cost then
+          return false
+        end
+        times[index + 1] = times[index + 1] - spec.cost
+        if times[index + 1] == 0 then
+          table.remove(times, index)
+          table.remove(times, index)
+        end
+        Paced.undo(self, state, slot, now, spec, at_once)
+        return true
+      end
+    end
     return false
   end
-  local together = spec.amount <= PARTS and 0 or spec.seconds / PARTS
-  for index = 1, #times, 2 do
-    if times[index] >= slot - TOLERANCE then
-      if times[index] > slot + together + TOLERANCE or times[index + 1] < spec.cost then
-        return false
+
+  function MovingWindow:move(state, seconds, now, spec)
+    Paced.move(self, state, seconds, now, spec)
+    local times = state.times or {}
+    for index = 1, #times, 2 do
+      if times[index] > now then
+        times[index] = times[index] + seconds
       end
-      times[index + 1] = times[index + 1] - spec.cost
-      if times[index + 1] == 0 then
-        table.remove(times, index)
-        table.remove(times, index)
+    end
+  end
+
+  function MovingWindow:free(state, now, spec)
+    local times = state.times or {}
+    local past, waiting = 0, 0
+    for index = 1, #times, 2 do
+      if times[index] > now + TOLERANCE then
+        waiting = waiting + times[index + 1]
+      elseif times[index] + spec.seconds > now + TOLERANCE then
+        past = past + times[index + 1]
       end
-      Paced.undo(self, state, slot, now, spec, at_once)
-      return true
     end
+    return waiting > 0 and -waiting or spec.amount - past
   end
-  return false
-end
 
-function MovingWindow:move(state, seconds, now, spec)
-  Paced.move(self, state, seconds, now, spec)
-  local times = state.times or {}
-  for index = 1, #times, 2 do
-    if times[index] > now then
-      times[index] = times[index] + seconds
-    end
+  function MovingWindow:ends(state, spec)
+    local times = state.times or {}
+    return max(#times > 0 and times[#times - 1] + spec.seconds or NEVER, Paced.ends(self, state, spec))
   end
-end
 
-function MovingWindow:free(state, now, spec)
-  local times = state.times or {}
-  local past, waiting = 0, 0
-  for index = 1, #times, 2 do
-    if times[index] > now + TOLERANCE then
-      waiting = waiting + times[index + 1]
-    elseif times[index] + spec.seconds > now + TOLERANCE then
-      past = past + times[index + 1]
-    end
-  end
-  return waiting > 0 and -waiting or spec.amount - past
-end
-
-function MovingWindow:ends(state, spec)
-  local times = state.times or {}
-  return max(#times > 0 and times[#times - 1] + spec.seconds or NEVER, Paced.ends(self, state, spec))
+  return MovingWindow
 end
 
 -- SlidingWindowCounter: windows count from 0, so the count of window w is counts[w + 1].
 
-local SlidingWindowCounter = setmetatable({ move = move_start }, { __index = Paced })
+local function sliding_window_counter()
+  local Paced = paced()
+  local SlidingWindowCounter = setmetatable({ move = move_start(Paced) }, { __index = Paced })
 
-local function last_window(state)
-  for index = #state.counts, 1, -1 do
-    if state.counts[index] ~= 0 then
-      return index - 1
+  local function last_window(state)
+    for index = #state.counts, 1, -1 do
+      if state.counts[index] ~= 0 then
+        return index - 1
+      end
     end
+    return 0
   end
-  return 0
-end
 
-local function due(state, window, room, spec)
-  local begin = state.start + window * spec.seconds
-  local before = window > 0 and state.counts[window] or 0
-  if before < room + 1 then
-    return begin
+  local function due(state, window, room, spec)
+    local begin = state.start + window * spec.seconds
+    local before = window > 0 and state.counts[window] or 0
+    if before < room + 1 then
+      return begin
+    end
+    return begin + spec.seconds * (1 - (room + 1) / before) + TOLERANCE
   end
-  return begin + spec.seconds * (1 - (room + 1) / before) + TOLERANCE
-end
 
-function SlidingWindowCounter:earliest(state, at, held, spec)
-  at = Paced.earliest(self, state, at, held, spec)
-  if not state.start then
-    return at
+  function SlidingWindowCounter:earliest(state, at, held, spec)
+    at = Paced.earliest(self, state, at, held, spec)
+    if not state.start then
+      return at
+    end
+    local window = max(window_of(state, at, spec), last_window(state))
+    local count = state.counts[window + 1] or 0
+    if count + spec.cost > spec.amount then
+      window, count = window + 1, 0
+    end
+    return max(at, due(state, window, spec.amount - spec.cost - count, spec))
   end
-  local window = max(window_of(state, at, spec), last_window(state))
-  local count = state.counts[window + 1] or 0
-  if count + spec.cost > spec.amount then
-    window, count = window + 1, 0
-  end
-  return max(at, due(state, window, spec.amount - spec.cost - count, spec))
-end
 
-function SlidingWindowCounter:charge(state, slot, now, spec)
-  Paced.charge(self, state, slot, now, spec)
-  if not state.start then
-    state.start = (floor(now / spec.seconds) - 1) * spec.seconds
-    state.counts = { 0, 0 }
+  function SlidingWindowCounter:charge(state, slot, now, spec)
+    Paced.charge(self, state, slot, now, spec)
+    if not state.start then
+      state.start = (floor(now / spec.seconds) - 1) * spec.seconds
+      state.counts = { 0, 0 }
+    end
+    local passed = max(0, window_of(state, now, spec) - 1)
+    local counts = {}
+    for index = passed + 1, #state.counts do
+      counts[#counts + 1] = state.counts[index]
+    end
+    state.start = state.start + passed * spec.seconds
+    local window = window_of(state, slot, spec)
+    if window > #counts + FAR then
+      state.start = state.start + (window - 1) * spec.seconds
+      counts = { 0, 0 }
+      window = 1
+    end
+    for index = #counts + 1, window + 1 do
+      counts[index] = 0
+    end
+    counts[window + 1] = counts[window + 1] + spec.cost
+    state.counts = counts
   end
-  local passed = max(0, window_of(state, now, spec) - 1)
-  local counts = {}
-  for index = passed + 1, #state.counts do
-    counts[#counts + 1] = state.counts[index]
-  end
-  state.start = state.start + passed * spec.seconds
-  local window = window_of(state, slot, spec)
-  if window > #counts + FAR then
-    state.start = state.start + (window - 1) * spec.seconds
-    counts = { 0, 0 }
-    window = 1
-  end
-  for index = #counts + 1, window + 1 do
-    counts[index] = 0
-  end
-  counts[window + 1] = counts[window + 1] + spec.cost
-  state.counts = counts
-end
 
-function SlidingWindowCounter:undo(state, slot, now, spec, at_once)
-  if not state.start then
-    return false
+  function SlidingWindowCounter:undo(state, slot, now, spec, at_once)
+    if not state.start then
+      return false
+    end
+    local counts = state.counts
+    local window = window_of(state, slot, spec)
+    if window < 0 or (counts[window + 1] or NEVER) < spec.cost then
+      return false
+    end
+    local alike
+    if at_once then
+      alike = self:free(state, now, spec) >= 0
+    else
+      local tail = due(state, window, spec.amount - counts[window + 1], spec)
+      alike = window == last_window(state) and math.abs(slot - tail) <= TOLERANCE
+    end
+    if alike then
+      counts[window + 1] = counts[window + 1] - spec.cost
+      Paced.undo(self, state, slot, now, spec, at_once)
+    end
+    return alike
   end
-  local counts = state.counts
-  local window = window_of(state, slot, spec)
-  if window < 0 or (counts[window + 1] or NEVER) < spec.cost then
-    return false
-  end
-  local alike
-  if at_once then
-    alike = self:free(state, now, spec) >= 0
-  else
-    local tail = due(state, window, spec.amount - counts[window + 1], spec)
-    alike = window == last_window(state) and math.abs(slot - tail) <= TOLERANCE
-  end
-  if alike then
-    counts[window + 1] = counts[window + 1] - spec.cost
-    Paced.undo(self, state, slot, now, spec, at_once)
-  end
-  return alike
-end
 
-function SlidingWindowCounter:free(state, now, spec)
-  if not state.start then
-    return spec.amount
+  function SlidingWindowCounter:free(state, now, spec)
+    if not state.start then
+      return spec.amount
+    end
+    local counts = state.counts
+    local window = window_of(state, now, spec)
+    local before = window > 0 and counts[window] or 0
+    local left = 1 - (now - state.start - window * spec.seconds) / spec.seconds
+    local after = 0
+    for index = max(window, 0) + 1, #counts do
+      after = after + counts[index]
+    end
+    return spec.amount - floor(before * left) - after
   end
-  local counts = state.counts
-  local window = window_of(state, now, spec)
-  local before = window > 0 and counts[window] or 0
-  local left = 1 - (now - state.start - window * spec.seconds) / spec.seconds
-  local after = 0
-  for index = max(window, 0) + 1, #counts do
-    after = after + counts[index]
-  end
-  return spec.amount - floor(before * left) - after
-end
 
-function SlidingWindowCounter:ends(state, spec)
-  if not state.start then
-    return Paced.ends(self, state, spec)
+  function SlidingWindowCounter:ends(state, spec)
+    if not state.start then
+      return Paced.ends(self, state, spec)
+    end
+    return max(state.start + (last_window(state) + 2) * spec.seconds, Paced.ends(self, state, spec))
   end
-  return max(state.start + (last_window(state) + 2) * spec.seconds, Paced.ends(self, state, spec))
+
+  return SlidingWindowCounter
 end
 
 -- What all have in common
 
-local LEVELS = {
-  token_bucket = TokenBucket,
-  fixed_window = FixedWindow,
-  moving_window = MovingWindow,
-  sliding_window_counter = SlidingWindowCounter,
-  unrated = Unrated,
+local MAKERS = {
+  token_bucket = token_bucket,
+  fixed_window = fixed_window,
+  moving_window = moving_window,
+  sliding_window_counter = sliding_window_counter,
+  unrated = unrated,
 }
+local LEVELS = setmetatable({}, {
+  __index = function(levels, name)
+    local level = MAKERS[name]()
+    levels[name] = level
+    return level
+  end,
+})
 
 local function forget_word(state)
   state.left, state.left_since, state.left_until = nil, nil, nil
