@@ -62,9 +62,6 @@ class TransportBase:
         return self.chain.handle(request)
 
     async def handle_async_request(self, request: Any) -> Any:
-        # The first call of a provider imports the models and reads a file: other tasks are not to wait for that.
-        if (source := self.policies.unloaded(request.url)) is not None:
-            await source.load_aside()
         return await self.chain.handle_async(request)
 
     def __enter__(self) -> Any:

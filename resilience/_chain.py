@@ -98,7 +98,7 @@ class Chain:
         self._sync = build(SyncRuntime(library, transport, clock))
         self._runtime = AsyncRuntime(library, transport, clock, gate_of(library, transport, policies.gate))
         self._async = build(self._runtime)
-        self._shortcut = Shortcut(library, transport, clock, listeners, self._prepare)
+        self._shortcut = Shortcut(self._runtime, transport, listeners, self._prepare)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -155,6 +155,9 @@ class Chain:
         if source is None:
             untouched: Response = await self._transport.handle_async_request(request)
             return untouched
+        if not source.is_loaded:
+            # It imports the models and reads a file: other tasks are not to wait for that.
+            await source.load_aside()
         closing = self._closing
         sent = await self._shortcut.send_async(request, source, self._store or self._open())
         if sent is not None and not isinstance(sent, Sent):

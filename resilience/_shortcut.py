@@ -27,10 +27,10 @@ from ._trail import observers
 from ._way import Kind, Way, kind_of
 
 if TYPE_CHECKING:
-    from ._clock import Clock
-    from ._library import Library, Request, Response, Transport
+    from ._library import Request, Response, Transport
     from ._outcome import Exchange
     from ._registry import Source
+    from ._runtime import AsyncRuntime
     from ._sent import Sent
     from ._transactions import Store
     from .events import Listener
@@ -49,21 +49,21 @@ class Shortcut:
     """The ways of the calls of one transport, by operation, method and host.
 
     Arguments:
-        library: httpx or httpx2, as its adapter describes it.
+        runtime: of the client's async calls.
         transport: the client's own.
-        clock: time.
         listeners: who hears of this client's calls; where anybody does, there is no short cut.
         prepare: makes a call of a request as the layers see it.
     """
 
     def __init__(
-        self, library: Library, transport: Transport, clock: Clock, listeners: tuple[Listener, ...], prepare: Prepare
+        self, runtime: AsyncRuntime, transport: Transport, listeners: tuple[Listener, ...], prepare: Prepare
     ) -> None:
-        self._library = library
+        self._library = runtime.library
+        self._gate = runtime.gate
+        self._now = runtime.clock.now
         self._transport = transport
-        self._now = clock.now
         self._prepare = prepare
-        self._stream = library.bytes_stream
+        self._stream = runtime.library.bytes_stream
         self._is_heard = bool(listeners)
         self._kinds: dict[_Key, Kind | None] = {}
         renewed(self)
@@ -83,8 +83,7 @@ class Shortcut:
         Returns:
             The answer, if it needs no second look; what came of it for the layers to look at; `None`: nothing was sent.
         """
-        way = self._find(request, source)
-        started = self._now()
+        way, started = self._find(request, source), self._now()
         generation = None if way is None else way.enter(store, started)
         if way is None or generation is None:
             return None
@@ -104,15 +103,22 @@ class Shortcut:
             source: the policy of its host.
             store: where the states are.
         """
-        way = self._find(request, source)
-        started = self._now()
-        generation = None if way is None else way.enter(store, started)
-        if way is None or generation is None:
+        way, gate = self._find(request, source), self._gate
+        # Who has to wait in front of the pool does so in its layer.
+        if way is None or (gate is not None and not gate.try_enter()):
             return None
         try:
-            response: Response = await self._transport.handle_async_request(request)
-        except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-            return way.sent(started, generation, error=error)
+            started = self._now()
+            generation = way.enter(store, started)
+            if generation is None:
+                return None
+            try:
+                response: Response = await self._transport.handle_async_request(request)
+            except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
+                return way.sent(started, generation, error=error)
+        finally:
+            if gate is not None:
+                gate.leave()
         if way.leave(store, request, response, (generation, started, self._now())):
             return response
         return way.sent(started, generation, response)
