@@ -10,9 +10,10 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
-__all__ = ["BARE", "CONTROL", "Block", "Ratios", "TooBusy", "plan", "run_async", "run_sync"]
+__all__ = ["BARE", "CONTROL", "SECONDS", "Block", "Ratios", "TooBusy", "plan", "run_async", "run_sync"]
 
 BARE = "bare"
 """The contender that all others are compared with; it also contends with itself, which shows the noise."""
@@ -20,14 +21,14 @@ CONTROL = "bare, beside itself"
 
 SECONDS = 0.001
 """Of one block: short enough to run within one turn of a busy machine's scheduler, long enough to be timed."""
-AGREEMENT = 0.10
-"""By how much the two neighbours may differ."""
+AGREEMENT, AGREEMENT_WAITING = 0.10, 0.20
+"""By how much the two neighbours may differ; more where another process has its share in them."""
 PREEMPTED = 1.06
 """How much longer than its processor time a block may take: something else ran meanwhile, and left its caches."""
 ENOUGH, FEWEST = 10, 5
 """With fewer good blocks than enough, those count too that were interrupted; with fewer than the fewest nothing is said."""
-PASSES = 8
-"""How many passes there may be for each good block that is wanted."""
+LONGEST_RUN = 4.0
+"""Seconds for each contender, after which those blocks do that there are."""
 WARM = 3
 LONGEST = 0.02
 """Seconds of a call that show that it waits: what waiting costs is not measured so."""
@@ -44,10 +45,9 @@ class Block(NamedTuple):
     seconds: float
     processor: float
 
-    @property
-    def per_call(self) -> float:
-        """Seconds of the processor for one call."""
-        return self.processor / self.calls
+    def cost(self, waits: bool) -> float:  # noqa: FBT001  named wherever it is no variable
+        """Seconds of one call: of the processor, or on the clock if it waits for others."""
+        return (self.seconds if waits else self.processor) / self.calls
 
     @property
     def is_whole(self) -> bool:
@@ -67,14 +67,14 @@ Asked = tuple[str, int]
 Plan = Generator[Asked, Block, Ratios]
 
 
-def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, control: bool = True) -> Plan:
+def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, waits: bool = False) -> Plan:
     """Ask for blocks until each contender has as many good ones as wanted, and return the ratios.
 
     Arguments:
         names: the contenders; `BARE` is asked for beside them.
         wanted: how many good blocks of each.
         seconds: how long a block shall take.
-        control: whether the bare call contends too.
+        waits: the calls wait for another process, so what counts is the time until they have ended.
 
     Raises:
         TooBusy: some contender has hardly any good block.
@@ -82,27 +82,30 @@ def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, control: bo
     sizes: dict[str, int] = {}
     waiting: dict[str, float] = {}
     for name in (BARE, *names):
-        fastest, waits = yield from _tried(name)
-        sizes[name] = max(1, round(seconds / fastest))
-        if waits > LONGEST:
-            waiting[name] = waits
-    contenders = [name for name in (*names, *([CONTROL] if control else ())) if name not in waiting]
+        fastest = yield from _tried(name)
+        sizes[name] = max(1, round(seconds / fastest.cost(waits)))
+        if fastest.cost(waits=True) > LONGEST and not waits:
+            waiting[name] = fastest.cost(waits=True)
+    contenders = [name for name in (*names, CONTROL) if name not in waiting]
     sizes[CONTROL] = sizes[BARE]
     found = {name: _Ratios([], []) for name in contenders}
     bare: list[float] = []
-    for number in range(wanted * PASSES):
+    agreement = AGREEMENT_WAITING if waits else AGREEMENT
+    spent = 0.0
+    for number in count():
         left = [name for name in contenders if len(found[name].whole) < wanted]
-        if not left:
+        if not left or spent > LONGEST_RUN * len(contenders):
             break
         before = yield BARE, sizes[BARE]
         # Whoever comes after a heavy one finds colder caches.
         for name in left if number % 2 == 0 else reversed(left):
             block = yield name if name != CONTROL else BARE, sizes[name]
             after = yield BARE, sizes[BARE]
-            low, high = sorted((before.per_call, after.per_call))
-            if high <= (1 + AGREEMENT) * low:
-                is_whole = before.is_whole and block.is_whole and after.is_whole
-                (found[name].whole if is_whole else found[name].interrupted).append(block.per_call * 2 / (low + high))
+            low, high = sorted((before.cost(waits), after.cost(waits)))
+            spent += block.seconds + after.seconds
+            if high <= (1 + agreement) * low:
+                is_whole = waits or (before.is_whole and block.is_whole and after.is_whole)
+                (found[name].whole if is_whole else found[name].interrupted).append(block.cost(waits) * 2 / (low + high))
                 bare.append(low)
             before = after
     good = {name: each.good for name, each in found.items()}
@@ -122,60 +125,60 @@ class _Ratios(NamedTuple):
         return self.whole if len(self.whole) >= ENOUGH else self.whole + self.interrupted
 
 
-def _tried(name: str) -> Generator[Asked, Block, tuple[float, float]]:
-    # Of some tries the fastest, since the first calls of a process are slow: seconds of the processor, and on the clock.
+def _tried(name: str) -> Generator[Asked, Block, Block]:
+    # Of some tries the fastest, since the first calls of a process are slow.
     tries: list[Block] = []
-    for count in (1, 5, 5):
-        tries.append((yield name, count))
+    for repeats in (1, 5, 5):
+        tries.append((yield name, repeats))
         if tries[-1].seconds > LONGEST * 10:
             break
-    return min(block.per_call for block in tries), min(block.seconds / block.calls for block in tries)
+    return min(tries, key=lambda block: block.cost(waits=True))
 
 
 def run_sync(asked: Plan, calls: Mapping[str, Callable[[], object]]) -> Ratios:
     """Run the blocks of a plan with calls that block."""
 
-    def block(name: str, count: int) -> Block:
+    def block(name: str, repeats: int) -> Block:
         call = calls[name]
         for _ in range(WARM):
             call()
         gc.collect()
         processor, began = time.process_time(), time.perf_counter()
-        for _ in range(count):
+        for _ in range(repeats):
             call()
-        return Block(count, time.perf_counter() - began, time.process_time() - processor)
+        return Block(repeats, time.perf_counter() - began, time.process_time() - processor)
 
     with _Undisturbed():
         answer: Any = None
         while True:
             try:
-                name, count = asked.send(answer)
+                name, repeats = asked.send(answer)
             except StopIteration as ended:
                 return _ratios(ended.value)
-            answer = block(name, count)
+            answer = block(name, repeats)
 
 
 async def run_async(asked: Plan, calls: Mapping[str, Callable[[], Awaitable[object]]]) -> Ratios:
     """Run the blocks of a plan with calls that are awaited, in whichever loop this runs."""
 
-    async def block(name: str, count: int) -> Block:
+    async def block(name: str, repeats: int) -> Block:
         call = calls[name]
         for _ in range(WARM):
             await call()
         gc.collect()
         processor, began = time.process_time(), time.perf_counter()
-        for _ in range(count):
+        for _ in range(repeats):
             await call()
-        return Block(count, time.perf_counter() - began, time.process_time() - processor)
+        return Block(repeats, time.perf_counter() - began, time.process_time() - processor)
 
     with _Undisturbed():
         answer: Any = None
         while True:
             try:
-                name, count = asked.send(answer)
+                name, repeats = asked.send(answer)
             except StopIteration as ended:
                 return _ratios(ended.value)
-            answer = await block(name, count)
+            answer = await block(name, repeats)
 
 
 def _ratios(value: object) -> Ratios:

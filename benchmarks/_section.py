@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks._blocks import BARE, CONTROL, TooBusy, plan
+from benchmarks._blocks import BARE, CONTROL, SECONDS, TooBusy, plan
 from benchmarks._figures import Figure, ratio_figure
 from benchmarks._processes import Failed, elsewhere
 from benchmarks._worlds import World
@@ -38,6 +38,9 @@ def measured(
     rows: Mapping[str, Callable[[], Any]],
     blocks: int,
     check: Callable[[Any], None] = lambda _: None,
+    *,
+    seconds: float = SECONDS,
+    waits: bool = False,
 ) -> Found:
     """Measure rows beside the bare call.
 
@@ -47,6 +50,8 @@ def measured(
         rows: by name, what makes a function that calls once; what it raises is the reason why that row is empty.
         blocks: how many good blocks of each.
         check: raises if what the first call gives is not what is measured.
+        seconds: how long a block shall take.
+        waits: the calls wait for another process.
     """
     calls: dict[str, Callable[[], Any]] = {BARE: bare}
     reasons: dict[str, str] = {}
@@ -60,7 +65,8 @@ def measured(
         else:
             calls[name] = call
     try:
-        ratios = world.measure(plan([name for name in calls if name != BARE], wanted=blocks), calls)
+        asked = plan([name for name in calls if name != BARE], wanted=blocks, seconds=seconds, waits=waits)
+        ratios = world.measure(asked, calls)
     except TooBusy as busy:
         return {"ratios": {}, "reasons": {**reasons, **dict.fromkeys(calls, str(busy))}, "microseconds": 0.0}
     reasons |= {name: f"a call waits {seconds:.2g} s" for name, seconds in ratios.waiting.items()}
@@ -84,6 +90,7 @@ def pooled(function: str, processes: int, /, **arguments: Any) -> Found:
             continue
         for name, values in found["ratios"].items():
             whole["ratios"].setdefault(name, []).extend(values)
+        whole = {**found, **whole}
         whole["reasons"].update(found["reasons"])
         whole["microseconds"] = found["microseconds"] or whole["microseconds"]
     return whole
