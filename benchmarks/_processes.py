@@ -23,8 +23,9 @@ class Failed(Exception):
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The variables of a fresh process: none of this library, and the checkout first."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("RESILIENCE_", "OTEL_"))}
+    """The variables of a fresh process: none of this library, the checkout first, and compiled modules are kept."""
+    others = ("RESILIENCE_", "OTEL_", "PYTHONDONTWRITEBYTECODE")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     path = os.pathsep.join((str(CHECKOUT), *filter(None, [own.get("PYTHONPATH")])))
     return {**own, "PYTHONPATH": path, **variables}
 
