@@ -27,8 +27,8 @@ PREEMPTED = 1.06
 """How much longer than its processor time a block may take: something else ran meanwhile, and left its caches."""
 ENOUGH, FEWEST = 10, 5
 """With fewer good blocks than enough, those count too that were interrupted; with fewer than the fewest nothing is said."""
-LONGEST_RUN = 4.0
-"""Seconds for each contender, after which those blocks do that there are."""
+LONGEST_RUN = 0.16
+"""Seconds for each block that is wanted of each contender, after which those do that there are."""
 WARM = 3
 LONGEST = 0.02
 """Seconds of a call that show that it waits: what waiting costs is not measured so."""
@@ -94,7 +94,7 @@ def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, waits: bool
     spent = 0.0
     for number in count():
         left = [name for name in contenders if len(found[name].whole) < wanted]
-        if not left or spent > LONGEST_RUN * len(contenders):
+        if not left or spent > LONGEST_RUN * wanted * len(contenders):
             break
         before = yield BARE, sizes[BARE]
         # Whoever comes after a heavy one finds colder caches.
@@ -108,7 +108,7 @@ def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, waits: bool
                 (found[name].whole if is_whole else found[name].interrupted).append(block.cost(waits) * 2 / (low + high))
                 bare.append(low)
             before = after
-    good = {name: each.good for name, each in found.items()}
+    good = {name: each.good(min(wanted, ENOUGH)) for name, each in found.items()}
     poor = {name: len(values) for name, values in good.items() if len(values) < min(FEWEST, wanted)}
     if poor:
         raise TooBusy(f"too few good blocks: {poor}; the machine is too busy, or the calls wait")
@@ -120,9 +120,8 @@ class _Ratios(NamedTuple):
     whole: list[float]
     interrupted: list[float]
 
-    @property
-    def good(self) -> list[float]:
-        return self.whole if len(self.whole) >= ENOUGH else self.whole + self.interrupted
+    def good(self, enough: int) -> list[float]:
+        return self.whole if len(self.whole) >= enough else self.whole + self.interrupted
 
 
 def _tried(name: str) -> Generator[Asked, Block, Block]:

@@ -13,12 +13,13 @@ from benchmarks._section import Effort, Found, figures_of, measured, pooled
 from benchmarks._stack import instrumented, spans_nowhere, stack_client
 from benchmarks._worlds import World, loaded
 
-__all__ = ["SECTION", "STACK", "WORLDS", "run"]
+__all__ = ["QUICK", "SECTION", "STACK", "WORLDS", "run"]
 
 SECTION = "overhead"
 STACK = "stack by hand"
 INSTRUMENTATION = "OTel's instrumentation"
 WORLDS = [World(library, loop) for library in ("httpx", "httpx2") for loop in ("sync", "asyncio", "trio")]
+QUICK = [World("httpx", "sync"), World("httpx", "asyncio"), World("httpx2", "sync")]
 TELEMETRY = {"none": "", "peers": "", "api": ", OTel's API alone", "sdk": ", OTel's SDK"}
 """What of OpenTelemetry a process has imported, and what is added to the names of its rows."""
 
@@ -26,12 +27,14 @@ Rows = dict[str, Callable[[], Any]]
 
 
 def run(effort: Effort) -> list[Figure]:
-    """Measure all worlds; a quick run those of sync and asyncio, and of the peers the most alike."""
+    """Measure all worlds; a quick run fewer, and no peers."""
     figures: list[Figure] = []
     for world in WORLDS:
-        if effort.quick and world.loop == "trio":
+        if effort.quick and world not in QUICK:
             continue
         for telemetry, suffix in TELEMETRY.items():
+            if effort.quick and telemetry not in {"none", "sdk"}:
+                continue
             found = pooled(
                 f"{__name__}:measure",
                 effort.processes,
@@ -92,11 +95,11 @@ def measure(library: str, loop: str, telemetry: str, blocks: int, *, quick: bool
     elif telemetry == "sdk":
         spans_nowhere()
     get = world.client(lean()).get
-    rows = _peers(world, lean, url, quick=quick) if telemetry == "peers" else _ours(world, quick=quick)
+    rows = _peers(world, lean, url) if telemetry == "peers" else _ours(world, quick=quick)
     if telemetry in {"api", "sdk"}:
+        rows.pop(ELSEWHERE, None)
         rows[INSTRUMENTATION] = lambda: _get(instrumented(world, world.client(lean())), url)
         rows[STACK] = lambda: _get(instrumented(world, stack_client(world, lean)), url)
-        rows.pop(ELSEWHERE, None)
     return measured(world, lambda: get(url), rows, blocks)
 
 
@@ -105,9 +108,8 @@ def _ours(world: World, *, quick: bool) -> Rows:
     return {name: partial(ours_call, world, name) for name in names}
 
 
-def _peers(world: World, lean: type[Any], url: str, *, quick: bool) -> Rows:
-    names = ["httpx-retries"] if quick else list(PEERS)
-    rows: Rows = {name: partial(peer_call, name, world, lean, url) for name in names}
+def _peers(world: World, lean: type[Any], url: str) -> Rows:
+    rows: Rows = {name: partial(peer_call, name, world, lean, url) for name in PEERS}
     rows[STACK] = lambda: _get(stack_client(world, lean), url)
     return rows
 

@@ -15,7 +15,7 @@ from benchmarks._peers import PEERS
 from benchmarks._processes import Failed, elsewhere
 from benchmarks._section import Effort, Found, figures_of, measured, pooled
 from benchmarks._worlds import Answer, World
-from benchmarks.sections.overhead import WORLDS
+from benchmarks.sections.overhead import QUICK, WORLDS
 
 __all__ = ["LASTING", "SECTION", "TRANSPORT", "run"]
 
@@ -30,10 +30,10 @@ MOST_SENT = 100
 
 
 def run(effort: Effort) -> list[Figure]:
-    """Measure all worlds; a quick run those of sync and asyncio."""
+    """Measure all worlds; a quick run those of httpx, sync and asyncio."""
     figures: list[Figure] = []
     for world in WORLDS:
-        if effort.quick and world.loop == "trio":
+        if effort.quick and world not in QUICK[:2]:
             continue
         arguments = {"library": world.library, "loop": world.loop}
         found = pooled(f"{__name__}:measure", effort.processes, **arguments, blocks=effort.blocks, quick=effort.quick)
@@ -43,10 +43,10 @@ def run(effort: Effort) -> list[Figure]:
             for each in figures
             if each.row == TRANSPORT and each.column == world.name and each.value is not None
         ]
-    for library in ("httpx", "httpx2"):
+    for library in ("httpx",) if effort.quick else ("httpx", "httpx2"):
         column = f"{library} sync"
         try:
-            kib = elsewhere(f"{__name__}:lasting", library=library, calls=20_000 if effort.quick else 100_000)
+            kib = elsewhere(f"{__name__}:lasting", library=library, calls=5_000 if effort.quick else 100_000)
         except Failed as failed:
             figures.append(Figure(section=SECTION, row=LASTING, column=column, unit="KiB", reason=str(failed)))
         else:
@@ -151,5 +151,5 @@ def lasting(library: str, calls: int) -> float:
 
     # What keeps the last so many of something is full by then.
     tracemalloc.start()
-    before = traced(10_000)
+    before = traced(2_000)
     return (traced(calls) - before) / 1024

@@ -12,7 +12,7 @@ from benchmarks._peers import peer_call
 from benchmarks._section import Effort, Found, figures_of, measured, pooled
 from benchmarks._stack import stack_client
 from benchmarks._worlds import World
-from benchmarks.sections.overhead import STACK, WORLDS
+from benchmarks.sections.overhead import QUICK, STACK, WORLDS
 
 __all__ = ["SECTION", "run"]
 
@@ -23,10 +23,10 @@ POLICY = {"retry": {"budget": {"off": True}, "backoff": {"initial": "0s", "max":
 
 
 def run(effort: Effort) -> list[Figure]:
-    """Measure all worlds; a quick run those of sync and asyncio."""
+    """Measure all worlds; a quick run those of httpx, sync and asyncio."""
     figures: list[Figure] = []
     for world in WORLDS:
-        if effort.quick and world.loop == "trio":
+        if effort.quick and world not in QUICK[:2]:
             continue
         found = pooled(
             f"{__name__}:measure",

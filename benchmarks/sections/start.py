@@ -24,23 +24,27 @@ ROWS = {
     "first": "the first call, over bare",
     "httpx": "the import of httpx itself",
 }
-COLUMN = "milliseconds of the processor"
+COLUMN, BESIDE = "milliseconds of the processor", "beside the import of httpx"
 
 
 def run(effort: Effort) -> list[Figure]:
     """Measure in many processes, one after the other."""
     found: dict[str, list[float]] = {name: [] for name in (*ROWS, "bare")}
-    for _ in range(5 if effort.quick else 15):
+    for _ in range(3 if effort.quick else 15):
         for name, value in {**elsewhere(f"{__name__}:ours"), "bare": elsewhere(f"{__name__}:bare")}.items():
             found[name].append(value)
     found["first"] = [each - statistics.median(found["bare"]) for each in found["first"]]
-    return [_figure(row, found[name]) for name, row in ROWS.items()]
+    beside = [own / bare for own, bare in zip(found["import"], found["httpx"], strict=True)]
+    return [
+        *(_figure(row, COLUMN, found[name], "ms") for name, row in ROWS.items()),
+        _figure(ROWS["import"], BESIDE, beside, "x"),
+    ]
 
 
-def _figure(row: str, values: Sequence[float]) -> Figure:
+def _figure(row: str, column: str, values: Sequence[float], unit: str) -> Figure:
     low, middle, high = quartiles(values)
     return Figure(
-        section=SECTION, row=row, column=COLUMN, value=middle, low=low, high=high, unit="ms", noise=notch(values)
+        section=SECTION, row=row, column=column, value=middle, low=low, high=high, unit=unit, noise=notch(values)
     )
 
 

@@ -38,7 +38,7 @@ COLUMNS = {
 def run(effort: Effort) -> list[Figure]:
     """Measure all stores; those in Redis only where there is a server."""
     figures: list[Figure] = []
-    for store in ("memory", "sqlite"):
+    for store in ("memory",) if effort.quick else ("memory", "sqlite"):
         found = pooled(f"{__name__}:{store}", effort.processes, blocks=effort.blocks)
         figures += figures_of(SECTION, COLUMNS[store], found)
     try:
