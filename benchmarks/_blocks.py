@@ -21,7 +21,7 @@ CONTROL = "bare, beside itself"
 
 SECONDS = 0.001
 """Of one block: short enough to run within one turn of a busy machine's scheduler, long enough to be timed."""
-AGREEMENT, AGREEMENT_WAITING = 0.10, 0.20
+AGREEMENT, AGREEMENT_WAITING = 0.10, 0.30
 """By how much the two neighbours may differ; more where another process has its share in them."""
 PREEMPTED = 1.06
 """How much longer than its processor time a block may take: something else ran meanwhile, and left its caches."""
@@ -105,7 +105,9 @@ def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, waits: bool
             spent += block.seconds + after.seconds
             if high <= (1 + agreement) * low:
                 is_whole = waits or (before.is_whole and block.is_whole and after.is_whole)
-                (found[name].whole if is_whole else found[name].interrupted).append(block.cost(waits) * 2 / (low + high))
+                (found[name].whole if is_whole else found[name].interrupted).append(
+                    block.cost(waits) * 2 / (low + high)
+                )
                 bare.append(low)
             before = after
     good = {name: each.good(min(wanted, ENOUGH)) for name, each in found.items()}

@@ -7,7 +7,7 @@ it sends again, or refuse to after so many calls, it is told not to.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from benchmarks._worlds import World, loaded
@@ -63,7 +63,7 @@ def _clientwright(world: World, lean: type[Any], url: str) -> Any:
 
 
 @contextlib.contextmanager
-def _replaced(world: World, lean: type[Any]) -> Iterator[None]:
+def _replaced(world: World, lean: type[Any]) -> Generator[None]:
     name = "HTTPTransport" if world.is_sync else "AsyncHTTPTransport"
     before = getattr(world.module, name)
     setattr(world.module, name, lean)
@@ -112,7 +112,11 @@ def _pydantic_ai(world: World, lean: type[Any], url: str) -> Any:
         stop=tenacity.stop_after_attempt(4),
         reraise=True,
     )
-    return _get(world.client(getattr(retries, name)(config, lean(), lambda answer: answer.raise_for_status())), url)
+
+    def judged(answer: Any) -> None:
+        answer.raise_for_status()
+
+    return _get(world.client(getattr(retries, name)(config, lean(), judged)), url)
 
 
 @_peer("tokenwarden")

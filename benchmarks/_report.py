@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import platform
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from rich.table import Table
 from benchmarks._figures import Figure
 from benchmarks._targets import Judged
 
-__all__ = ["Run", "amount", "as_json", "cell", "figures_from", "machine", "matrix", "show"]
+__all__ = ["Run", "amount", "as_json", "cell", "figures_from", "machine", "matrix", "reasons", "show", "target_row"]
 
 PACKAGES = (
     "httpx", "httpx2", "anyio", "trio", "uvloop", "sniffio", "httpx-retries", "clientwright", "interlock-cb", "httpware",
@@ -44,6 +45,7 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(filter(None, map(_packaged, PACKAGES))),
+        "load": _load(),
     }
 
 
@@ -52,6 +54,12 @@ def _processor() -> str:
     lines = information.read_text().splitlines() if information.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]}, {len(names)} processors" if names else f"{platform.machine()} on {sys.platform}"
+
+
+def _load() -> str:
+    if not hasattr(os, "getloadavg"):
+        return ""
+    return f"At the end {os.getloadavg()[2]:.1f} processes ran at a time, on average of a quarter of an hour."
 
 
 def _packaged(name: str) -> str:
@@ -96,7 +104,7 @@ def show(run: Run, *, console: Console | None = None) -> None:
         for row, cells in rows:
             table.add_row(row, *map(cell, cells))
         console.print(table)
-        for reason in _reasons(figures):
+        for reason in reasons(figures):
             console.print(f"  – {reason}", markup=False)
         console.print()
     table = Table("target", "figure", "at most / least", "noise", "", title="targets", title_justify="left")
@@ -116,7 +124,8 @@ def target_row(each: Judged) -> tuple[str, str, str, str, str]:
     return name, cell(figure), limit, "± " + amount(figure.noise, figure.unit), each.verdict
 
 
-def _reasons(figures: Iterable[Figure]) -> list[str]:
+def reasons(figures: Iterable[Figure]) -> list[str]:
+    """Why some have no value, each reason once."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for figure in figures:
         if figure.value is None:
@@ -143,10 +152,14 @@ def as_json(run: Run) -> dict[str, Any]:
 
 def figures_from(data: dict[str, Any]) -> list[Figure]:
     """The figures of a run that was kept as data."""
-    return [
-        Figure(**{name: math.nan if value is None and name != "value" else value for name, value in each.items()})
-        for each in data["figures"]
-    ]
+    return [_figure(each) for each in data["figures"]]
+
+
+def _figure(fields: dict[str, Any]) -> Figure:
+    known: dict[str, Any] = {
+        name: math.nan if value is None and name != "value" else value for name, value in fields.items()
+    }
+    return Figure(**known)
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,11 @@ def measured(
 
 
 def _said(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    # trio's loop puts even one into a group.
+    group: Any = error
+    while hasattr(group, "exceptions"):
+        group = group.exceptions[0]
+    error = group
     return " ".join(f"{type(error).__name__}: {error}".split())[:120].rstrip(": ")
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from benchmarks._processes import environment
 
@@ -23,7 +23,7 @@ class NoServer(Exception):
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[str]:
+def redis_server() -> Generator[str]:
     """The URL of a Redis that is the benchmark's own.
 
     Raises:
@@ -40,7 +40,7 @@ def redis_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def http_server(latency: float = 0.0) -> Iterator[str]:
+def http_server(latency: float = 0.0) -> Generator[str]:
     """The URL of a server that answers every request with a little JSON.
 
     Arguments:
@@ -52,7 +52,7 @@ def http_server(latency: float = 0.0) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def _running(command: list[str], port: int) -> Generator[None]:
     process = subprocess.Popen(  # noqa: S603  our own commands
         command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

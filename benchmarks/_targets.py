@@ -98,8 +98,12 @@ def judge(
     return judged
 
 
-def _each(columns: Iterable[str], section: str, row: str, limit: float, **more: str) -> list[Target]:
-    return [Target(section=section, row=row, column=column, limit=limit, **more) for column in columns]
+def _each(
+    columns: Iterable[str], section: str, row: str, limit: float, *, unit: str = "x", against: str = "the bare call"
+) -> list[Target]:
+    return [
+        Target(section=section, row=row, column=column, limit=limit, unit=unit, against=against) for column in columns
+    ]
 
 
 HTTPX = ("httpx sync", "httpx asyncio")
@@ -109,12 +113,24 @@ SDK = "openai, OTel's SDK"
 ALONE = "openai, the transport alone"
 IN_REDIS = "Redis, beside redis-py's EVALSHA"
 AT_ONCE = "50 tasks, throughput beside limits' fixed window"
-LIMITER = {"of the rate": ("%", 99.0), "windows over": ("windows", 0.0), "out of turn": ("calls", 0.0), "of one processor": ("%", 1.0)}
+LIMITER = {
+    "of the rate": ("%", 99.0),
+    "windows over": ("windows", 0.0),
+    "out of turn": ("calls", 0.0),
+    "of one processor": ("%", 1.0),
+}
 ONCE = "milliseconds of the processor"
 BARE = "bare httpx"
 MANY = ("50 at once", "500 at once")
 SLOW = ("50 at once, 200 ms away", "500 at once, 200 ms away")
-GROWTH = ("100 accounts", "10,000 accounts", "100 providers", "100 providers with 100 accounts each", "100 rules", "10,000 calls waiting")
+GROWTH = (
+    "100 accounts",
+    "10,000 accounts",
+    "100 providers",
+    "100 providers with 100 accounts each",
+    "100 rules",
+    "10,000 calls waiting",
+)
 
 TARGETS: list[Target] = [
     *(target for row in SHIPPED for target in _each(HTTPX, "overhead", row, 1.08)),
@@ -129,7 +145,13 @@ TARGETS: list[Target] = [
     *_each(HTTPX, "refusal", ALONE, 0),
     *_each(HTTPX[:1], "refusal", "memory that 100,000 leave", 1, unit="KiB", against="nothing"),
     *(
-        Target(section="inspect", row=f"1 MiB of {kind}, read for its fields", column="httpx", limit=0.3, against="json.loads")
+        Target(
+            section="inspect",
+            row=f"1 MiB of {kind}, read for its fields",
+            column="httpx",
+            limit=0.3,
+            against="json.loads",
+        )
         for kind in ("text", "objects")
     ),
     *_each(("httpx", "httpx2"), "inspect", "calls for each chunk of a stream", 1, unit="calls"),
@@ -145,17 +167,27 @@ TARGETS: list[Target] = [
     ),
     *(
         Target(
-            section="limiter", row="ours", column=column, limit=limit, unit=unit, against="nothing", at_least=column == "of the rate"
+            section="limiter",
+            row="ours",
+            column=column,
+            limit=limit,
+            unit=unit,
+            against="nothing",
+            at_least=column == "of the rate",
         )
         for column, (unit, limit) in LIMITER.items()
     ),
     *_each((ONCE,), "start", "the import, over that of httpx", 20, unit="ms", against="the import of httpx"),
     *_each((ONCE,), "start", "all shipped policies, read and compiled", 30, unit="ms", against="nothing"),
-    *_each(("beside the import of httpx",), "start", "the import, over that of httpx", 0, against="the import of httpx"),
+    *_each(
+        ("beside the import of httpx",), "start", "the import, over that of httpx", 0, against="the import of httpx"
+    ),
     *_each(("over bare",), "memory", "openai", 1, unit="KiB", against="a bare call that waits"),
     *_each(("over bare",), "memory", SDK, 5, unit="KiB", against="a bare call that waits"),
     *(
-        Target(section="loopback", row="ours, httpx: throughput", column=column, limit=limit, against=BARE, at_least=True)
+        Target(
+            section="loopback", row="ours, httpx: throughput", column=column, limit=limit, against=BARE, at_least=True
+        )
         for columns, limit in ((MANY, 2.0), (("1 at once", *SLOW), 1.0))
         for column in columns
     ),

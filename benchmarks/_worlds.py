@@ -86,7 +86,8 @@ class World(NamedTuple):
         """Run a plan in this world."""
         if self.is_sync:
             return run_sync(asked, calls)
-        return self.run(partial(run_async, asked, calls))
+        ratios: Ratios = self.run(partial(run_async, asked, calls))
+        return ratios
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run an async function in this world's loop."""
@@ -102,10 +103,11 @@ class World(NamedTuple):
 def _copied(module: Any, answer: Answer) -> Callable[[], Any]:
     # Making a response from its parts costs ten times what copying one does, and is not what is measured.
     headers = [*answer.headers, ("content-type", "application/json"), ("content-length", str(len(answer.body)))]
-    model = module.Response(answer.status, headers=headers, stream=module.ByteStream(answer.body))
+    model: Any = module.Response(answer.status, headers=headers, stream=module.ByteStream(answer.body))
     inner = list(model.headers._list)  # noqa: SLF001  a copy of it is the cheapest answer there is
     kind, headers_kind, stream_kind, body = module.Response, module.Headers, module.ByteStream, answer.body
-    fields = {name: value for name, value in vars(model).items() if name not in {"headers", "stream"}}
+    fields: dict[str, Any] = dict(model.__dict__)
+    del fields["headers"], fields["stream"]
 
     def copy() -> Any:
         response = kind.__new__(kind)

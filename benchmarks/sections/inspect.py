@@ -7,10 +7,11 @@ import sys
 from types import FrameType
 from typing import Any
 
+from benchmarks._blocks import CONTROL
 from benchmarks._figures import Figure, ratio_figure, sure
 from benchmarks._ours import OURS, ours_call, ours_transport
 from benchmarks._processes import Failed, elsewhere
-from benchmarks._section import CONTROL, Effort, Found, measured, pooled
+from benchmarks._section import Effort, Found, measured, pooled
 from benchmarks._worlds import Answer, World
 
 __all__ = ["CHUNKS", "READ", "SECTION", "run"]

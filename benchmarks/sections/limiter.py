@@ -16,7 +16,7 @@ from benchmarks._worlds import Answer, World, loaded
 __all__ = ["COLUMNS", "OURS", "RATE", "SECTION", "inversions", "most_within", "run"]
 
 SECTION = "limiter"
-RATE = 100
+RATE, FREE = 100, 1_000_000
 OURS = "ours"
 ROWS = (OURS, "aiolimiter", "limits, asking again after 10 ms")
 COLUMNS = {"rate": "of the rate", "over": "windows over", "inversions": "out of turn", "share": "of one processor"}
@@ -36,7 +36,9 @@ def run(effort: Effort) -> list[Figure]:
             continue
         units = {"rate": "%", "over": "windows", "inversions": "calls", "share": "%"}
         context = f"{tasks} tasks at {RATE}/s"
-        figures += [sure(SECTION, row, COLUMNS[name], found[name], unit, context=context) for name, unit in units.items()]
+        figures += [
+            sure(SECTION, row, COLUMNS[name], found[name], unit, context=context) for name, unit in units.items()
+        ]
     return figures
 
 
@@ -45,10 +47,10 @@ def measure(row: str, tasks: int) -> dict[str, float]:
     return asyncio.run(_measure(_makers()[row], tasks))
 
 
-async def _measure(make: Callable[[bool], Acquire], tasks: int) -> dict[str, float]:
+async def _measure(make: Callable[[int], Acquire], tasks: int) -> dict[str, float]:
     # What the calls cost without a limit is not the limiter's.
-    free, _ = await _all(make(False), tasks)
-    limited, passed = await _all(make(True), tasks)
+    free, _ = await _all(make(FREE), tasks)
+    limited, passed = await _all(make(RATE), tasks)
     times = [at for at, _ in passed]
     seconds = times[-1] - times[0]
     return {
@@ -88,34 +90,33 @@ def inversions(order: list[int]) -> int:
     return sum(1 for before, after in pairwise(order) if after < before)
 
 
-def _makers() -> dict[str, Callable[[bool], Acquire]]:
+def _makers() -> dict[str, Callable[[int], Acquire]]:
     return dict(zip(ROWS, (_ours, _aiolimiter, _limits), strict=True))
 
 
-def _ours(limited: bool) -> Acquire:  # noqa: FBT001  named by the table of those who wait
+def _ours(rate: int) -> Acquire:
     resilience, adapter = loaded("resilience"), loaded("resilience.httpx")
-    limit = {"name": "all", "rate": f"{RATE}/second", "burst": 1, "max_wait": "10m", "queue": 100_000}
+    limit = {"name": "all", "rate": f"{rate}/second", "burst": 1, "max_wait": "10m", "queue": 100_000}
     world = World("httpx", "asyncio")
-    name = "limited" if limited else "free"
-    stated: dict[str, Any] = {"version": 1, "provider": name, "match": {"hosts": ["limited.test"]}}
-    stated |= {"limits": [limit]} if limited else {}
+    stated: dict[str, Any] = {"version": 1, "provider": f"limited-{rate}", "match": {"hosts": ["limited.test"]}}
+    stated |= {} if rate == FREE else {"limits": [limit]}
     policy = resilience.Policy.model_validate(stated)
     client = world.client(adapter.Transport(world.lean(Answer())(), policies=[policy]))
     return lambda: client.get(URL, timeout=None)
 
 
-def _aiolimiter(limited: bool) -> Acquire:  # noqa: FBT001  the same
-    limiter = loaded("aiolimiter").AsyncLimiter(1 if limited else 10**9, 1 / RATE)
+def _aiolimiter(rate: int) -> Acquire:
+    limiter = loaded("aiolimiter").AsyncLimiter(1 if rate == RATE else FREE, 1 / RATE)
     return _then(limiter.acquire)
 
 
-def _limits(limited: bool) -> Acquire:  # noqa: FBT001  the same
+def _limits(rate: int) -> Acquire:
     limits = loaded("limits")
     limiter = loaded("limits.aio.strategies").MovingWindowRateLimiter(loaded("limits.aio.storage").MemoryStorage())
-    rate = limits.parse(f"{RATE}/second" if limited else "1000000/second")
+    item = limits.parse(f"{rate}/second")
 
     async def acquire() -> None:
-        while not await limiter.hit(rate, "key"):
+        while not await limiter.hit(item, "key"):  # noqa: ASYNC110  it has nothing that one could wait for
             await asyncio.sleep(0.01)
 
     return _then(acquire)

@@ -42,13 +42,15 @@ def run(effort: Effort) -> list[Figure]:
     figures: list[Figure] = []
     plan = [(calls, 0.0) for calls in (CALLS[1:2] if effort.quick else CALLS)]
     plan += [] if effort.quick else [(calls, LATENCY) for calls in SLOW_CALLS]
-    rounds, seconds = (2, 0.7) if effort.quick else (4, 2.5)
+    rounds, seconds = (2, 0.7) if effort.quick else (3, 1.5)
     for calls, latency in plan:
         try:
             with http_server(latency) as url:
                 found = elsewhere(f"{__name__}:measure", url=url, calls=calls, rounds=rounds, seconds=seconds)
         except (NoServer, Failed) as failed:
-            figures.append(Figure(section=SECTION, row=CONTENDERS[1], column=column(calls, latency), reason=str(failed)))
+            figures.append(
+                Figure(section=SECTION, row=CONTENDERS[1], column=column(calls, latency), reason=str(failed))
+            )
         else:
             figures += _figures(column(calls, latency), found)
     return figures + ([] if effort.quick else _sniffio(rounds))
@@ -169,9 +171,7 @@ def _sniffio(rounds: int) -> list[Figure]:
     low, middle, high = quartiles(values)
     noise = abs(statistics.median(control) - 1) + notch(control)
     return [
-        Figure(
-            section=SECTION, row=f"{SNIFFIO}: {CPU}", column=name, value=middle, low=low, high=high, noise=noise
-        )
+        Figure(section=SECTION, row=f"{SNIFFIO}: {CPU}", column=name, value=middle, low=low, high=high, noise=noise)
     ]
 
 

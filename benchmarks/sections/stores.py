@@ -53,7 +53,9 @@ def run(effort: Effort) -> list[Figure]:
             figures += figures_of(SECTION, COLUMNS["at_once"], found)
             figures += _beside_the_fastest(found)
     except NoServer as none:
-        figures += [Figure(section=SECTION, row=OURS, column=COLUMNS[each], reason=str(none)) for each in ("redis", "at_once")]
+        figures += [
+            Figure(section=SECTION, row=OURS, column=COLUMNS[each], reason=str(none)) for each in ("redis", "at_once")
+        ]
     return figures
 
 
@@ -76,7 +78,10 @@ def _command() -> Any:
 def memory(blocks: int) -> Found:
     """Measure the memory store beside a fixed window of limits."""
     limits, strategies = loaded("limits"), loaded("limits.strategies")
-    limiter, rate = strategies.FixedWindowRateLimiter(loaded("limits.storage").MemoryStorage()), limits.parse("1000000000/hour")
+    limiter, rate = (
+        strategies.FixedWindowRateLimiter(loaded("limits.storage").MemoryStorage()),
+        limits.parse("1000000000/hour"),
+    )
     store, command = loaded("resilience.stores").open_store(), _command()
     moving = strategies.MovingWindowRateLimiter(loaded("limits.storage").MemoryStorage())
     few = limits.parse("100/second")
