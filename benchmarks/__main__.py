@@ -23,7 +23,7 @@ from benchmarks._targets import TARGETS, Judged, judge
 __all__ = ["SECTIONS", "main", "parsed"]
 
 SECTIONS = (
-    "overhead", "retry", "refusal", "inspect", "stores", "limiter", "loopback", "start", "memory", "growth",
+    "overhead", "telemetry", "retry", "refusal", "inspect", "stores", "limiter", "loopback", "start", "memory", "growth",
 )  # fmt: skip
 RECORDED = CHECKOUT / "benchmarks" / "recorded.json"
 """The run that the page shows; a quick run is compared with it."""

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Figure", "notch", "quartiles", "ratio_figure", "sure"]
+__all__ = ["Figure", "notch", "notch_of", "quartiles", "ratio_figure", "sure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,12 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 def notch(values: Sequence[float]) -> float:
     """Half of the 95 % interval of a median (McGill, Tukey, Larsen 1978: Variations of box plots)."""
     low, _, high = quartiles(values)
-    return 1.57 * (high - low) / math.sqrt(len(values))
+    return notch_of(high - low, len(values))
+
+
+def notch_of(distance: float, count: int) -> float:
+    """The same, of how far the quartiles are apart and of how many values they are."""
+    return 1.57 * distance / math.sqrt(count)
 
 
 def ratio_figure(

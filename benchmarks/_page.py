@@ -44,6 +44,7 @@ process each.
 
 WORDS = {
     "overhead": "One call that succeeds, × the bare call of the same library and loop. Of ours, `openai` and `omniscrape` are all layers of these shipped policies.",
+    "telemetry": "What telemetry adds to a call through our layers; `python benchmarks/telemetry.py` shows the parts.",
     "retry": "A 429 with `Retry-After: 0`, then 200: one call of the application, two attempts; × two bare calls.",
     "refusal": "A call that an open breaker refuses, × a bare call that is sent. aiobreaker stands around the client, so it refuses before a request is made.",
     "inspect": "What our layers add to a bare call whose answer is 1 MiB, × `json.loads` of it; and what a chunk of a stream adds.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks._figures import Figure
+from benchmarks.telemetry import MOST_BESIDE_OTEL, MOST_WITHOUT_SDK
 
 __all__ = ["FLOOR", "TARGETS", "Judged", "Target", "judge"]
 
@@ -140,6 +141,14 @@ TARGETS: list[Target] = [
     *_each(HTTPX, "overhead", SDK, 1.75),
     *_each(HTTPX, "overhead", f"{SDK}: its cost", 1.0, against="that of OTel's instrumentation"),
     *_each(HTTPX, "overhead", f"{SDK}: cost beside the stack's", 0.4, against="that of the stack by hand"),
+    *(
+        Target(section="telemetry", row=what, column="processor time", limit=limit, unit=unit, against=against)
+        for what, unit, limit, against in (
+            ("without an SDK, nothing imported: µs more than `spans: off`", "µs", MOST_WITHOUT_SDK, "`spans: off`"),
+            ("without an SDK, its API imported: µs more than `spans: off`", "µs", MOST_WITHOUT_SDK, "`spans: off`"),
+            ("with an SDK: our cost, as a part of instrumentation-httpx's", "x", MOST_BESIDE_OTEL, "its cost"),
+        )
+    ),
     *_each(HTTPX, "retry", "openai", 0.65, against="two bare calls"),
     *_each(HTTPX, "refusal", f"{ALONE}, µs", 15, unit="µs", against="nothing"),
     *_each(HTTPX, "refusal", ALONE, 0),
