@@ -29,6 +29,7 @@ ENOUGH, FEWEST = 10, 5
 """With fewer good blocks than enough, those count too that were interrupted; with fewer than the fewest nothing is said."""
 LONGEST_RUN = 0.16
 """Seconds for each block that is wanted of each contender, after which those do that there are."""
+POOR = "the machine was too busy for blocks that can be compared"
 WARM = 3
 LONGEST = 0.02
 """Seconds of a call that show that it waits: what waiting costs is not measured so."""
@@ -56,11 +57,11 @@ class Block(NamedTuple):
 
 
 class Ratios(NamedTuple):
-    """What the good blocks say: the ratios of each contender, the median seconds of a bare call, and who waits how long."""
+    """What the good blocks say: the ratios of each contender, the median seconds of a bare call, and why others have none."""
 
     of: dict[str, list[float]]
     bare: float
-    waiting: dict[str, float]
+    reasons: dict[str, str]
 
 
 Asked = tuple[str, int]
@@ -77,16 +78,16 @@ def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, waits: bool
         waits: the calls wait for another process, so what counts is the time until they have ended.
 
     Raises:
-        TooBusy: some contender has hardly any good block.
+        TooBusy: there are hardly any good blocks, so that nobody knows the noise.
     """
     sizes: dict[str, int] = {}
-    waiting: dict[str, float] = {}
+    reasons: dict[str, str] = {}
     for name in (BARE, *names):
         fastest = yield from _tried(name)
         sizes[name] = max(1, round(seconds / fastest.cost(waits)))
         if fastest.cost(waits=True) > LONGEST and not waits:
-            waiting[name] = fastest.cost(waits=True)
-    contenders = [name for name in (*names, CONTROL) if name not in waiting]
+            reasons[name] = f"a call waits {fastest.cost(waits=True):.2g} s"
+    contenders = [name for name in (*names, CONTROL) if name not in reasons]
     sizes[CONTROL] = sizes[BARE]
     found = {name: _Ratios([], []) for name in contenders}
     bare: list[float] = []
@@ -111,10 +112,11 @@ def plan(names: list[str], *, wanted: int, seconds: float = SECONDS, waits: bool
                 bare.append(low)
             before = after
     good = {name: each.good(min(wanted, ENOUGH)) for name, each in found.items()}
-    poor = {name: len(values) for name, values in good.items() if len(values) < min(FEWEST, wanted)}
-    if poor:
-        raise TooBusy(f"too few good blocks: {poor}; the machine is too busy, or the calls wait")
-    return Ratios(good, sorted(bare)[len(bare) // 2], waiting)
+    poor = {name for name, values in good.items() if len(values) < min(FEWEST, wanted)}
+    if CONTROL in poor:
+        raise TooBusy(POOR)
+    reasons |= dict.fromkeys(poor, POOR)
+    return Ratios({name: good[name] for name in good if name not in poor}, sorted(bare)[len(bare) // 2], reasons)
 
 
 class _Ratios(NamedTuple):

@@ -87,7 +87,7 @@ LESS_IS_WORSE = "throughput"
 def page(run: Run, picture: str) -> str:
     """The text of the page."""
     parts = [INTRODUCTION, f"![Calls beside bare ones]({picture})\n", _targets(run), _slower(run)]
-    for section in dict.fromkeys(figure.section for figure in run.figures):
+    for section in (name for name in WORDS if any(figure.section == name for figure in run.figures)):
         figures = [figure for figure in run.figures if figure.section == section]
         columns, rows = matrix(figures)
         lines = [

@@ -126,11 +126,14 @@ def target_row(each: Judged) -> tuple[str, str, str, str, str]:
 
 def reasons(figures: Iterable[Figure]) -> list[str]:
     """Why some have no value, each reason once."""
-    by_reason: dict[tuple[str, str], list[str]] = {}
+    by_reason: dict[str, dict[str, list[str]]] = {}
     for figure in figures:
         if figure.value is None:
-            by_reason.setdefault((figure.row, figure.reason), []).append(figure.column)
-    return [f"{row} ({', '.join(columns)}): {reason}" for (row, reason), columns in by_reason.items()]
+            by_reason.setdefault(figure.reason, {}).setdefault(figure.row, []).append(figure.column)
+    return [
+        "; ".join(f"{row} ({', '.join(columns)})" for row, columns in rows.items()) + f": {reason}"
+        for reason, rows in by_reason.items()
+    ]
 
 
 def as_json(run: Run) -> dict[str, Any]:

@@ -69,8 +69,7 @@ def measured(
         ratios = world.measure(asked, calls)
     except TooBusy as busy:
         return {"ratios": {}, "reasons": {**reasons, **dict.fromkeys(calls, str(busy))}, "microseconds": 0.0}
-    reasons |= {name: f"a call waits {seconds:.2g} s" for name, seconds in ratios.waiting.items()}
-    return {"ratios": ratios.of, "reasons": reasons, "microseconds": ratios.bare * 1e6}
+    return {"ratios": ratios.of, "reasons": reasons | ratios.reasons, "microseconds": ratios.bare * 1e6}
 
 
 def _said(error: BaseException) -> str:

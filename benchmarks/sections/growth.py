@@ -126,4 +126,4 @@ async def _beside(free: Any, busy: Any, blocks: int) -> Found:
         ratios = await run_async(plan([WAITING], wanted=blocks), rows)
     except TooBusy as poor:
         return {"ratios": {}, "reasons": {WAITING: str(poor)}, "microseconds": 0.0}
-    return {"ratios": ratios.of, "reasons": {}, "microseconds": ratios.bare * 1e6}
+    return {"ratios": ratios.of, "reasons": ratios.reasons, "microseconds": ratios.bare * 1e6}
