@@ -25,6 +25,8 @@ __all__ = ["SECTIONS", "main", "parsed"]
 SECTIONS = (
     "overhead", "telemetry", "retry", "refusal", "inspect", "stores", "limiter", "loopback", "start", "memory", "growth",
 )  # fmt: skip
+LEFT_OUT = ("telemetry", "limiter")
+"""Sections that a quick run leaves out: another one covers it; its figures are those of one machine."""
 RECORDED = CHECKOUT / "benchmarks" / "recorded.json"
 """The run that the page shows; a quick run is compared with it."""
 FULL = Effort(blocks=25, processes=1, quick=False)
@@ -55,7 +57,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"there is no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     if given.page and (given.quick or given.sections):
         parser.error("the page is made from a whole run: give no sections and no --quick")
-    given.sections = given.sections or list(SECTIONS)
+    given.sections = given.sections or [name for name in SECTIONS if not (given.quick and name in LEFT_OUT)]
     return given
 
 

@@ -63,7 +63,7 @@ def measure(blocks: int, *, quick: bool) -> Found:
     """Measure many accounts, providers and rules beside one of each; the process is for this alone."""
     rows: dict[str, Callable[[], Any]] = {}
     for name, (providers, accounts) in {**ACCOUNTS, **PROVIDERS}.items():
-        if not (quick and providers * accounts > 1000):
+        if not (quick and providers * accounts > 100):
             rows[name] = partial(_calls, providers=providers, accounts=accounts)
     rows[RULES] = lambda: _calls(providers=1, accounts=1, first=901, rules=100)
     return measured(WORLD, _calls(providers=1, accounts=1, first=900), rows, blocks)

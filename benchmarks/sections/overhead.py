@@ -19,7 +19,7 @@ SECTION = "overhead"
 STACK = "stack by hand"
 INSTRUMENTATION = "OTel's instrumentation"
 WORLDS = [World(library, loop) for library in ("httpx", "httpx2") for loop in ("sync", "asyncio", "trio")]
-QUICK = [World("httpx", "sync"), World("httpx", "asyncio"), World("httpx2", "sync")]
+QUICK = [World("httpx", "sync"), World("httpx", "asyncio")]
 TELEMETRY = {"none": "", "peers": "", "api": ", OTel's API alone", "sdk": ", OTel's SDK"}
 """What of OpenTelemetry a process has imported, and what is added to the names of its rows."""
 
