@@ -109,7 +109,7 @@ def _measured(name: str, effort: Effort) -> list[Figure]:
 def _judged(sections: Sequence[str], figures: list[Figure], *, quick: bool) -> list[Judged]:
     targets = [target for target in TARGETS if target.section in sections]
     if not quick:
-        return judge([target for target in targets if target.limit or target.unit != "x"], figures)
+        return judge(targets, figures)
     recorded = figures_from(json.loads(RECORDED.read_text())) if RECORDED.exists() else []
     targets = [target for target in targets if target.is_of_any_machine]
     judged = judge(targets, figures, {each.key: each.value for each in recorded if each.value is not None})

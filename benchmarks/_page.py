@@ -100,12 +100,7 @@ def page(run: Run, picture: str) -> str:
             _line(["---"] * (len(columns) + 1)),
         ]
         lines += [_line([row, *map(cell, cells)]) for row, cells in rows]
-        contexts = list(
-            dict.fromkeys(
-                f"{each.column}: {each.context}" for each in figures if each.context and section != "loopback"
-            )
-        )
-        lines += ["", f"Context: {'; '.join(contexts)}." if contexts else "", ""]
+        lines += [*_context(section, figures), ""]
         lines += [f"* –: {reason}" for reason in reasons(figures)]
         parts.append("\n".join(lines).rstrip() + "\n")
     machine = run.machine
@@ -114,6 +109,16 @@ def page(run: Run, picture: str) -> str:
         f"{machine['packages']}. {machine['load']}\n"
     )
     return "\n".join(parts)
+
+
+def _context(section: str, figures: Iterable[Figure]) -> list[str]:
+    # What the ratios are ratios to; on the real server each measure has one of its own, and the columns say which.
+    found = dict.fromkeys((figure.column, figure.context) for figure in figures if figure.context)
+    if not found or section == "loopback":
+        return []
+    columns = dict.fromkeys(column for column, _ in found)
+    told = [f"{column}: {', '.join(context for each, context in found if each == column)}" for column in columns]
+    return ["", f"Context: {'; '.join(told)}."]
 
 
 def _targets(run: Run) -> str:

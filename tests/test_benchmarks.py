@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -144,6 +145,16 @@ def test_a_quick_run_is_held_to_the_worse_of_promise_and_record() -> None:
     assert target(2.0, at_least=True).loose(1.5).limit == pytest.approx(1.0)
     assert [each.verdict for each in judge([target(1.08)], [figure(2.9)], floors)] == ["met"]
     assert [each.verdict for each in judge([target(1.08)], [figure(3.1)], floors)] == ["missed"]
+
+
+def test_what_is_not_promised_is_held_to_the_record_alone() -> None:
+    """Such a target is none of a full run, nor of a quick one without a record; a promise of none at all stays one."""
+    unpromised = replace(target(0), is_promise=False)
+
+    assert judge([unpromised], [figure(2.0)]) == []
+    assert judge([unpromised], [figure(2.0)], {}) == []
+    assert [each.verdict for each in judge([unpromised], [figure(2.0)], {unpromised.key: 1.5})] == ["met"]
+    assert [each.verdict for each in judge([target(0)], [figure(2.0)])] == ["missed"]
 
 
 def test_every_target_is_there_once_and_of_a_section() -> None:
