@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 export DISABLE_MKDOCS_2_WARNING := true
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lint format types docs wheel matrix check clean
+.PHONY: help demo test coverage bench lint format types docs wheel matrix check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ test: $(VENV)/.test ## run the tests
 coverage: $(VENV)/.test ## run the tests and list the lines and branches they miss
 	$(RUN) coverage run -m pytest $(ARGS)
 	$(RUN) coverage report
+
+bench: $(VENV)/.bench ## measure the library beside bare httpx and its peers; ARGS=--quick for two minutes of it
+	$(RUN) benchmarks $(ARGS)
 
 lint: $(VENV)/.dev ## look for what ruff knows to be wrong, and check the formatting
 	$(RUN) ruff check
@@ -63,7 +66,8 @@ $(VENV)/bin/python:
 $(VENV)/.demo: EXTRA := --editable '.[all]'
 $(VENV)/.test: EXTRA := --editable '.[all]' --group test
 $(VENV)/.dev: EXTRA := --editable '.[all]' --group dev
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.bench: EXTRA := --editable '.[all]' --group bench
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	@echo "installing $(EXTRA)"
 	@$(RUN) pip install --quiet --upgrade $(EXTRA)
 	@touch $@

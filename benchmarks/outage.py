@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
 class Phase(NamedTuple):
     """What callers saw in one phase."""
 
-    count: int
+    requests: int
     median: float
     p99: float
     statuses: dict[int, int]
@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], url: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], url: str, **variables: str) -> Generator[subprocess.Popen[bytes]]:
     """A process that answers at a URL."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RESILIENCE_")}
     path = os.pathsep.join(filter(None, [str(CHECKOUT), own.get("PYTHONPATH")]))
@@ -139,7 +139,12 @@ def measure(rate: float, lengths: tuple[float, ...], *, protected: bool) -> Resu
         variables = {"ANAKIN_URL": provider_url}
         if protected:
             # The shipped policy, which looks again after half a minute, for users who wait for less.
-            policy = {"version": 1, "provider": "anakin", "extends": "anakin", "breaker": {"open_for": "5s"}}
+            policy: dict[str, object] = {
+                "version": 1,
+                "provider": "anakin",
+                "extends": "anakin",
+                "breaker": {"open_for": "5s"},
+            }
             policy["match"] = {"hosts": [f"127.0.0.1:{provider_port}"]}
             (Path(directory) / "anakin.yaml").write_text(json.dumps(policy))
             config = Path(directory) / "resilience.yaml"
@@ -192,7 +197,7 @@ def misses(result: Result) -> list[str]:
 
 def main() -> int:
     """Measure both, and show them beside each other."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rate", type=float, default=40.0, help="requests per second")
     parser.add_argument("--seconds", type=float, nargs=3, default=(5.0, 15.0, 20.0), help="the lengths of the phases")
     parser.add_argument("--json", action="store_true", help="figures for machines")
@@ -212,7 +217,7 @@ def main() -> int:
         for name, result in results.items():
             for phase, found in result.phases.items():
                 answers = ", ".join(f"{count} of {status}" for status, count in found.statuses.items())
-                print(f"{name:10}{phase:12}{found.count:>10}{found.median:>9.3f}s{found.p99:>9.3f}s  {answers}")
+                print(f"{name:10}{phase:12}{found.requests:>10}{found.median:>9.3f}s{found.p99:>9.3f}s  {answers}")
             print(f"{name:10}recovered after {result.recovered:.1f}s\n")
         print("\n".join(missed) or "all that the documentation says was seen")
     return 1 if missed else 0

@@ -73,7 +73,7 @@ class Application:
         self._metrics: Any = sys.modules["opentelemetry.metrics._internal"]
         self._modules = {name: importlib.import_module(name) for name in HIDDEN}
         ours = client(with_policy(Instant(), "touched"))
-        self._clients = dict.fromkeys(WAYS, ours)
+        self._clients: dict[str, Any] = dict.fromkeys(WAYS, ours)
         self._clients |= {"bare": client(Instant()), "otel": client(Instant())}
         self._clients["off"] = client(with_policy(Instant(), "off"))
         HTTPXClientInstrumentor.instrument_client(self._clients["otel"], tracer_provider=self.tracers)

@@ -1,0 +1,74 @@
+"""This library as a contender: policies as they are shipped, and the answers that their providers give."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks._worlds import Answer, World, loaded
+
+__all__ = ["ELSEWHERE", "OURS", "TOO_MANY", "ours_call", "ours_transport"]
+
+ELSEWHERE = "a host without a policy"
+
+OURS = {
+    "openai": (
+        "https://api.openai.com/v1/responses/resp_67ccd2bed1ec8190b14f964abc054267",
+        Answer(
+            body=b'{"id": "resp_67ccd2bed1ec8190", "object": "response", "status": "completed", "usage": {"total_tokens": 36}}'
+        ),
+    ),
+    "omniscrape": (
+        "https://api.omniscrape.io/v1/jobs/8d3c7e0a-5b1f-4a53-9d0e-2f6f1f0c9a77",
+        Answer(
+            body=b'{"success": true, "data": {"job_id": "8d3c7e0a-5b1f-4a53-9d0e-2f6f1f0c9a77", "status": "pending"}}'
+        ),
+    ),
+    ELSEWHERE: (
+        "https://api.elsewhere.test/v1/things/thing_67ccd2bed1ec8190b14f964",
+        Answer(body=b'{"id": "thing_67ccd2bed1ec8190", "object": "thing", "status": "completed"}'),
+    ),
+}
+"""By the name of the row: what is called, and what it answers."""
+
+TOO_MANY = Answer(
+    429, b'{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}',
+    (("retry-after", "0"),),
+)  # fmt: skip
+
+
+def ours_call(world: World, name: str, *answers: Answer, policy: Mapping[str, Any] | None = None) -> Any:
+    """A function that calls once through all layers.
+
+    Arguments:
+        world: in which it calls.
+        name: a row of `OURS`.
+        answers: what is answered in turn; by default what `OURS` says.
+        policy: what differs from the shipped policy of that name.
+    """
+    url, answer = OURS[name]
+    get = world.client(ours_transport(world, name, world.lean(*(answers or (answer,)))(), policy)).get
+    return lambda: get(url)
+
+
+def ours_transport(world: World, name: str, inner: Any, policy: Mapping[str, Any] | None = None, **config: Any) -> Any:
+    """Our transport around another.
+
+    Arguments:
+        world: whose library it is for.
+        name: a row of `OURS`.
+        inner: the transport that sends.
+        policy: what differs from the shipped policy of that name.
+        config: further keys of the configuration.
+    """
+    adapter = loaded(f"resilience.{world.library}")
+    if policy is None:
+        return adapter.Transport(inner, config={"version": 1, **config})
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / f"{name}.yaml"
+        file.write_text(json.dumps({"version": 1, "provider": name, "extends": name, **policy}))
+        stated = {"version": 1, "policies": [str(file)], "shipped": False, "reload": "off", **config}
+        return adapter.Transport(inner, config=stated)

@@ -1,0 +1,1 @@
+"""One module for each section: `run(effort)` gives its figures."""

@@ -1,0 +1,92 @@
+"""What each call keeps that waits for its answer, beside a bare call that waits too; each in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+from typing import Any
+
+from benchmarks._figures import Figure, sure
+from benchmarks._ours import OURS, ours_transport
+from benchmarks._processes import Failed, elsewhere
+from benchmarks._section import Effort
+from benchmarks._stack import instrumented, spans_nowhere, stack_client
+from benchmarks._worlds import World
+
+__all__ = ["OVER", "ROWS", "SECTION", "run"]
+
+SECTION = "memory"
+TASKS = 2000
+BARE = "bare"
+ROWS = (
+    BARE,
+    "openai",
+    "openai, OTel's SDK",
+    "OTel's instrumentation, OTel's SDK",
+    "stack by hand",
+    "stack by hand, OTel's SDK",
+)
+EACH, OVER = "a waiting call", "over bare"
+
+
+def run(effort: Effort) -> list[Figure]:
+    """Measure each contender in one process; memory that is counted has no noise."""
+    figures: list[Figure] = []
+    bare = 0.0
+    for row in ROWS[:3] if effort.quick else ROWS:
+        try:
+            kib = elsewhere(f"{__name__}:measure", row=row)
+        except Failed as failed:
+            figures.append(Figure(section=SECTION, row=row, column=OVER, unit="KiB", reason=str(failed)))
+            continue
+        bare = bare or kib
+        figures.append(sure(SECTION, row, EACH, kib, "KiB"))
+        if row != BARE:
+            figures.append(sure(SECTION, row, OVER, kib - bare, "KiB"))
+    return figures
+
+
+def measure(row: str) -> float:
+    """KiB for each of many calls that wait in the transport; the process is for this alone."""
+    world = World("httpx", "asyncio")
+    if row.endswith("SDK"):
+        spans_nowhere()
+    answer = OURS["openai"][1]
+    release = asyncio.Event()
+    lean = world.lean(answer)
+    answered = lean.handle_async_request
+
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        await release.wait()
+        return await answered(self, request)
+
+    waiting = type("Waiting", (lean,), {"handle_async_request": handle_async_request})
+    return asyncio.run(_waiting(_client(world, waiting, row), release))
+
+
+def _client(world: World, waiting: type[Any], row: str) -> Any:
+    if row.startswith("openai"):
+        return world.client(ours_transport(world, "openai", waiting()))
+    client = stack_client(world, waiting) if row.startswith("stack") else world.client(waiting())
+    return instrumented(world, client) if row.endswith("SDK") else client
+
+
+async def _waiting(client: Any, release: asyncio.Event) -> float:
+    url, _ = OURS["openai"]
+    release.set()
+    for _ in range(20):
+        await client.get(url)
+    release.clear()
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    tasks = [asyncio.create_task(client.get(url)) for _ in range(TASKS)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    release.set()
+    await asyncio.gather(*tasks)
+    return kept / TASKS / 1024
