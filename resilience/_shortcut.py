@@ -91,7 +91,11 @@ class Shortcut:
             response: Response = self._transport.handle_request(request)
         except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
             return way.sent(started, generation, error=error)
-        if way.leave(store, request, response, (generation, started, self._now())):
+        if (
+            not Hub.listeners
+            and not observers
+            and way.leave(store, request, response, (generation, started, self._now()))
+        ):
             return response
         return way.sent(started, generation, response)
 
@@ -119,7 +123,11 @@ class Shortcut:
         finally:
             if gate is not None:
                 gate.leave()
-        if way.leave(store, request, response, (generation, started, self._now())):
+        if (
+            not Hub.listeners
+            and not observers
+            and way.leave(store, request, response, (generation, started, self._now()))
+        ):
             return response
         return way.sent(started, generation, response)
 

@@ -1,0 +1,444 @@
+"""The short cut of the calls that nothing holds up: they end as they would have ended in the layers, and cost less."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import resilience
+import resilience.httpx
+from resilience import Policy, _retry_ledger, trail_of
+from resilience._breaker_machine import OPEN
+from resilience._fields import fields_of, only_value
+from resilience._headers import FoldedHeaders
+from resilience._transactions import Command
+from resilience._way import _MOST
+from resilience.events import Listener
+from resilience.stores._memory import MemoryStore
+from resilience.testing import VirtualClock
+from tests.worlds import _ADAPTERS, _MODULES, URL, policy
+
+MODES = ["sync", "asyncio", "trio"]
+LIBRARIES = list(_MODULES)
+GUARDED: dict[str, Any] = {
+    "account": {"headers": ["X-Key"]},
+    "limits": [{"name": "pace", "rate": "4/10 seconds", "max_wait": "3s"}],
+    "operations": {"find": {"path": "/things"}, "make": {"method": "POST", "path": "/jobs"}},
+    "answers": [
+        {"rule": "broke", "when": {"status": 402}, "category": "credits_exhausted"},
+        {"rule": "odd", "when": {"status": 203}, "category": "upstream_unavailable"},
+    ],
+    "breaker": {"consecutive_failures": 2, "open_for": "5s", "jitter": 0},
+    "retry": {"max_attempts": 2, "spread": 0, "backoff": {"initial": "1s"}},
+}
+ANSWERS: dict[str, Any] = {
+    "good": (200, {}),
+    "created": (201, {}),
+    "odd": (203, {}),
+    "moved": (304, {}),
+    "left": (200, {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "4"}),
+    "missing": (404, {}),
+    "broke": (402, {}),
+    "busy": (429, {"Retry-After": "2"}),
+    "down": (500, {}),
+    "unreachable": "ConnectError",
+    "silent": "ReadTimeout",
+    "no place": "PoolTimeout",
+}
+
+
+class Deaf(Listener):
+    """Whoever listens to a client has its calls go through the layers."""
+
+
+class Client:
+    """A client in virtual time whose provider answers as it is told."""
+
+    def __init__(self, made: Policy, library: str = "httpx", mode: str = "sync", **options: Any) -> None:
+        self.module, self.mode = _MODULES[library], mode
+        self.clock = VirtualClock(chances=itertools.repeat(0.0))
+        self.next: list[Any] = []
+        self.seen = 0
+        self.transport = _ADAPTERS[library].Transport(
+            self.module.MockTransport(self._answer), policies=[made], clock=self.clock, **options
+        )
+        self.store = self.transport.chain._store = MemoryStore()
+
+    def _answer(self, request: Any) -> Any:
+        self.seen += 1
+        given = self.next.pop(0) if self.next else ANSWERS["good"]
+        if isinstance(given, BaseException):
+            raise given
+        if isinstance(given, str):
+            raise getattr(self.module, given)("no", request=request)
+        status, headers = given
+        return self.module.Response(status, headers=headers)
+
+    def call(self, *answers: Any, method: str = "GET", url: str = URL, **named: Any) -> Any:
+        """The response, or what was raised."""
+        self.next = list(answers)
+        try:
+            if self.mode == "sync":
+                return self.module.Client(transport=self.transport).request(method, url, **named)
+
+            async def go() -> Any:
+                return await self.module.AsyncClient(transport=self.transport).request(method, url, **named)
+
+            return asyncio.run(go()) if self.mode == "asyncio" else trio.run(go)
+        except Exception as error:
+            return error
+
+    @property
+    def states(self) -> dict[str, Any]:
+        """All that anybody remembers of the calls so far."""
+        ledgers = _retry_ledger._ledgers.get(self.store, {})
+        calls = {key: list(getattr(ledger, "_calls", ())) for key, ledger in ledgers.items()}
+        return {**dict(self.store.scan()), "ledgers": calls}
+
+    def forbid_layers(self) -> None:
+        """Have a call fail that goes through them."""
+
+        def refuse(_exchange: Any) -> Any:
+            raise AssertionError("this call goes through the layers")
+
+        self.transport.chain._sync = self.transport.chain._async = refuse
+
+
+def told(answer: Any) -> dict[str, Any]:
+    """What a caller has of a call."""
+    trail = trail_of(answer)
+    assert trail is not None
+    status = None if isinstance(answer, Exception) else (answer.status_code, answer.headers.get("x-should-retry"))
+    return {"kind": type(answer).__name__, "status": status, "trail": trail.to_dict(), "again": trail.retry_after}
+
+
+calls = st.tuples(
+    st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=2),
+    st.sampled_from(["me", "you", None]),
+    st.sampled_from([("GET", "/things"), ("GET", "/else?x=1"), ("POST", "/jobs")]),
+    st.sampled_from([0.0, 0.25, 1.0, 3.0, 6.0, 400.0]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(calls, max_size=14), st.sampled_from(["sync", "asyncio"]), st.booleans())
+def test_calls_end_as_they_would_in_the_layers(history: list[Any], mode: str, is_limited: bool) -> None:
+    """Answer, trail, time and every state that is left are the same, whatever happened before."""
+    made = policy(**(GUARDED if is_limited else {**GUARDED, "limits": []}))
+    short, long = Client(made, mode=mode), Client(made, mode=mode, listeners=[Deaf()])
+
+    for names, key, (method, path), gap in history:
+        answers = [ANSWERS[name] for name in names]
+        headers = {} if key is None else {"X-Key": key}
+        url = f"https://provider.test{path}"
+        found = [told(each.call(*answers, method=method, url=url, headers=headers)) for each in (short, long)]
+
+        assert found[1] == found[0]
+        assert long.states == short.states
+        assert (long.clock.now(), long.seen) == (short.clock.now(), short.seen)
+        short.clock.advance(gap)
+        long.clock.advance(gap)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_call_that_nothing_holds_up_goes_by_no_layer(library: str, mode: str) -> None:
+    """With limits, an account and a breaker; its trail is whole."""
+    client = Client(policy(**GUARDED), library, mode)
+    client.forbid_layers()
+
+    answer = client.call(headers={"X-Key": "me"})
+
+    assert 200 == answer.status_code
+    assert "provider find: 1 attempt\n  1. 0.000s: 200 success\n  => success" == str(trail_of(answer))
+    assert resilience.last_trail() is trail_of(answer) is trail_of(answer.request)
+
+
+@pytest.mark.parametrize(
+    ("named", "parts"),
+    [
+        ({"extensions": {"resilience": {"tags": {"tenant": "a"}}}}, {}),
+        ({"content": iter([b"a"])}, {}),
+        ({}, {"deadline": "9s"}),
+        ({}, {"operations": {"find": {"path": "/things", "attempt_timeout": "9s"}}}),
+        ({}, {"limits": [{"name": "few", "concurrency": 2}]}),
+        ({}, {"propagate": {"deadline": {"header": "X-Left"}}}),
+        ({"method": "POST"}, {"idempotency": {"header": "Idempotency-Key"}}),
+    ],
+)
+def test_a_call_that_wants_more_goes_through_the_layers(named: dict[str, Any], parts: dict[str, Any]) -> None:
+    """What the short cut does not know it leaves to them."""
+    client = Client(policy(**parts))
+    client.call()
+    client.forbid_layers()
+
+    assert isinstance(client.call(**named), AssertionError)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_no_plain_success_goes_on_in_the_layers(mode: str) -> None:
+    """The provider is asked no second time for it; what is sent again goes through them whole."""
+    client = Client(policy(**GUARDED), mode=mode)
+
+    answer = client.call(ANSWERS["down"], ANSWERS["good"])
+
+    trail = trail_of(answer)
+    assert trail is not None
+    assert (200, 2) == (answer.status_code, client.seen)
+    assert [500, 200] == [attempt.status for attempt in trail.attempts]
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+def test_what_interrupts_a_call_unwinds_it(interruption: BaseException) -> None:
+    """As in the layers, and the trail says so."""
+    client = Client(policy(**GUARDED))
+
+    with pytest.raises(type(interruption)) as raised:
+        client.call(interruption)
+
+    assert interruption is raised.value
+    last = resilience.last_trail()
+    assert last is not None
+    assert ("interrupted", 1) == (last.why, len(last.attempts))
+
+
+def test_a_task_that_is_cancelled_on_the_short_cut_is_cancelled() -> None:
+    """Nobody waits for an answer any more, and the pace that it has paid stays paid."""
+
+    class Silent(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            began.set()
+            await asyncio.Event().wait()
+            raise AssertionError(request)
+
+    async def go() -> None:
+        async with httpx.AsyncClient(transport=resilience.httpx.Transport(Silent(), policies=[made])) as client:
+            task = asyncio.create_task(client.get(URL))
+            await began.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    began, made = asyncio.Event(), policy(**GUARDED)
+    asyncio.run(go())
+
+    last = resilience.last_trail()
+    assert last is not None
+    assert "interrupted" == last.why
+
+
+def test_an_error_that_was_raised_on_the_short_cut_is_let_go_of() -> None:
+    """It is freed with its frames as soon as its caller lets go, without the collector."""
+    client = Client(policy(retry={"max_attempts": 1}))
+
+    class Odd(Exception):
+        pass
+
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise Odd
+
+    client.transport._inner.handler = fail
+
+    def call() -> weakref.ref[Odd] | None:
+        with httpx.Client(transport=client.transport) as own:
+            try:
+                own.get(URL)
+            except Odd as error:
+                return weakref.ref(error)
+        return None
+
+    gc.collect()
+    gc.disable()
+    try:
+        found = call()
+        assert found is not None
+        gone = found() is None
+    finally:
+        gc.enable()
+
+    assert gone
+
+
+def test_a_listener_that_comes_while_a_call_is_under_way_hears_of_it() -> None:
+    """From where the call is then."""
+    heard: list[Any] = []
+
+    class Hearing(Listener):
+        def on_call(self, event: Any, /) -> None:
+            heard.append(event.outcome)
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        stops.append(resilience.listen(Hearing()))
+        return httpx.Response(200)
+
+    stops: list[Callable[[], None]] = []
+    made = resilience.httpx.Transport(httpx.MockTransport(answer), policies=[policy()])
+    with httpx.Client(transport=made) as client:
+        client.get(URL)
+    stops[0]()
+
+    assert ["success"] == heard
+
+
+def test_accounts_and_hosts_are_told_apart() -> None:
+    """Each has its own limit, however alike their calls are."""
+    made = policy(
+        match={"hosts": ["provider.test", "*.provider.test"]},
+        account={"headers": ["X-Key", "X-Old"], "query": ["key"]},
+        limits=[{"name": "pace", "rate": "1/10 seconds", "max_wait": "1s"}],
+        retry={"max_attempts": 1},
+    )
+    client = Client(made)
+
+    def status(url: str = URL, **headers: str) -> int:
+        return int(
+            client.call(url=url, headers={name.replace("_", "-"): value for name, value in headers.items()}).status_code
+        )
+
+    assert [200, 429] == [status(X_Key="a") for _ in range(2)]
+    assert [200, 429] == [status(X_Key="b") for _ in range(2)]
+    assert 429 == status(X_Old="a")
+    assert [200, 429] == [status(f"{URL}?key=c") for _ in range(2)]
+    assert [200, 429] == [status() for _ in range(2)]
+
+
+def test_a_header_that_stands_there_twice_is_read_as_the_library_reads_it() -> None:
+    """An account of its own, the same in the layers."""
+    made = policy(account={"headers": ["X-Key"]}, limits=[{"name": "pace", "rate": "1/10 seconds", "max_wait": "1s"}])
+    twice = [("X-Key", "a"), ("x-key", "b")]
+    short, long = Client(made), Client(made, listeners=[Deaf()])
+
+    for each in (short, long):
+        each.call(headers=twice)
+        each.call(headers={"X-Key": "a"})
+
+    assert long.states == short.states
+
+
+def test_calls_of_a_parent_are_not_told_by_its_child() -> None:
+    """A child process begins with ways of its own."""
+    client = Client(policy())
+    client.call()
+
+    client.transport.chain._shortcut.renew()
+
+    assert {} == client.transport.chain._shortcut._kinds
+
+
+def test_accounts_without_end_take_no_memory_without_end() -> None:
+    """The ways of those who called longest ago are forgotten, and found again."""
+    client = Client(policy(account={"headers": ["X-Key"]}))
+
+    for number in range(_MOST + 10):
+        client.call(headers={"X-Key": f"key-{number}"})
+    (kind,) = client.transport.chain._shortcut._kinds.values()
+
+    assert _MOST == len(kind._ways)
+    assert 200 == client.call(headers={"X-Key": "key-0"}).status_code
+
+
+def test_hosts_without_end_take_no_memory_without_end() -> None:
+    """As accounts."""
+    client = Client(policy(match={"hosts": ["*"]}))
+
+    for number in range(1100):
+        client.call(url=f"https://h{number}.test/")
+
+    assert 1024 >= len(client.transport.chain._shortcut._kinds)
+
+
+def test_nobody_overtakes_who_stands_in_line() -> None:
+    """A call that comes while others wait waits behind them, though there would be a place."""
+    made = policy(limits=[{"name": "pace", "rate": "2/2 seconds", "algorithm": "fixed_window", "max_wait": "30s"}])
+    order: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        order.append(int(request.url.params["n"]))
+        return httpx.Response(200)
+
+    async def go() -> None:
+        transport = resilience.httpx.Transport(httpx.MockTransport(answer), policies=[made])
+        async with httpx.AsyncClient(transport=transport) as client:
+            await asyncio.gather(*(client.get(f"{URL}?n={number}") for number in range(7)))
+
+    asyncio.run(go())
+
+    assert sorted(order) == order
+
+
+def test_threads_pay_each_for_themselves() -> None:
+    """Of so many at once no more get through than the limit lets."""
+    made = policy(limits=[{"name": "pace", "rate": "50/hour", "max_wait": "1s"}], retry={"max_attempts": 1})
+    client = Client(made)
+    statuses: list[int] = []
+
+    def work() -> None:
+        with httpx.Client(transport=client.transport) as own:
+            statuses.extend([own.get(URL).status_code for _ in range(10)])
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert (50, 50) == (statuses.count(200), statuses.count(429))
+
+
+def test_a_success_of_another_generation_counts_for_nothing() -> None:
+    """The breaker was opened while the call was under way."""
+    client = Client(policy(breaker={"consecutive_failures": 5}))
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        (key,) = dict(client.store.scan())
+        client.store.run(Command("breaker.force", (key,), (OPEN, 60.0)), client.clock.now())
+        return httpx.Response(200)
+
+    client.call()
+    before = dict(client.store.scan())
+    client.transport._inner.handler = answer
+
+    assert 200 == client.call().status_code
+    (key,) = before
+    assert (OPEN, before[key]["ok"]) != (dict(client.store.scan())[key]["state"], before[key]["ok"][:-1])
+    assert 0 == sum(dict(client.store.scan())[key]["ok"]) - sum(before[key]["ok"])
+
+
+@pytest.fixture(params=[httpx.Headers, _MODULES["httpx2"].Headers, FoldedHeaders])
+def headers(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Of either library, and of a simulation."""
+    return request.param
+
+
+def test_the_fields_of_headers_are_read_whatever_keeps_them(headers: Any) -> None:
+    """With the names as they are compared."""
+    found = headers({"X-Ab": "c", "Date": "d"})
+
+    assert [(b"x-ab", b"c"), (b"date", b"d")] == [(name, value) for _, name, value in fields_of(found)]
+    assert b"c" == only_value(found, b"x-ab")
+    assert only_value(found, b"x-none") is None
+
+
+def test_headers_that_keep_their_fields_in_another_way_are_read_too() -> None:
+    """As those of a library's next version may."""
+
+    class Other:
+        def __init__(self, fields: dict[str, str]) -> None:
+            self._list = [(value.encode(), name.encode()) for name, value in fields.items()]
+
+        @property
+        def raw(self) -> list[tuple[bytes, bytes]]:
+            return [(name, value) for value, name in self._list]
+
+    assert b"c" == only_value(Other({"X-Ab": "c"}), b"x-ab")
