@@ -13,6 +13,8 @@ match the host ─ no policy: the client's own transport, untouched
 9 attempt         one sending within its timeout; what comes of it is classified and becomes an outcome
   ▼
 the client's own transport
+
+A call that nothing holds up takes the short cut (`_shortcut.py`), and goes on here if its answer is no plain success.
 """
 
 from __future__ import annotations

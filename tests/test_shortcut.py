@@ -186,6 +186,16 @@ def test_a_call_that_wants_more_goes_through_the_layers(named: dict[str, Any], p
     assert isinstance(client.call(**named), AssertionError)
 
 
+def test_a_deadline_around_a_call_is_the_layers_to_keep() -> None:
+    """Whoever waits for this program gives it so much time."""
+    client = Client(policy())
+    client.call()
+    client.forbid_layers()
+
+    with resilience.deadline(5):
+        assert isinstance(client.call(), AssertionError)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_no_plain_success_goes_on_in_the_layers(mode: str) -> None:
     """The provider is asked no second time for it; what is sent again goes through them whole."""
@@ -375,6 +385,17 @@ def test_nobody_overtakes_who_stands_in_line() -> None:
     asyncio.run(go())
 
     assert sorted(order) == order
+
+
+def test_a_call_stands_behind_those_who_wait_for_the_same() -> None:
+    """Also where the limit would let it go: the layer knows their order."""
+    client = Client(policy(limits=[{"name": "pace", "rate": "9/minute"}]))
+    client.call()
+    (way,) = next(iter(client.transport.chain._shortcut._kinds.values()))._ways.values()
+    client.store.lines.enter(way._lines[0], 5)
+    client.forbid_layers()
+
+    assert isinstance(client.call(), AssertionError)
 
 
 def test_threads_pay_each_for_themselves() -> None:

@@ -19,6 +19,7 @@ __all__ = ["ROWS", "SECTION", "run"]
 SECTION = "start"
 ROWS = {
     "import": "the import, over that of httpx",
+    "adapter": "the layers and models, which the first call or transport imports",
     "policies": "all shipped policies, read and compiled",
     "transport": "a transport with all shipped policies active",
     "first": "the first call, over bare",
@@ -58,8 +59,11 @@ def ours() -> dict[str, float]:
     loaded("httpx")
     found = {"httpx": _spent(began)}
     began = time.process_time()
-    loaded("resilience.httpx")
+    loaded("resilience")
     found["import"] = _spent(began)
+    began = time.process_time()
+    loaded("resilience.httpx")
+    found["adapter"] = _spent(began)
     world = World("httpx", "sync")
     url, answer = OURS["openai"]
     inner = world.lean(answer)()
