@@ -90,7 +90,8 @@ def _note(exchange: Exchange, started: float, runtime: Runtime, outcome: Outcome
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
     exchange.is_under_way = True
     spans = exchange.spans
-    entered = None if spans is None else spans.enter(exchange, runtime)
+    # What was sent before has its span already.
+    entered = None if spans is None or exchange.ahead is not None else spans.enter(exchange, runtime)
     try:
         response = await _sent(exchange, runtime)
     finally:

@@ -126,16 +126,17 @@ class Chain:
             untouched: Response = self._transport.handle_request(request)
             return untouched
         closing = self._closing
-        sent = self._shortcut.send(request, source, self._store or self._open())
+        sent = self._shortcut.send(request, source, self._store or self._open(), closing)
         if sent is not None and not isinstance(sent, Sent):
             return sent
-        exchange = self._prepare(request, source)
+        exchange = self._prepare(request, source) if sent is None or sent.exchange is None else sent.exchange
         if exchange is None:
             untouched = self._transport.handle_request(request)
             return untouched  # noqa: RET504  what a transport returns has no type
         # The client may have been closed, and be in use again, since the request was sent.
         exchange.ahead, exchange.closing = sent, closing
-        self._begin(exchange)
+        if sent is None or sent.exchange is None:
+            self._begin(exchange)
         ended = None
         try:
             try:
@@ -161,16 +162,17 @@ class Chain:
             # It imports the models and reads a file: other tasks are not to wait for that.
             await source.load_aside()
         closing = self._closing
-        sent = await self._shortcut.send_async(request, source, self._store or self._open())
+        sent = await self._shortcut.send_async(request, source, self._store or self._open(), closing)
         if sent is not None and not isinstance(sent, Sent):
             return sent
-        exchange = self._prepare(request, source)
+        exchange = self._prepare(request, source) if sent is None or sent.exchange is None else sent.exchange
         if exchange is None:
             untouched = await self._transport.handle_async_request(request)
             return untouched  # noqa: RET504  what a transport returns has no type
         # The client may have been closed, and be in use again, since the request was sent.
         exchange.ahead, exchange.closing = sent, closing
-        self._begin(exchange)
+        if sent is None or sent.exchange is None:
+            self._begin(exchange)
         ended = None
         try:
             try:

@@ -12,7 +12,7 @@ from ._amounts import decimal_of
 from ._tags import check_tags
 from .errors import ConfigurationError
 
-__all__ = ["CallOptions", "read_options"]
+__all__ = ["NO_OPTIONS", "CallOptions", "read_options"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,8 @@ class CallOptions:
         return replace(self, operation=None, idempotency_key=None, cost=None, credits=None)
 
 
-_NONE = CallOptions()
+NO_OPTIONS = CallOptions()
+"""Of a call that says nothing."""
 _NAMES = {field.name for field in fields(CallOptions)}
 _TYPES: dict[str, tuple[type, ...]] = {
     "off": (bool,),
@@ -80,7 +81,7 @@ def read_options(extensions: Mapping[str, Any]) -> CallOptions:
     """
     given = extensions.get("resilience")
     if given is None:
-        return _NONE
+        return NO_OPTIONS
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"extensions['resilience'] is a mapping of options, not {type(given).__name__}")
     options = cast("Mapping[str, Any]", given)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._breaker_hearing import Admission
     from ._library import Response
+    from ._outcome import Exchange
 
 __all__ = ["Sent"]
 
@@ -17,17 +18,24 @@ class Sent:
     Arguments:
         started: by the runtime's clock.
         admission: what the breaker has let it through with; `None` without a breaker.
+        exchange: the call, where its spans have begun.
         response: the answer.
         error: what was raised.
     """
 
-    __slots__ = ("admission", "error", "response", "started")
+    __slots__ = ("admission", "error", "exchange", "response", "started")
 
     def __init__(
-        self, started: float, admission: Admission | None, response: Response | None, error: BaseException | None
+        self,
+        started: float,
+        admission: Admission | None,
+        exchange: Exchange | None,
+        response: Response | None,
+        error: BaseException | None,
     ) -> None:
         self.started = started
         self.admission = admission
+        self.exchange = exchange
         self.response = response
         self.error = error
 

@@ -21,12 +21,17 @@ from ._breaker_hearing import Heard
 from ._caller import UNTIL
 from ._fork import renewed
 from ._hub import Hub
+from ._lent_headers import restore_headers
+from ._outcome import Outcome
 from ._override import Override
-from ._telemetry import is_heard
+from ._telemetry import is_measured, is_traced, start
 from ._trail import observers
 from ._way import Kind, Way, kind_of
 
 if TYPE_CHECKING:
+    from ._attempt_span import AttemptSpan
+    from ._clock import Closing
+    from ._enriched import Enriched
     from ._library import Request, Response, Transport
     from ._outcome import Exchange
     from ._registry import Source
@@ -58,7 +63,7 @@ class Shortcut:
     def __init__(
         self, runtime: AsyncRuntime, transport: Transport, listeners: tuple[Listener, ...], prepare: Prepare
     ) -> None:
-        self._library = runtime.library
+        self._runtime = runtime
         self._gate = runtime.gate
         self._now = runtime.clock.now
         self._transport = transport
@@ -72,13 +77,14 @@ class Shortcut:
         """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
         self._kinds = {}
 
-    def send(self, request: Request, source: Source, store: Store) -> Response | Sent | None:
+    def send(self, request: Request, source: Source, store: Store, closing: Closing) -> Response | Sent | None:
         """Send a request of a sync client, if nothing holds it up.
 
         Arguments:
             request: as the client sends it.
             source: the policy of its host.
             store: where the states are.
+            closing: set when the client is closed.
 
         Returns:
             The answer, if it needs no second look; what came of it for the layers to look at; `None`: nothing was sent.
@@ -87,25 +93,26 @@ class Shortcut:
         generation = None if way is None else way.enter(store, started)
         if way is None or generation is None:
             return None
+        exchange, entered = self._begin(way.call(request, store, closing)) if is_traced() else (None, None)
         try:
             response: Response = self._transport.handle_request(request)
         except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-            return way.sent(started, generation, error=error)
-        if (
-            not Hub.listeners
-            and not observers
-            and way.leave(store, request, response, (generation, started, self._now()))
-        ):
-            return response
-        return way.sent(started, generation, response)
+            return way.sent(started, generation, exchange, error=error)
+        finally:
+            if entered is not None:
+                entered.leave()
+        return self._end(way, store, request, response, (generation, started, exchange))
 
-    async def send_async(self, request: Request, source: Source, store: Store) -> Response | Sent | None:
+    async def send_async(
+        self, request: Request, source: Source, store: Store, closing: Closing
+    ) -> Response | Sent | None:
         """The same for an async client.
 
         Arguments:
             request: as the client sends it.
             source: the policy of its host.
             store: where the states are.
+            closing: set when the client is closed.
         """
         way, gate = self._find(request, source), self._gate
         # Who has to wait in front of the pool does so in its layer.
@@ -116,20 +123,47 @@ class Shortcut:
             generation = way.enter(store, started)
             if generation is None:
                 return None
+            exchange, entered = self._begin(way.call(request, store, closing)) if is_traced() else (None, None)
             try:
                 response: Response = await self._transport.handle_async_request(request)
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.sent(started, generation, error=error)
+                return way.sent(started, generation, exchange, error=error)
+            finally:
+                if entered is not None:
+                    entered.leave()
         finally:
             if gate is not None:
                 gate.leave()
-        if (
-            not Hub.listeners
-            and not observers
-            and way.leave(store, request, response, (generation, started, self._now()))
-        ):
-            return response
-        return way.sent(started, generation, response)
+        return self._end(way, store, request, response, (generation, started, exchange))
+
+    def _begin(self, exchange: Exchange) -> tuple[Exchange, AttemptSpan | Enriched | None]:
+        """Begin the spans of a call, and that of its attempt."""
+        start(exchange, self._transport, self._runtime.clock.wall)
+        spans = exchange.spans
+        return exchange, None if spans is None else spans.enter(exchange, self._runtime)
+
+    def _end(
+        self,
+        way: Way,
+        store: Store,
+        request: Request,
+        response: Response,
+        sent: tuple[int, float, Exchange | None],
+    ) -> Response | Sent:
+        """Hand on an answer that needs no second look, and end the spans of its call."""
+        generation, started, exchange = sent
+        trail = None
+        if not Hub.listeners and not observers:
+            trail = way.leave(store, request, response, (generation, started, self._now()))
+        if trail is None:
+            return way.sent(started, generation, exchange, response)
+        if exchange is not None and exchange.spans is not None:
+            exchange.trail = trail
+            outcome = Outcome(trail.attempts[0].verdict, response)
+            exchange.spans.answered(self._runtime, outcome)
+            restore_headers(exchange)
+            exchange.spans.end(exchange, outcome)
+        return response
 
     def _find(self, request: Request, source: Source) -> Way | None:
         """The way of a request; `None` where it has to go through the layers."""
@@ -142,7 +176,7 @@ class Shortcut:
             or Heard.by is not None
             or UNTIL.get() is not None
             or not isinstance(request.stream, self._stream)
-            or is_heard()
+            or is_measured()
         ):
             return None
         policy, url, method = source.policy(), request.url, request.method
@@ -155,5 +189,5 @@ class Shortcut:
         exchange = self._prepare(request, source)
         while len(self._kinds) >= _MOST:
             self._kinds.pop(next(iter(self._kinds)), None)
-        kind = self._kinds[key] = None if exchange is None else kind_of(exchange, self._library)
+        kind = self._kinds[key] = None if exchange is None else kind_of(exchange, self._runtime.library)
         return kind

@@ -22,8 +22,9 @@ __all__ = [
     "SCOPE",
     "Tracing",
     "complain",
-    "is_heard",
+    "is_measured",
     "is_suppressed",
+    "is_traced",
     "meter_provider",
     "start",
     "suppressing",
@@ -131,13 +132,19 @@ def suppressing(context: Any) -> tuple[str, ...]:
     return _Known.suppressing
 
 
-def is_heard() -> bool:
-    """Whether the application traces or measures."""
-    if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
-        return False
+def is_traced() -> bool:
+    """Whether the application traces; what its provider raises, `start` complains of."""
     try:
-        return tracing() is not None or meter_provider() is not None
-    except Exception:  # noqa: BLE001  whatever it is, `start` complains of it
+        return "opentelemetry.trace" in sys.modules and tracing() is not None
+    except Exception:  # noqa: BLE001  providers are the application's
+        return True
+
+
+def is_measured() -> bool:
+    """Whether the application measures; what its provider raises, `start` complains of."""
+    try:
+        return "opentelemetry.metrics" in sys.modules and meter_provider() is not None
+    except Exception:  # noqa: BLE001  providers are the application's
         return True
 
 

@@ -14,6 +14,8 @@ from ._credits import latch_keys
 from ._feedback import speaks
 from ._fields import only_value
 from ._guard import guard_of
+from ._options import NO_OPTIONS
+from ._outcome import Exchange
 from ._pays import bill_of, keys_of
 from ._repeatable import IDEMPOTENT
 from ._reservations import line_key
@@ -26,9 +28,9 @@ from ._transactions import Command
 
 if TYPE_CHECKING:
     from ._breaker_policy import BreakerPlan
-    from ._classifier import Classifier
+    from ._clock import Closing
     from ._library import Library, Request, Response
-    from ._outcome import Exchange, Verdict
+    from ._outcome import Verdict
     from ._pays import Bill
     from ._retry_ledger import Ledger
     from ._transactions import Store
@@ -57,18 +59,17 @@ class Kind:
         "_ways",
         "bill",
         "breaker",
-        "classifier",
         "ledger",
         "operation",
         "plan",
-        "provider",
+        "policy",
+        "settings",
         "verdicts"
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, library: Library) -> None:
         policy = exchange.policy
-        self.provider, self.operation = policy.provider, exchange.operation
-        self.classifier: Classifier = policy.classifier
+        self.policy, self.operation, self.settings = policy, exchange.operation, exchange.settings
         self.ledger: Ledger | None = ledger_of(exchange)
         self.plan: BreakerPlan | None = None if policy.breaker.off else policy.breaker.plan
         self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker, library)
@@ -105,11 +106,13 @@ class Kind:
 
     def _way(self, account: str) -> Way:
         asked = self._asked._replace(keys=tuple([key.replace(_ACCOUNT, account) for key in self._asked.keys]))
-        return Way(self, asked, [key.replace(_ACCOUNT, account) for key in self._lines])
+        return Way(self, account, asked, [key.replace(_ACCOUNT, account) for key in self._lines])
 
     def verdict_on(self, status: int) -> Verdict | None:
         """The verdict on a success that no rule speaks of."""
-        verdict = self.verdicts[status] = self.classifier.plain_success(status, self.operation)
+        if status in self.verdicts:
+            return self.verdicts[status]
+        verdict = self.verdicts[status] = self.policy.classifier.plain_success(status, self.operation)
         return verdict
 
 
@@ -118,14 +121,16 @@ class Way:
 
     Arguments:
         kind: what all of them have in common.
+        account: as a digest.
         asked: what is asked before each is sent.
         lines: the keys of the lines that others may stand in.
     """
 
-    __slots__ = ("_asked", "_kind", "_lines", "_told")
+    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told")
 
-    def __init__(self, kind: Kind, asked: Command, lines: list[str]) -> None:
+    def __init__(self, kind: Kind, account: str, asked: Command, lines: list[str]) -> None:
         self._kind = kind
+        self._account = account
         self._asked = asked
         self._lines = lines
         self._told = self._success(0)
@@ -143,8 +148,8 @@ class Way:
         reply = store.run(self._asked, now)
         return int(reply[0]) if reply else None
 
-    def leave(self, store: Store, request: Request, response: Response, sent: tuple[int, float, float]) -> bool:
-        """Tell of a success, and write its trail; `False` where the answer is one that the layers have to look at.
+    def leave(self, store: Store, request: Request, response: Response, sent: tuple[int, float, float]) -> Trail | None:
+        """Tell of a success, and write its trail; `None` where the answer is one that the layers have to look at.
 
         Arguments:
             store: where the states are.
@@ -153,9 +158,9 @@ class Way:
             sent: what `enter` gave, when it was sent and when its answer came, by the runtime's clock.
         """
         kind, status = self._kind, response.status_code
-        verdict = kind.verdicts[status] if status in kind.verdicts else kind.verdict_on(status)
+        verdict = kind.verdict_on(status)
         if verdict is None or speaks(response.headers, kind.bill):
-            return False
+            return None
         generation, started, ended = sent
         if kind.plan is not None:
             if self._told.arguments[1] != generation:
@@ -167,25 +172,46 @@ class Way:
             if command is not None:
                 store.run(command, ended)
         attempt = Attempt(1, 0.0, ended - started, status, None, verdict)
-        trail = LAST.trail = Trail(kind.provider, kind.operation, [attempt], "success", "success")
+        trail = LAST.trail = Trail(kind.policy.provider, kind.operation, [attempt], "success", "success")
         keep_trail(request, trail)
         response.extensions = {**response.extensions, "resilience": trail}
-        return True
+        return trail
+
+    def call(self, request: Request, store: Store, closing: Closing) -> Exchange:
+        """A call as the layers see it, for its spans.
+
+        Arguments:
+            request: as the client sends it.
+            store: where the states are.
+            closing: set when the client is closed.
+        """
+        kind = self._kind
+        policy, operation = kind.policy, kind.operation
+        trail = Trail(policy.provider, operation)
+        exchange = Exchange(request, policy, operation, NO_OPTIONS, trail, closing, store, kind.settings, self._account)
+        exchange.extensions = request.extensions
+        return exchange
 
     def sent(
-        self, started: float, generation: int, response: Response | None = None, error: BaseException | None = None
+        self,
+        started: float,
+        generation: int,
+        exchange: Exchange | None,
+        response: Response | None = None,
+        error: BaseException | None = None,
     ) -> Sent:
         """What came of a call, for the layers.
 
         Arguments:
             started: by the runtime's clock.
             generation: what `enter` gave.
+            exchange: the call, where its spans have begun.
             response: the answer.
             error: what was raised instead.
         """
         plan = self._kind.plan
         admission = None if plan is None else Admission(self._asked.keys[0], plan, generation)
-        return Sent(started, admission, response, error)
+        return Sent(started, admission, exchange, response, error)
 
     def _success(self, generation: int) -> Command:
         plan = self._kind.plan

@@ -8,6 +8,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -70,6 +71,7 @@ class Client:
         self.clock = VirtualClock(chances=itertools.repeat(0.0))
         self.next: list[Any] = []
         self.seen = 0
+        self.meanwhile: Callable[[], object] = lambda: None
         self.transport = _ADAPTERS[library].Transport(
             self.module.MockTransport(self._answer), policies=[made], clock=self.clock, **options
         )
@@ -77,6 +79,8 @@ class Client:
 
     def _answer(self, request: Any) -> Any:
         self.seen += 1
+        self.clock.advance(0.125)
+        self.meanwhile()
         given = self.next.pop(0) if self.next else ANSWERS["good"]
         if isinstance(given, BaseException):
             raise given
@@ -184,6 +188,27 @@ def test_a_call_that_wants_more_goes_through_the_layers(named: dict[str, Any], p
     client.forbid_layers()
 
     assert isinstance(client.call(**named), AssertionError)
+
+
+@pytest.mark.parametrize("name", ["missing", "silent", "down", "busy"])
+def test_what_was_shut_while_a_call_was_under_way_does_not_refuse_it(name: str) -> None:
+    """It was sent: what came of it is the provider's word, whatever others have met meanwhile."""
+
+    def shut(client: Client) -> None:
+        store, now = client.store, client.clock.now()
+        (breaker,) = (key for key in dict(store.scan()) if ":breaker:" in key)
+        store.run(Command("breaker.force", (breaker,), (OPEN, 600.0)), now)
+        store.run(Command("latch.shut", ("{provider}:latch:account:-",), ("x", 600.0, 600.0, "y")), now)
+
+    found = []
+    for options in ({}, {"listeners": [Deaf()]}):
+        client = Client(policy(**GUARDED), **options)
+        client.call()
+        client.meanwhile = partial(shut, client)
+        found.append(told(client.call(ANSWERS[name])))
+
+    assert found[1] == found[0]
+    assert 1 == len([event for event in found[0]["trail"]["events"] if "attempt" in event])
 
 
 def test_a_deadline_around_a_call_is_the_layers_to_keep() -> None:
@@ -332,6 +357,7 @@ def test_a_header_that_stands_there_twice_is_read_as_the_library_reads_it() -> N
     for each in (short, long):
         each.call(headers=twice)
         each.call(headers={"X-Key": "a"})
+        each.call(headers={"X-Key": "b"})
 
     assert long.states == short.states
 
