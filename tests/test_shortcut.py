@@ -348,9 +348,22 @@ def test_accounts_and_hosts_are_told_apart() -> None:
     assert [200, 429] == [status() for _ in range(2)]
 
 
+def test_each_host_has_its_own_breaker() -> None:
+    """With a port or without, as in the layers."""
+    made = policy(match={"hosts": ["provider.test", "*.provider.test"]})
+    short, long = Client(made), Client(made, listeners=[Deaf()])
+
+    for each in (short, long):
+        for host in ("provider.test", "eu.provider.test", "provider.test:8443"):
+            each.call(url=f"https://{host}/things")
+
+    assert 3 == len([key for key in short.states if ":breaker:" in key])
+    assert long.states == short.states
+
+
 def test_a_header_that_stands_there_twice_is_read_as_the_library_reads_it() -> None:
     """An account of its own, the same in the layers."""
-    made = policy(account={"headers": ["X-Key"]}, limits=[{"name": "pace", "rate": "1/10 seconds", "max_wait": "1s"}])
+    made = policy(account={"headers": ["X-Key"]}, limits=[{"name": "pace", "rate": "9/10 seconds", "max_wait": "1s"}])
     twice = [("X-Key", "a"), ("x-key", "b")]
     short, long = Client(made), Client(made, listeners=[Deaf()])
 
