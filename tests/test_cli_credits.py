@@ -18,7 +18,7 @@ from rich.console import Console
 from resilience._clock import RealClock
 from resilience._credits_ledger import Settlement
 from resilience._credits_lines import Latch, Line, Span
-from resilience._transactions import Command
+from resilience._transactions import SCRIPTS, Command
 from resilience.cli import main
 from resilience.cli._credits_shown import Balances, Budgets, latch_text, spark
 from resilience.cli._ledger import Settlements, csv_text
@@ -185,8 +185,7 @@ def test_a_sweep_that_fails_is_told(cli: Cli, some: Spender, monkeypatch: pytest
     def broken(*_: object) -> list[float]:
         raise KeyError("open")
 
-    monkeypatch.setattr("resilience._credits_state.sweep", broken)
-    monkeypatch.setattr("resilience._transactions._scripts", {})
+    monkeypatch.setitem(SCRIPTS, "credits.sweep", broken)
 
     code, output, complaints = cli()
 
@@ -720,8 +719,7 @@ def test_unlatching_a_part(arguments: tuple[str, ...], opened: list[str], cli: C
 def test_a_latch_that_another_process_has_opened(cli: Cli, some: Spender, monkeypatch: pytest.MonkeyPatch) -> None:
     """Was not opened here."""
     some.shut("account:-")
-    monkeypatch.setattr("resilience._latch_state.lift", lambda *_: [0.0])
-    monkeypatch.setattr("resilience._transactions._scripts", {})
+    monkeypatch.setitem(SCRIPTS, "latch.lift", lambda *_: [0.0])
 
     assert (1, "") == cli("unlatch", "some")[:2]
 
