@@ -33,7 +33,7 @@ def attempt_layer(runtime: Runtime) -> Call:
     """Send one attempt and turn whatever comes of it into an outcome."""
 
     async def attempt_call(exchange: Exchange) -> Outcome:
-        started = runtime.clock.now() if exchange.ahead is None else exchange.ahead.started
+        started = runtime.clock.now() if exchange.ahead is None else exchange.ahead.times[1]
         seconds = attempt_seconds(exchange, started)
         if seconds is not None or exchange.pool_wait or exchange.cuts:
             cut_timeouts(exchange, seconds)

@@ -29,17 +29,16 @@ from ._breaker import look_ahead as breaker_ahead
 from ._clock import Clock, Closing
 from ._concurrency import concurrency_layer
 from ._credits import credits_layer
-from ._deadline import deadline_layer, restore_timeouts
+from ._deadline import deadline_layer
 from ._hub import Hub, end_call
 from ._idempotency import idempotency_layer
-from ._lent_headers import restore_headers
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
 from ._local_reply import in_place_of_answer
 from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
 from ._pool_gate import gate_layer, gate_of
-from ._prepare import exchange_of
+from ._prepare import exchange_of, restore
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._sent import Sent
@@ -142,7 +141,7 @@ class Chain:
             try:
                 outcome = ended = run_now(self._sync(exchange))
             finally:
-                _restore(exchange)
+                restore(exchange)
                 self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
@@ -178,7 +177,7 @@ class Chain:
             try:
                 outcome = ended = await self._async(exchange)
             finally:
-                _restore(exchange)
+                restore(exchange)
                 self._end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
@@ -205,17 +204,6 @@ class Chain:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
             # Whoever heard of it may have called something.
             LAST.trail = trail
-
-
-def _restore(exchange: Exchange) -> None:
-    """Give the request its own stream, timeouts and headers back: a redirect or the application may use them."""
-    request = exchange.request
-    if exchange.replay is not None and request.stream is exchange.replay:
-        request.stream = exchange.replay.source
-    if exchange.cuts:
-        restore_timeouts(exchange)
-    if exchange.headers_before:
-        restore_headers(exchange)
 
 
 def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callable[[], float]) -> Response:

@@ -109,7 +109,7 @@ def deadline_layer(inner: Call, runtime: Runtime) -> Call:
 
     async def deadline_call(exchange: Exchange) -> Outcome:
         if exchange.ahead is not None:
-            exchange.started = exchange.ahead.started
+            exchange.started = exchange.ahead.times[0]
             return await inner(exchange)
         exchange.started = runtime.clock.now()
         seconds = exchange.options.deadline

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["gate_layer", "gate_of"]
+__all__ = ["gate_layer", "gate_of", "stand"]
 
 # What both libraries' own transports have if nobody says anything else, as those have that we make ourselves.
 _CONNECTIONS = 100
@@ -70,7 +70,7 @@ def gate_layer(inner: Call, runtime: Runtime) -> Call:
         return inner
 
     async def gate_call(exchange: Exchange) -> Outcome:
-        if not gate.try_enter() and (ended := await _stand(exchange, runtime, gate)) is not None:
+        if not gate.try_enter() and (ended := await stand(exchange, runtime, gate)) is not None:
             return ended
         try:
             return await inner(exchange)
@@ -81,8 +81,14 @@ def gate_layer(inner: Call, runtime: Runtime) -> Call:
     return gate_call
 
 
-async def _stand(exchange: Exchange, runtime: Runtime, gate: Gate) -> Outcome | None:
-    """Wait for a place: `None` when it is taken, else how the call ends."""
+async def stand(exchange: Exchange, runtime: Runtime, gate: Gate) -> Outcome | None:
+    """Wait for a place: `None` when it is taken, else how the call ends.
+
+    Arguments:
+        exchange: the call.
+        runtime: the call's.
+        gate: of its transport.
+    """
     waker = gate.join()
     ended = None
     try:

@@ -1,10 +1,12 @@
-"""A request as the layers see it: its provider, its operation, its options, its account."""
+"""A request as the layers see it: its provider, operation, options and account; and as its caller had it, when all is over."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._deadline import restore_timeouts
 from ._idempotency import check_key
+from ._lent_headers import restore_headers
 from ._options import read_options
 from ._outcome import Exchange
 from ._pays import check_cost
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ._registry import Policies, Source
     from ._transactions import Store
 
-__all__ = ["exchange_of", "prepare"]
+__all__ = ["exchange_of", "prepare", "restore"]
 
 _FIRST = "resilience.provider"
 
@@ -66,3 +68,18 @@ def exchange_of(request: Request, source: Source, library: Library, closing: Clo
     exchange.extensions = extensions
     exchange.replay = replayable(library, request, policy.replay)
     return exchange
+
+
+def restore(exchange: Exchange) -> None:
+    """Give the request its own stream, timeouts and headers back: a redirect or the application may use them.
+
+    Arguments:
+        exchange: its call, which is over.
+    """
+    request = exchange.request
+    if exchange.replay is not None and request.stream is exchange.replay:
+        request.stream = exchange.replay.source
+    if exchange.cuts:
+        restore_timeouts(exchange)
+    if exchange.headers_before:
+        restore_headers(exchange)

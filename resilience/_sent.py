@@ -16,24 +16,24 @@ class Sent:
     """What came of an attempt on the short cut that the layers have to look at: a response or an error.
 
     Arguments:
-        started: by the runtime's clock.
+        times: when the call began and when it was sent, by the runtime's clock.
         admission: what the breaker has let it through with; `None` without a breaker.
         exchange: the call, where its spans have begun.
         response: the answer.
         error: what was raised.
     """
 
-    __slots__ = ("admission", "error", "exchange", "response", "started")
+    __slots__ = ("admission", "error", "exchange", "response", "times")
 
     def __init__(
         self,
-        started: float,
+        times: tuple[float, float],
         admission: Admission | None,
         exchange: Exchange | None,
         response: Response | None,
         error: BaseException | None,
     ) -> None:
-        self.started = started
+        self.times = times
         self.admission = admission
         self.exchange = exchange
         self.response = response

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 
 from ._breaker_hearing import Heard
 from ._caller import UNTIL
+from ._deadline import cut_timeouts
 from ._fork import renewed
 from ._hub import Hub
-from ._lent_headers import restore_headers
 from ._outcome import Outcome
 from ._override import Override
+from ._pool_gate import stand
+from ._prepare import restore
 from ._telemetry import is_measured, is_traced, start
 from ._trail import observers
 from ._way import Kind, Way, kind_of
@@ -89,19 +91,22 @@ class Shortcut:
         Returns:
             The answer, if it needs no second look; what came of it for the layers to look at; `None`: nothing was sent.
         """
-        way, started = self._find(request, source), self._now()
-        generation = None if way is None else way.enter(store, started)
+        way, began = self._find(request, source), self._now()
+        generation = None if way is None else way.enter(store, began)
         if way is None or generation is None:
             return None
-        exchange, entered = self._begin(way.call(request, store, closing)) if is_traced() else (None, None)
+        exchange, entered = None, None
+        if is_traced():
+            exchange = way.call(request, store, closing)
+            entered = self._begin(exchange)
         try:
             response: Response = self._transport.handle_request(request)
         except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-            return way.sent(started, generation, exchange, error=error)
+            return way.sent((began, began), generation, exchange, error=error)
         finally:
             if entered is not None:
                 entered.leave()
-        return self._end(way, store, request, response, (generation, started, exchange))
+        return self._end(way, store, request, response, (generation, began, began, exchange))
 
     async def send_async(
         self, request: Request, source: Source, store: Store, closing: Closing
@@ -114,33 +119,42 @@ class Shortcut:
             store: where the states are.
             closing: set when the client is closed.
         """
-        way, gate = self._find(request, source), self._gate
-        # Who has to wait in front of the pool does so in its layer.
-        if way is None or (gate is not None and not gate.try_enter()):
+        way, gate, began = self._find(request, source), self._gate, self._now()
+        if way is None:
             return None
+        exchange, entered = None, None
+        if gate is not None and not gate.try_enter():
+            exchange = way.call(request, store, closing)
+            if (ended := await stand(exchange, self._runtime, gate)) is not None:
+                # Nothing was sent: that the client was closed the layers see for themselves.
+                late = exchange.trail.why != "closed"
+                return way.sent((began, began), 0, None, error=ended.forget_error()) if late else None
         try:
             started = self._now()
             generation = way.enter(store, started)
             if generation is None:
                 return None
-            exchange, entered = self._begin(way.call(request, store, closing)) if is_traced() else (None, None)
+            if is_traced():
+                exchange = exchange or way.call(request, store, closing)
+                entered = self._begin(exchange)
+            if exchange is not None and exchange.pool_wait:
+                cut_timeouts(exchange, None)
             try:
                 response: Response = await self._transport.handle_async_request(request)
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.sent(started, generation, exchange, error=error)
+                return way.sent((began, started), generation, exchange, error=error)
             finally:
                 if entered is not None:
                     entered.leave()
         finally:
             if gate is not None:
                 gate.leave()
-        return self._end(way, store, request, response, (generation, started, exchange))
+        return self._end(way, store, request, response, (generation, began, started, exchange))
 
-    def _begin(self, exchange: Exchange) -> tuple[Exchange, AttemptSpan | Enriched | None]:
+    def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
         """Begin the spans of a call, and that of its attempt."""
         start(exchange, self._transport, self._runtime.clock.wall)
-        spans = exchange.spans
-        return exchange, None if spans is None else spans.enter(exchange, self._runtime)
+        return None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
 
     def _end(
         self,
@@ -148,21 +162,22 @@ class Shortcut:
         store: Store,
         request: Request,
         response: Response,
-        sent: tuple[int, float, Exchange | None],
+        sent: tuple[int, float, float, Exchange | None],
     ) -> Response | Sent:
         """Hand on an answer that needs no second look, and end the spans of its call."""
-        generation, started, exchange = sent
+        generation, began, started, exchange = sent
         trail = None
         if not Hub.listeners and not observers:
-            trail = way.leave(store, request, response, (generation, started, self._now()))
+            trail = way.leave(store, request, response, (generation, began, started, self._now()))
         if trail is None:
-            return way.sent(started, generation, exchange, response)
-        if exchange is not None and exchange.spans is not None:
+            return way.sent((began, started), generation, exchange, response)
+        if exchange is not None:
             exchange.trail = trail
-            outcome = Outcome(trail.attempts[0].verdict, response)
-            exchange.spans.answered(self._runtime, outcome)
-            restore_headers(exchange)
-            exchange.spans.end(exchange, outcome)
+            restore(exchange)
+            if exchange.spans is not None:
+                outcome = Outcome(trail.attempts[0].verdict, response)
+                exchange.spans.answered(self._runtime, outcome)
+                exchange.spans.end(exchange, outcome)
         return response
 
     def _find(self, request: Request, source: Source) -> Way | None:

@@ -148,30 +148,32 @@ class Way:
         reply = store.run(self._asked, now)
         return int(reply[0]) if reply else None
 
-    def leave(self, store: Store, request: Request, response: Response, sent: tuple[int, float, float]) -> Trail | None:
+    def leave(
+        self, store: Store, request: Request, response: Response, sent: tuple[int, float, float, float]
+    ) -> Trail | None:
         """Tell of a success, and write its trail; `None` where the answer is one that the layers have to look at.
 
         Arguments:
             store: where the states are.
             request: as it was sent.
             response: the answer.
-            sent: what `enter` gave, when it was sent and when its answer came, by the runtime's clock.
+            sent: what `enter` gave; when the call began, when it was sent and when its answer came, by the runtime's clock.
         """
         kind, status = self._kind, response.status_code
         verdict = kind.verdict_on(status)
         if verdict is None or speaks(response.headers, kind.bill):
             return None
-        generation, started, ended = sent
+        generation, began, started, ended = sent
         if kind.plan is not None:
             if self._told.arguments[1] != generation:
                 self._told = self._success(generation)
             store.run(self._told, ended)
         if kind.ledger is not None:
-            kind.ledger.called(started)
+            kind.ledger.called(began)
             command = kind.ledger.succeeded(None)
             if command is not None:
                 store.run(command, ended)
-        attempt = Attempt(1, 0.0, ended - started, status, None, verdict)
+        attempt = Attempt(1, started - began, ended - started, status, None, verdict)
         trail = LAST.trail = Trail(kind.policy.provider, kind.operation, [attempt], "success", "success")
         keep_trail(request, trail)
         response.extensions = {**response.extensions, "resilience": trail}
@@ -194,7 +196,7 @@ class Way:
 
     def sent(
         self,
-        started: float,
+        times: tuple[float, float],
         generation: int,
         exchange: Exchange | None,
         response: Response | None = None,
@@ -203,7 +205,7 @@ class Way:
         """What came of a call, for the layers.
 
         Arguments:
-            started: by the runtime's clock.
+            times: when the call began and when it was sent, by the runtime's clock.
             generation: what `enter` gave.
             exchange: the call, where its spans have begun.
             response: the answer.
@@ -211,7 +213,7 @@ class Way:
         """
         plan = self._kind.plan
         admission = None if plan is None else Admission(self._asked.keys[0], plan, generation)
-        return Sent(started, admission, exchange, response, error)
+        return Sent(times, admission, exchange, response, error)
 
     def _success(self, generation: int) -> Command:
         plan = self._kind.plan
