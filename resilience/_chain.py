@@ -41,7 +41,6 @@ from ._pool_gate import gate_layer, gate_of
 from ._prepare import exchange_of, restore
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
-from ._sent import Sent
 from ._shortcut import Shortcut
 from ._telemetry import start
 from ._trail import observers
@@ -124,18 +123,17 @@ class Chain:
         if source is None:
             untouched: Response = self._transport.handle_request(request)
             return untouched
-        closing = self._closing
-        sent = self._shortcut.send(request, source, self._store or self._open(), closing)
-        if sent is not None and not isinstance(sent, Sent):
-            return sent
-        exchange = self._prepare(request, source) if sent is None or sent.exchange is None else sent.exchange
-        if exchange is None:
-            untouched = self._transport.handle_request(request)
-            return untouched  # noqa: RET504  what a transport returns has no type
-        # The client may have been closed, and be in use again, since the request was sent.
-        exchange.ahead, exchange.closing = sent, closing
-        if sent is None or sent.exchange is None:
+        sent = self._shortcut.send(request, source, self._store or self._open(), self._closing)
+        if sent is None:
+            exchange = self._prepare(request, source)
+            if exchange is None:
+                untouched = self._transport.handle_request(request)
+                return untouched  # noqa: RET504  what a transport returns has no type
             self._begin(exchange)
+        elif isinstance(sent, Exchange):
+            exchange = sent
+        else:
+            return sent
         ended = None
         try:
             try:
@@ -160,18 +158,17 @@ class Chain:
         if not source.is_loaded:
             # It imports the models and reads a file: other tasks are not to wait for that.
             await source.load_aside()
-        closing = self._closing
-        sent = await self._shortcut.send_async(request, source, self._store or self._open(), closing)
-        if sent is not None and not isinstance(sent, Sent):
-            return sent
-        exchange = self._prepare(request, source) if sent is None or sent.exchange is None else sent.exchange
-        if exchange is None:
-            untouched = await self._transport.handle_async_request(request)
-            return untouched  # noqa: RET504  what a transport returns has no type
-        # The client may have been closed, and be in use again, since the request was sent.
-        exchange.ahead, exchange.closing = sent, closing
-        if sent is None or sent.exchange is None:
+        sent = await self._shortcut.send_async(request, source, self._store or self._open(), self._closing)
+        if sent is None:
+            exchange = self._prepare(request, source)
+            if exchange is None:
+                untouched = await self._transport.handle_async_request(request)
+                return untouched  # noqa: RET504  what a transport returns has no type
             self._begin(exchange)
+        elif isinstance(sent, Exchange):
+            exchange = sent
+        else:
+            return sent
         ended = None
         try:
             try:

@@ -9,6 +9,7 @@ __all__ = ["fields_of", "only_value"]
 Field = tuple[bytes, bytes, bytes]
 """A name as it is sent, the same in lower case, and the value."""
 
+_LIBRARIES = {"httpx", "httpx2"}
 _layouts: dict[Any, bool] = {}
 
 
@@ -18,23 +19,26 @@ def fields_of(headers: Any) -> list[Field]:
     Arguments:
         headers: of a request or an answer.
     """
-    kind: Any = headers.__class__
-    if _layouts.get(kind) or _has_layout(kind):
+    if _layouts.get(headers.__class__) or _has_layout(headers.__class__):
         fields: list[Field] = headers._list  # noqa: SLF001  looks at nothing that is not as it was found to be
         return fields
     return _from_raw(headers)
 
 
 def _from_raw(headers: Any) -> list[Field]:
-    return [(name, name.lower(), value) for name, value in headers.raw]
+    raw: list[tuple[bytes, bytes]] | None = getattr(headers, "raw", None)
+    if raw is None:
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return [(name, name.lower(), value) for name, value in raw]
 
 
 def _has_layout(kind: Any) -> bool:
-    """Whether a class keeps its fields just so, as it is found out by trying: then nothing need be copied."""
-    if kind not in _layouts:
-        probe: Any = kind({"Ab": "c"})
-        _layouts[kind] = getattr(probe, "_list", None) == _from_raw(probe)
-    return _layouts[kind]
+    """Whether a class of the libraries' own keeps its fields just so, as it is found out by trying: nothing need be copied."""
+    if kind in _layouts or kind.__module__.partition(".")[0] not in _LIBRARIES:
+        return _layouts.get(kind, False)
+    probe: Any = kind({"Ab": "c"})
+    found = _layouts[kind] = getattr(probe, "_list", None) == _from_raw(probe)
+    return found
 
 
 def only_value(headers: Any, name: bytes) -> bytes | None:

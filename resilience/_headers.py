@@ -20,11 +20,6 @@ class FoldedHeaders(dict[str, str]):
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
 
-    @property
-    def raw(self) -> list[tuple[bytes, bytes]]:
-        """The same as bytes, as the libraries have it."""
-        return [(name.encode(), value.encode()) for name, value in self.items()]
-
     def get(self, key: str, default: Any = None) -> Any:
         return super().get(key.lower(), default)
 

@@ -70,6 +70,9 @@ def gate_layer(inner: Call, runtime: Runtime) -> Call:
         return inner
 
     async def gate_call(exchange: Exchange) -> Outcome:
+        if exchange.ahead is not None:
+            # It was in the pool already.
+            return await inner(exchange)
         if not gate.try_enter() and (ended := await stand(exchange, runtime, gate)) is not None:
             return ended
         try:

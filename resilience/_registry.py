@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._fork import Lock
+from ._fork import Lock, renewed
 from ._library import PORTS
 from .errors import ConfigurationError
 
@@ -62,6 +62,11 @@ class Source:
         self._policy: Policy | None = None
         self._loading: Closing | None = None
         self._lock = Lock()
+        renewed(self)
+
+    def renew(self) -> None:
+        """The thread that loads it is not there in a child process."""
+        self._loading = None
 
     def policy(self) -> Policy:
         if self._policy is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import parse_qsl
 
@@ -58,8 +57,6 @@ def account_of(account: Account | None, request: Request) -> str:
     return "-" if credential is None else _digest(credential)
 
 
-# An account's key is asked for with each of its calls.
-@lru_cache(1024)
 def _digest(credential: str) -> str:
     # The same on every machine that shares a store, and not to be turned back: keys are too long to be guessed.
     return hashlib.blake2b(credential.encode(), digest_size=8, person=b"resilience").hexdigest()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._breaker_hearing import Admission
     from ._library import Response
-    from ._outcome import Exchange
 
 __all__ = ["Sent"]
 
@@ -18,24 +17,21 @@ class Sent:
     Arguments:
         times: when the call began and when it was sent, by the runtime's clock.
         admission: what the breaker has let it through with; `None` without a breaker.
-        exchange: the call, where its spans have begun.
         response: the answer.
         error: what was raised.
     """
 
-    __slots__ = ("admission", "error", "exchange", "response", "times")
+    __slots__ = ("admission", "error", "response", "times")
 
     def __init__(
         self,
         times: tuple[float, float],
         admission: Admission | None,
-        exchange: Exchange | None,
         response: Response | None,
         error: BaseException | None,
     ) -> None:
         self.times = times
         self.admission = admission
-        self.exchange = exchange
         self.response = response
         self.error = error
 
@@ -48,5 +44,6 @@ class Sent:
             finally:
                 # Its traceback holds this frame, which must not hold it in turn.
                 del error
-        assert self.response is not None
-        return self.response
+        response, self.response = self.response, None
+        assert response is not None
+        return response

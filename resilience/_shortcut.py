@@ -15,8 +15,10 @@ through its layers, so the way is left out where none of them would have anythin
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ._bounded import Bounded
 from ._breaker_hearing import Heard
 from ._caller import UNTIL
 from ._deadline import cut_timeouts
@@ -28,7 +30,7 @@ from ._pool_gate import stand
 from ._prepare import restore
 from ._telemetry import is_measured, is_traced, start
 from ._trail import observers
-from ._way import Kind, Way, kind_of
+from ._way_kind import Kind, Ways, kind_of
 
 if TYPE_CHECKING:
     from ._attempt_span import AttemptSpan
@@ -38,16 +40,17 @@ if TYPE_CHECKING:
     from ._outcome import Exchange
     from ._registry import Source
     from ._runtime import AsyncRuntime
-    from ._sent import Sent
     from ._transactions import Store
+    from ._way import Made, Way
     from .events import Listener
 
 __all__ = ["Shortcut"]
 
 # Hosts and methods may be a stranger's choice; what is forgotten is made anew when it comes again.
 _MOST = 1024
-_Key = tuple[str | None, str, bytes, int | None]
-
+# So are accounts: two megabytes of them.
+_MOST_WAYS = 2048
+_Key = tuple["Source", str | None, str, bytes, int | None]
 
 Prepare = Callable[["Request", "Source"], "Exchange | None"]
 
@@ -72,14 +75,16 @@ class Shortcut:
         self._prepare = prepare
         self._stream = runtime.library.bytes_stream
         self._is_heard = bool(listeners)
-        self._kinds: dict[_Key, Kind | None] = {}
+        self.renew()
         renewed(self)
 
     def renew(self) -> None:
         """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
-        self._kinds = {}
+        # What needs the layers each time is kept as `False`.
+        self._kinds: Bounded[_Key, Kind | bool] = Bounded(_MOST)
+        self._ways: Ways = Bounded(_MOST_WAYS)
 
-    def send(self, request: Request, source: Source, store: Store, closing: Closing) -> Response | Sent | None:
+    def send(self, request: Request, source: Source, store: Store, closing: Closing) -> Response | Exchange | None:
         """Send a request of a sync client, if nothing holds it up.
 
         Arguments:
@@ -89,28 +94,29 @@ class Shortcut:
             closing: set when the client is closed.
 
         Returns:
-            The answer, if it needs no second look; what came of it for the layers to look at; `None`: nothing was sent.
+            The answer, if it needs no second look; the call, which was sent and which the layers have to look at; `None`:
+            nothing was sent.
         """
         way, began = self._find(request, source), self._now()
         generation = None if way is None else way.enter(store, began)
         if way is None or generation is None:
             return None
-        exchange, entered = None, None
+        made, exchange, entered = (request, store, closing), None, None
         if is_traced():
-            exchange = way.call(request, store, closing)
+            exchange = way.call(*made)
             entered = self._begin(exchange)
         try:
             response: Response = self._transport.handle_request(request)
         except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-            return way.sent((began, began), generation, exchange, error=error)
+            return way.hand_over(exchange, made, way.sent((began, began), generation, error=error))
         finally:
             if entered is not None:
                 entered.leave()
-        return self._end(way, store, request, response, (generation, began, began, exchange))
+        return self._end(way, made, response, (generation, began, began, exchange))
 
     async def send_async(
         self, request: Request, source: Source, store: Store, closing: Closing
-    ) -> Response | Sent | None:
+    ) -> Response | Exchange | None:
         """The same for an async client.
 
         Arguments:
@@ -122,34 +128,35 @@ class Shortcut:
         way, gate, began = self._find(request, source), self._gate, self._now()
         if way is None:
             return None
-        exchange, entered = None, None
+        made, exchange, entered = (request, store, closing), None, None
         if gate is not None and not gate.try_enter():
-            exchange = way.call(request, store, closing)
+            exchange = way.call(*made)
             if (ended := await stand(exchange, self._runtime, gate)) is not None:
-                # Nothing was sent: that the client was closed the layers see for themselves.
-                late = exchange.trail.why != "closed"
-                return way.sent((began, began), 0, None, error=ended.forget_error()) if late else None
+                if exchange.trail.why == "closed":
+                    # The layers see that for themselves.
+                    return None
+                return way.hand_over(None, made, way.sent((began, began), 0, error=ended.forget_error()))
         try:
             started = self._now()
             generation = way.enter(store, started)
             if generation is None:
                 return None
             if is_traced():
-                exchange = exchange or way.call(request, store, closing)
+                exchange = exchange or way.call(*made)
                 entered = self._begin(exchange)
             if exchange is not None and exchange.pool_wait:
                 cut_timeouts(exchange, None)
             try:
                 response: Response = await self._transport.handle_async_request(request)
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.sent((began, started), generation, exchange, error=error)
+                return way.hand_over(exchange, made, way.sent((began, started), generation, error=error))
             finally:
                 if entered is not None:
                     entered.leave()
         finally:
             if gate is not None:
                 gate.leave()
-        return self._end(way, store, request, response, (generation, began, started, exchange))
+        return self._end(way, made, response, (generation, began, started, exchange))
 
     def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
         """Begin the spans of a call, and that of its attempt."""
@@ -157,20 +164,17 @@ class Shortcut:
         return None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
 
     def _end(
-        self,
-        way: Way,
-        store: Store,
-        request: Request,
-        response: Response,
-        sent: tuple[int, float, float, Exchange | None],
-    ) -> Response | Sent:
+        self, way: Way, made: Made, response: Response, sent: tuple[int, float, float, Exchange | None]
+    ) -> Response | Exchange:
         """Hand on an answer that needs no second look, and end the spans of its call."""
         generation, began, started, exchange = sent
         trail = None
+        # An answer that cannot even be looked at the layers close. Who has begun to listen meanwhile hears of it by them.
         if not Hub.listeners and not observers:
-            trail = way.leave(store, request, response, (generation, began, started, self._now()))
+            with suppress(Exception):
+                trail = way.leave(made[1], made[0], response, (generation, began, started, self._now()))
         if trail is None:
-            return way.sent((began, started), generation, exchange, response)
+            return way.hand_over(exchange, made, way.sent((began, started), generation, response))
         if exchange is not None:
             exchange.trail = trail
             restore(exchange)
@@ -196,13 +200,13 @@ class Shortcut:
             return None
         policy, url, method = source.policy(), request.url, request.method
         operation = policy.operation_finder.find(method, url.raw_path.partition(b"?")[0].decode("ascii"))
-        key = (operation, method, url.raw_host, url.port)
-        kind = self._kinds[key] if key in self._kinds else self._learn(key, request, source)
-        return None if kind is None else kind.way_of(request)
+        # One host may have a policy for each of its ports, those that its scheme means among them.
+        key = (source, operation, method, url.raw_host, url.port)
+        found = self._kinds.kept.get(key)
+        kind = self._learn(key, request, source) if found is None else found
+        return kind.way_of(request) if isinstance(kind, Kind) else None
 
-    def _learn(self, key: _Key, request: Request, source: Source) -> Kind | None:
+    def _learn(self, key: _Key, request: Request, source: Source) -> Kind | bool:
         exchange = self._prepare(request, source)
-        while len(self._kinds) >= _MOST:
-            self._kinds.pop(next(iter(self._kinds)), None)
-        kind = self._kinds[key] = None if exchange is None else kind_of(exchange, self._runtime.library)
-        return kind
+        kind = None if exchange is None else kind_of(exchange, self._runtime.library, self._ways)
+        return self._kinds.keep(key, kind or False)

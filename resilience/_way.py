@@ -1,119 +1,28 @@
-"""What calls of one kind ask on the short cut, and what they tell: compiled once of a policy and its settings."""
+"""What a call asks on the short cut before it is sent, and what it tells after a success."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ._breaker_hearing import Admission
-from ._breaker_key import breaker_key
-from ._breaker_machine import SUCCESS
-from ._categories import Category
-from ._concurrency import use_of
-from ._credits import latch_keys
 from ._feedback import speaks
-from ._fields import only_value
-from ._guard import guard_of
 from ._options import NO_OPTIONS
 from ._outcome import Exchange
-from ._pays import bill_of, keys_of
-from ._repeatable import IDEMPOTENT
-from ._reservations import line_key
-from ._retry_ledger import ledger_of
-from ._scopes import account_of
 from ._sent import Sent
 from ._trail import Attempt, Trail
 from ._trail_of import LAST, keep_trail
 from ._transactions import Command
 
 if TYPE_CHECKING:
-    from ._breaker_policy import BreakerPlan
     from ._clock import Closing
-    from ._library import Library, Request, Response
-    from ._outcome import Verdict
-    from ._pays import Bill
-    from ._retry_ledger import Ledger
+    from ._library import Request, Response
     from ._transactions import Store
+    from ._way_kind import Kind
 
-__all__ = ["Kind", "Way", "kind_of"]
+__all__ = ["Made", "Way"]
 
-# What stands for the account in keys until a call comes; no digest has it.
-_ACCOUNT = "\0"
-# Accounts may be many; whose keys are forgotten, for them they are made anew.
-_MOST = 1024
-
-
-class Kind:
-    """The calls of one operation, method and host.
-
-    Arguments:
-        exchange: one of them, before its first layer, without an account of its own.
-        library: of the caller's client.
-    """
-
-    __slots__ = (
-        "_account",
-        "_asked",
-        "_header",
-        "_lines",
-        "_ways",
-        "bill",
-        "breaker",
-        "ledger",
-        "operation",
-        "plan",
-        "policy",
-        "settings",
-        "verdicts"
-    )  # fmt: skip
-
-    def __init__(self, exchange: Exchange, library: Library) -> None:
-        policy = exchange.policy
-        self.policy, self.operation, self.settings = policy, exchange.operation, exchange.settings
-        self.ledger: Ledger | None = ledger_of(exchange)
-        self.plan: BreakerPlan | None = None if policy.breaker.off else policy.breaker.plan
-        self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker, library)
-        self.bill: Bill = bill_of(exchange)
-        self.verdicts: dict[int, Verdict | None] = {}
-        buckets = keys_of(exchange, self.bill)
-        # What no limit applies to waits only for what an answer has paused.
-        shutters = latch_keys(exchange) + (buckets if self.bill.silent else ())
-        paid = () if self.bill.silent else buckets
-        specs = [] if self.bill.silent else self.bill.specs
-        self._asked = Command("shortcut.enter", (self.breaker, *shutters, *paid), (len(shutters), specs))
-        self._lines = [line_key(key, spec) for key, spec in zip(paid, specs, strict=True)]
-        self._account = policy.account
-        headers = () if policy.account is None else policy.account.headers or ()
-        self._header = headers[0].lower().encode() if len(headers) == 1 and headers[0].isascii() else None
-        self._ways: dict[bytes | str, Way] = {}
-
-    def way_of(self, request: Request) -> Way:
-        """The way of the calls of a request's account.
-
-        Arguments:
-            request: with its headers as they will be sent.
-        """
-        # Whose account it is stands in the value of one header, mostly; it need not be made a digest each time.
-        key: bytes | str | None = None if self._header is None else only_value(request.headers, self._header)
-        if key is None:
-            key = account_of(self._account, request)
-        way = self._ways.get(key)
-        if way is None:
-            while len(self._ways) >= _MOST:
-                self._ways.pop(next(iter(self._ways)), None)
-            way = self._ways[key] = self._way(account_of(self._account, request))
-        return way
-
-    def _way(self, account: str) -> Way:
-        asked = self._asked._replace(keys=tuple([key.replace(_ACCOUNT, account) for key in self._asked.keys]))
-        return Way(self, account, asked, [key.replace(_ACCOUNT, account) for key in self._lines])
-
-    def verdict_on(self, status: int) -> Verdict | None:
-        """The verdict on a success that no rule speaks of."""
-        if status in self.verdicts:
-            return self.verdicts[status]
-        verdict = self.verdicts[status] = self.policy.classifier.plain_success(status, self.operation)
-        return verdict
+Made = tuple["Request", "Store", "Closing"]
+"""What a call is made of beside what its way knows."""
 
 
 class Way:
@@ -165,9 +74,11 @@ class Way:
             return None
         generation, began, started, ended = sent
         if kind.plan is not None:
-            if self._told.arguments[1] != generation:
-                self._told = self._success(generation)
-            store.run(self._told, ended)
+            success = self._told
+            if success.arguments[1] != generation:
+                # In another thread it may be another one meanwhile.
+                success = self._told = self._success(generation)
+            store.run(success, ended)
         if kind.ledger is not None:
             kind.ledger.called(began)
             command = kind.ledger.succeeded(None)
@@ -180,7 +91,7 @@ class Way:
         return trail
 
     def call(self, request: Request, store: Store, closing: Closing) -> Exchange:
-        """A call as the layers see it, for its spans.
+        """A call as the layers see it, whatever its transport makes of the request.
 
         Arguments:
             request: as the client sends it.
@@ -194,11 +105,22 @@ class Way:
         exchange.extensions = request.extensions
         return exchange
 
+    def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent) -> Exchange:
+        """A call that the layers have to look at.
+
+        Arguments:
+            exchange: the call, if anybody has needed it.
+            made: what else it is made of.
+            sent: what came of it.
+        """
+        exchange = exchange or self.call(*made)
+        exchange.ahead = sent
+        return exchange
+
     def sent(
         self,
         times: tuple[float, float],
         generation: int,
-        exchange: Exchange | None,
         response: Response | None = None,
         error: BaseException | None = None,
     ) -> Sent:
@@ -207,44 +129,14 @@ class Way:
         Arguments:
             times: when the call began and when it was sent, by the runtime's clock.
             generation: what `enter` gave.
-            exchange: the call, where its spans have begun.
             response: the answer.
             error: what was raised instead.
         """
         plan = self._kind.plan
         admission = None if plan is None else Admission(self._asked.keys[0], plan, generation)
-        return Sent(times, admission, exchange, response, error)
+        return Sent(times, admission, response, error)
 
     def _success(self, generation: int) -> Command:
         plan = self._kind.plan
         arguments = (0.0, generation) if plan is None else (plan.settings.window, generation)
         return Command("shortcut.leave", self._asked.keys[:1], arguments)
-
-
-def kind_of(exchange: Exchange, library: Library) -> Kind | None:
-    """What is known of the calls that are as this one; `None` where each of them has to go through the layers.
-
-    Arguments:
-        exchange: a call before its first layer.
-        library: of the caller's client.
-    """
-    policy, settings, operation = exchange.policy, exchange.settings, exchange.operation
-    idempotency = policy.idempotency
-    takes_key = idempotency is not None and (idempotency.operations is None or operation in idempotency.operations)
-    if (
-        settings.modes
-        or not exchange.store.instant
-        or policy.times_for(operation) != (None, None)
-        or policy.propagate is not None
-        or (takes_key and exchange.request.method not in IDEMPOTENT)
-        or guard_of(exchange) is not None
-        or use_of(policy, settings.plan, operation).limits
-        or bill_of(exchange).learns
-    ):
-        return None
-    breaker = policy.breaker
-    if not breaker.off and (
-        breaker.plan.results[Category.SUCCESS] != SUCCESS or (breaker.health is not None and breaker.health.apart)
-    ):
-        return None
-    return Kind(replace(exchange, account=_ACCOUNT), library)

@@ -19,12 +19,15 @@ from hypothesis import strategies as st
 
 import resilience
 import resilience.httpx
-from resilience import Policy, _retry_ledger, trail_of
+from resilience import Policy, _fields, _retry_ledger, _shortcut, trail_of
+from resilience._breaker_hearing import Heard
 from resilience._breaker_machine import OPEN
 from resilience._fields import fields_of, only_value
 from resilience._headers import FoldedHeaders
+from resilience._hub import Hub
+from resilience._override import Override
+from resilience._shortcut import _MOST, _MOST_WAYS
 from resilience._transactions import Command
-from resilience._way import _MOST
 from resilience.events import Listener
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
@@ -57,6 +60,21 @@ ANSWERS: dict[str, Any] = {
     "silent": "ReadTimeout",
     "no place": "PoolTimeout",
 }
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever earlier tests have left in this process, as providers of OpenTelemetry, which cannot be taken back."""
+    monkeypatch.setattr(Hub, "listeners", ())
+    monkeypatch.setattr(Heard, "by", None)
+    monkeypatch.setattr(Override, "mode", None)
+    monkeypatch.setattr(_shortcut, "observers", [])
+    monkeypatch.setattr(_shortcut, "is_measured", lambda: False)
+    monkeypatch.setattr(_shortcut, "is_traced", lambda: False)
+
+
+class Signed(httpx.Headers):
+    """Of an application's own kind."""
 
 
 class Deaf(Listener):
@@ -382,18 +400,17 @@ def test_calls_of_a_parent_are_not_told_by_its_child() -> None:
 
     client.transport.chain._shortcut.renew()
 
-    assert {} == client.transport.chain._shortcut._kinds
+    assert {} == client.transport.chain._shortcut._kinds.kept
 
 
 def test_accounts_without_end_take_no_memory_without_end() -> None:
     """The ways of those who called longest ago are forgotten, and found again."""
     client = Client(policy(account={"headers": ["X-Key"]}))
 
-    for number in range(_MOST + 10):
+    for number in range(_MOST_WAYS + 10):
         client.call(headers={"X-Key": f"key-{number}"})
-    (kind,) = client.transport.chain._shortcut._kinds.values()
 
-    assert _MOST == len(kind._ways)
+    assert _MOST_WAYS == len(client.transport.chain._shortcut._ways.kept)
     assert 200 == client.call(headers={"X-Key": "key-0"}).status_code
 
 
@@ -401,10 +418,10 @@ def test_hosts_without_end_take_no_memory_without_end() -> None:
     """As accounts."""
     client = Client(policy(match={"hosts": ["*"]}))
 
-    for number in range(1100):
+    for number in range(_MOST + 10):
         client.call(url=f"https://h{number}.test/")
 
-    assert 1024 >= len(client.transport.chain._shortcut._kinds)
+    assert _MOST == len(client.transport.chain._shortcut._kinds.kept)
 
 
 def test_nobody_overtakes_who_stands_in_line() -> None:
@@ -430,7 +447,7 @@ def test_a_call_stands_behind_those_who_wait_for_the_same() -> None:
     """Also where the limit would let it go: the layer knows their order."""
     client = Client(policy(limits=[{"name": "pace", "rate": "9/minute"}]))
     client.call()
-    (way,) = next(iter(client.transport.chain._shortcut._kinds.values()))._ways.values()
+    (way,) = client.transport.chain._shortcut._ways.kept.values()
     client.store.lines.enter(way._lines[0], 5)
     client.forbid_layers()
 
@@ -475,7 +492,7 @@ def test_a_success_of_another_generation_counts_for_nothing() -> None:
     assert 0 == sum(dict(client.store.scan())[key]["ok"]) - sum(before[key]["ok"])
 
 
-@pytest.fixture(params=[httpx.Headers, _MODULES["httpx2"].Headers, FoldedHeaders])
+@pytest.fixture(params=[httpx.Headers, _MODULES["httpx2"].Headers, FoldedHeaders, Signed])
 def headers(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Of either library, and of a simulation."""
     return request.param
@@ -490,10 +507,24 @@ def test_the_fields_of_headers_are_read_whatever_keeps_them(headers: Any) -> Non
     assert only_value(found, b"x-none") is None
 
 
-def test_headers_that_keep_their_fields_in_another_way_are_read_too() -> None:
-    """As those of a library's next version may."""
+def test_headers_of_an_applications_own_kind_are_read_as_it_has_them() -> None:
+    """Not where the library would keep them, and no class of them is held on to."""
 
-    class Other:
+    class Other(httpx.Headers):
+        @property
+        def raw(self) -> list[tuple[bytes, bytes]]:
+            return [(b"X-Ab", b"seen")]
+
+    found = Other({"X-Ab": "kept"})
+
+    assert b"seen" == only_value(found, b"x-ab")
+    assert Other not in _fields._layouts
+
+
+def test_a_library_that_keeps_its_fields_in_another_way_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its next version may."""
+
+    class Next:
         def __init__(self, fields: dict[str, str]) -> None:
             self._list = [(value.encode(), name.encode()) for name, value in fields.items()]
 
@@ -501,4 +532,122 @@ def test_headers_that_keep_their_fields_in_another_way_are_read_too() -> None:
         def raw(self) -> list[tuple[bytes, bytes]]:
             return [(name, value) for value, name in self._list]
 
-    assert b"c" == only_value(Other({"X-Ab": "c"}), b"x-ab")
+    monkeypatch.setattr(Next, "__module__", "httpx.next")
+    monkeypatch.setattr(_fields, "_layouts", {})
+
+    assert b"c" == only_value(Next({"X-Ab": "c"}), b"x-ab")
+    assert {Next: False} == _fields._layouts
+
+
+def test_each_port_has_its_own_policy() -> None:
+    """Those that a scheme means, too."""
+    one, two = (
+        policy(provider=name, match={"hosts": [f"provider.test:{port}"]}) for name, port in (("one", 80), ("two", 443))
+    )
+    transport = resilience.httpx.Transport(httpx.MockTransport(lambda _: httpx.Response(200)), policies=[one, two])
+    with httpx.Client(transport=transport) as client:
+        found = [trail_of(client.get(f"{scheme}://provider.test/")) for scheme in ("http", "https", "http", "https")]
+
+    assert ["one", "two", "one", "two"] == [None if trail is None else trail.provider for trail in found]
+
+
+def test_an_empty_key_says_nothing() -> None:
+    """Then the account is told by what comes next."""
+    made = policy(account={"headers": ["X-Key"], "query": ["key"]}, limits=[{"name": "pace", "rate": "9/10 seconds"}])
+    short, long = Client(made), Client(made, listeners=[Deaf()])
+
+    for each in (short, long):
+        for name in ("a", "b"):
+            each.call(url=f"{URL}?key={name}", headers={"X-Key": ""})
+
+    assert 2 == len([key for key in short.states if ":bucket:" in key])
+    assert long.states == short.states
+
+
+def test_a_transport_that_changes_a_request_changes_no_account() -> None:
+    """What its answer asks for is asked of the account that has paid."""
+    made = policy(account={"headers": ["Authorization"]}, limits=[{"name": "pace", "rate": "9/10 seconds"}])
+    short, long = Client(made), Client(made, listeners=[Deaf()])
+
+    for each in (short, long):
+        answer = each.transport._inner.handler
+
+        def signing(request: Any, answer: Any = answer) -> Any:
+            request.headers["Authorization"] = "signed"
+            return answer(request)
+
+        each.transport._inner.handler = signing
+        each.call()
+        each.call(ANSWERS["busy"], ANSWERS["good"])
+
+    assert long.states == short.states
+
+
+def test_an_answer_that_cannot_be_looked_at_is_closed() -> None:
+    """Its connection is free again, and the error is the caller's."""
+    closed: list[bool] = []
+
+    class Stream(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b""
+
+        def close(self) -> None:
+            closed.append(True)
+
+    class Broken(httpx.Response):
+        @property
+        def headers(self) -> Any:
+            raise RuntimeError("no headers")
+
+        @headers.setter
+        def headers(self, value: Any) -> None:
+            self.__dict__["kept"] = value
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        made = httpx.Response(200, stream=Stream())
+        made.__class__ = Broken
+        return made
+
+    class Lean(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return answer(request)
+
+    transport = resilience.httpx.Transport(Lean(), policies=[policy(retry={"max_attempts": 1})])
+    with httpx.Client(transport=transport) as client, pytest.raises(RuntimeError, match="no headers"):
+        client.get(URL)
+
+    assert [True] == closed[:1]
+
+
+@pytest.mark.parametrize("ending", ["404", "cancelled"])
+def test_who_was_in_the_pool_waits_for_it_no_more(ending: str) -> None:
+    """An attempt that was sent stands in no line again, though others wait there."""
+
+    class Slow(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            first = not began.is_set()
+            began.set()
+            await (go_on if first else asyncio.Event()).wait()
+            return httpx.Response(404)
+
+    async def go() -> str:
+        transport = resilience.httpx.Transport(Slow(), policies=[policy(retry={"max_attempts": 1})], config=config)
+        async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(5, pool=0.2)) as client:
+            sent = asyncio.create_task(client.get(URL))
+            await began.wait()
+            waiting = asyncio.create_task(client.get(URL))
+            await asyncio.sleep(0)
+            if ending == "cancelled":
+                sent.cancel()
+            else:
+                go_on.set()
+            try:
+                return str((await sent).status_code)
+            except asyncio.CancelledError:
+                return "cancelled"
+            finally:
+                waiting.cancel()
+
+    began, go_on, config = asyncio.Event(), asyncio.Event(), {"version": 1, "gate": 1}
+
+    assert ending == asyncio.run(go())

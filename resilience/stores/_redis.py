@@ -63,6 +63,8 @@ class RedisStore:
     def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
         """Make decisions in one round trip, those on one state in order; what goes wrong with one is its own result.
 
+        Those whose script the server has yet to learn are sent a second time, after the others.
+
         Raises:
             StoreError: the server cannot be reached.
         """

@@ -61,13 +61,13 @@ class Wire:
             # Here, since by sending alone it would connect to where a sentinel's master was.
             connection.connect()
             connection.send_packed_command([packed])
-            return [self._answer(connection) for _ in commands]
+            answers = [self._answer(connection) for _ in commands]
         except BaseException:
             # Whatever it was, what is still to be read there would be taken for the answers of others.
             connection.disconnect()
             raise
-        finally:
-            self._idle.append(connection)
+        self._idle.append(connection)
+        return answers
 
     def close(self) -> None:
         """Let go of the connections that nobody uses; the others end with the wire."""
