@@ -134,7 +134,7 @@ class Shortcut:
             if (ended := await stand(exchange, self._runtime, gate)) is not None:
                 if exchange.trail.why == "closed":
                     # The layers see that for themselves.
-                    return None
+                    return way.call(*made)
                 return way.hand_over(None, made, way.sent((began, began), 0, error=ended.forget_error()))
         try:
             started = self._now()

@@ -114,7 +114,7 @@ class Way:
             sent: what came of it.
         """
         exchange = exchange or self.call(*made)
-        exchange.ahead = sent
+        exchange.ahead, exchange.pool_wait = sent, 0.0
         return exchange
 
     def sent(
