@@ -103,7 +103,7 @@ class Operations:
             segments = path.split("/")
             count = len(segments)
             for each in self._templates:
-                if count != each.count and (count < each.count or not each.is_open):
+                if count != each.size and (count < each.size or not each.is_open):
                     continue
                 if (each.methods is None or method in each.methods) and _fits(each.literals, segments):
                     return each.name
@@ -113,7 +113,7 @@ class Operations:
 class _Template(NamedTuple):
     """A path template: its number of segments, whether more may follow, and the segments that do not vary."""
 
-    count: int
+    size: int
     is_open: bool
     literals: list[tuple[int, str]]
     methods: Texts | None
