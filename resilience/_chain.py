@@ -98,7 +98,7 @@ class Chain:
         self._sync = build(SyncRuntime(library, transport, clock))
         self._runtime = AsyncRuntime(library, transport, clock, gate_of(library, transport, policies.gate))
         self._async = build(self._runtime)
-        self._shortcut = Shortcut(self._runtime, transport, listeners, self._prepare)
+        self._shortcut = Shortcut(self._runtime, transport, listeners, self._prepare, self._hand_back)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -188,6 +188,10 @@ class Chain:
         exchange.listeners = self._listeners
         if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
             start(exchange, self._transport, self._clock.wall)
+
+    def _hand_back(self, exchange: Exchange, outcome: Outcome) -> Response:
+        self._end(exchange, outcome)
+        return unwrap(exchange, outcome, self._library, self._clock.wall)
 
     def _end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail

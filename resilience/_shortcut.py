@@ -2,7 +2,8 @@
 
 find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
  ▼
-enter ──▶ a breaker that is not closed, a latch, a line, a limit used up ───────────▶ the layers; nothing was taken
+enter ──▶ a breaker that is open, and for which no call waits ──────────────────────▶ refused, as its layer would
+ │ └────▶ one that is half open, a latch, a line, a limit used up ──────────────────▶ the layers; nothing was taken
  ▼
 send ───▶ anything but a success that needs no second look ─────────────────────────▶ the layers, which go on from there
  ▼
@@ -17,22 +18,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ._breaker import refuse
 from ._breaker_hearing import Heard
 from ._caller import UNTIL
 from ._fork import renewed
 from ._hub import Hub
 from ._override import Override
+from ._retry import end_refused
 from ._telemetry import is_heard
 from ._trail import observers
 from ._way import Kind, Way, kind_of
 
 if TYPE_CHECKING:
     from ._library import Request, Response, Transport
-    from ._outcome import Exchange
+    from ._outcome import Exchange, Outcome
     from ._registry import Source
     from ._runtime import AsyncRuntime
     from ._sent import Sent
-    from ._transactions import Store
+    from ._transactions import Reply, Store
     from .events import Listener
 
 __all__ = ["Shortcut"]
@@ -43,6 +46,7 @@ _Key = tuple[str | None, str, bytes, int | None]
 
 
 Prepare = Callable[["Request", "Source"], "Exchange | None"]
+HandBack = Callable[["Exchange", "Outcome"], "Response"]
 
 
 class Shortcut:
@@ -53,16 +57,23 @@ class Shortcut:
         transport: the client's own.
         listeners: who hears of this client's calls; where anybody does, there is no short cut.
         prepare: makes a call of a request as the layers see it.
+        hand_back: ends a call, and makes of its outcome what the application gets.
     """
 
     def __init__(
-        self, runtime: AsyncRuntime, transport: Transport, listeners: tuple[Listener, ...], prepare: Prepare
+        self,
+        runtime: AsyncRuntime,
+        transport: Transport,
+        listeners: tuple[Listener, ...],
+        prepare: Prepare,
+        hand_back: HandBack,
     ) -> None:
         self._library = runtime.library
         self._gate = runtime.gate
         self._now = runtime.clock.now
         self._transport = transport
         self._prepare = prepare
+        self._hand_back = hand_back
         self._stream = runtime.library.bytes_stream
         self._is_heard = bool(listeners)
         self._kinds: dict[_Key, Kind | None] = {}
@@ -84,9 +95,12 @@ class Shortcut:
             The answer, if it needs no second look; what came of it for the layers to look at; `None`: nothing was sent.
         """
         way, started = self._find(request, source), self._now()
-        generation = None if way is None else way.enter(store, started)
-        if way is None or generation is None:
+        reply = None if way is None else way.enter(store, started)
+        if way is None or reply is None:
             return None
+        if len(reply) > 1:
+            return self._refuse(request, source, way.breaker, reply)
+        generation = int(reply[0])
         try:
             response: Response = self._transport.handle_request(request)
         except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
@@ -109,9 +123,12 @@ class Shortcut:
             return None
         try:
             started = self._now()
-            generation = way.enter(store, started)
-            if generation is None:
+            reply = way.enter(store, started)
+            if reply is None:
                 return None
+            if len(reply) > 1:
+                return self._refuse(request, source, way.breaker, reply)
+            generation = int(reply[0])
             try:
                 response: Response = await self._transport.handle_async_request(request)
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
@@ -122,6 +139,15 @@ class Shortcut:
         if way.leave(store, request, response, (generation, started, self._now())):
             return response
         return way.sent(started, generation, response)
+
+    def _refuse(self, request: Request, source: Source, breaker: str, reply: Reply) -> Response | None:
+        """What the application gets of a call that an open breaker refuses."""
+        exchange = self._prepare(request, source)
+        outcome = None if exchange is None else refuse(exchange, breaker, reply)
+        if exchange is None or outcome is None:
+            return None
+        exchange.started = self._now()
+        return self._hand_back(exchange, end_refused(exchange, outcome))
 
     def _find(self, request: Request, source: Source) -> Way | None:
         """The way of a request; `None` where it has to go through the layers."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ._outcome import Exchange, Verdict
     from ._pays import Bill
     from ._retry_ledger import Ledger
-    from ._transactions import Store
+    from ._transactions import Reply, Store
 
 __all__ = ["Kind", "Way", "kind_of"]
 
@@ -62,6 +62,7 @@ class Kind:
         "operation",
         "plan",
         "provider",
+        "refuses",
         "verdicts"
     )  # fmt: skip
 
@@ -72,6 +73,7 @@ class Kind:
         self.ledger: Ledger | None = ledger_of(exchange)
         self.plan: BreakerPlan | None = None if policy.breaker.off else policy.breaker.plan
         self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker, library)
+        self.refuses = policy.breaker.max_wait == 0
         self.bill: Bill = bill_of(exchange)
         self.verdicts: dict[int, Verdict | None] = {}
         buckets = keys_of(exchange, self.bill)
@@ -130,8 +132,15 @@ class Way:
         self._lines = lines
         self._told = self._success(0)
 
-    def enter(self, store: Store, now: float) -> int | None:
-        """Pay for a call; the generation of the breaker that lets it through, `None` where anything holds it up.
+    @property
+    def breaker(self) -> str:
+        """The key of its breaker."""
+        return self._asked.keys[0]
+
+    def enter(self, store: Store, now: float) -> Reply | None:
+        """Pay for a call: `[the generation of the breaker that lets it through]`, `None` where anything holds it up.
+
+        A breaker that is open, and for which no call waits, says so as `breaker.admit` does.
 
         Arguments:
             store: where the states are.
@@ -141,7 +150,7 @@ class Way:
             if store.lines.get(line) is not None:
                 return None
         reply = store.run(self._asked, now)
-        return int(reply[0]) if reply else None
+        return reply if len(reply) == 1 or (reply and self._kind.refuses) else None
 
     def leave(self, store: Store, request: Request, response: Response, sent: tuple[int, float, float]) -> bool:
         """Tell of a success, and write its trail; `False` where the answer is one that the layers have to look at.
