@@ -11,6 +11,7 @@ from ._classifier import TIMEOUTS
 from ._conditions import Answer
 from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
+from ._fields import texts_of
 from ._headers import FoldedHeaders
 from ._library import ErrorKind
 from ._outcome import Outcome, Verdict
@@ -134,7 +135,7 @@ async def _verdict(exchange: Exchange, response: Response, until: float | None, 
     if plain is not None:
         return plain
     # A failure is asked for a dozen of them.
-    headers = response.headers if response.status_code < 400 else FoldedHeaders(response.headers)
+    headers = response.headers if response.status_code < 400 else FoldedHeaders(texts_of(response.headers))
     answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
     limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
     broken = None

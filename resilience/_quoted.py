@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from ._fields import texts_of
 from ._redact import HIDDEN, hidden_in, is_secret_header, safe_url
 from ._secret_runs import runs_of, whole_runs_of, without
 from ._secret_words import user_of
@@ -59,7 +60,7 @@ def _of_headers(request: Carrier, policy: Policy | None) -> tuple[set[str], list
     """The credentials in headers, and the values of all other headers."""
     found: set[str] = set()
     others: list[str] = []
-    for name, value in request.headers.items():
+    for name, value in texts_of(request.headers).items():
         if is_secret_header(name, policy):
             found |= {value, *_within(value)}
         else:
