@@ -11,6 +11,8 @@ from ._classifier import TIMEOUTS
 from ._conditions import Answer
 from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
+from ._fields import texts_of
+from ._headers import FoldedHeaders
 from ._library import ErrorKind
 from ._outcome import Outcome, Verdict
 from ._propagation import propagate
@@ -133,7 +135,8 @@ async def _verdict(exchange: Exchange, response: Response, until: float | None, 
     plain = classifier.plain_success(response.status_code, exchange.operation)
     if plain is not None:
         return plain
-    headers = response.headers
+    # A failure is asked for a dozen of them.
+    headers = response.headers if response.status_code < 400 else FoldedHeaders(texts_of(response.headers))
     answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
     limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
     broken = None

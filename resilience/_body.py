@@ -110,6 +110,11 @@ class Body:
             data += chunk or b""
         self._head.append(bytes(data))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is left to be read."""
+        return self._ended
+
     def whole(self, limit: int) -> bytes | None:
         """The raw body, if it was read to its end and is no longer than `limit`; `None` otherwise."""
         if not self._ended or self._error is not None or sum(map(len, self._head)) > limit:
@@ -164,7 +169,8 @@ async def set_aside(runtime: Runtime, exchange: Exchange, response: Response) ->
     # Whatever goes wrong in an answer that nobody may ever read concerns nobody: closing is all that is left to do.
     with suppress(Exception):
         try:
-            if not response.is_closed and _is_worth_reading(exchange, response):
+            is_read = isinstance(stream, Body) and stream.has_ended
+            if not is_read and not response.is_closed and _is_worth_reading(exchange, response):
                 if not isinstance(stream, Body):
                     stream = runtime.library.body(stream, runtime.open(stream))
                 with shorter_reads(exchange.request, _DRAIN_SECONDS):

@@ -98,7 +98,7 @@ class Chain:
         self._sync = build(SyncRuntime(library, transport, clock))
         self._runtime = AsyncRuntime(library, transport, clock, gate_of(library, transport, policies.gate))
         self._async = build(self._runtime)
-        self._shortcut = Shortcut(self._runtime, transport, listeners, self._prepare)
+        self._shortcut = Shortcut(self._runtime, transport, listeners, self)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -111,7 +111,7 @@ class Chain:
         self._store = open_store(self._policies.store, namespace=self._policies.namespace, clock=self._clock)
         return self._store
 
-    def _prepare(self, request: Request, source: Source) -> Exchange | None:
+    def prepare(self, request: Request, source: Source) -> Exchange | None:
         return overridden(exchange_of(request, source, self._library, self._closing, self._store or self._open()))
 
     def _source_of(self, request: Request) -> Source | None:
@@ -125,7 +125,7 @@ class Chain:
             return untouched
         sent = self._shortcut.send(request, source, self._store or self._open(), self._closing)
         if sent is None:
-            exchange = self._prepare(request, source)
+            exchange = self.prepare(request, source)
             if exchange is None:
                 untouched = self._transport.handle_request(request)
                 return untouched  # noqa: RET504  what a transport returns has no type
@@ -140,7 +140,7 @@ class Chain:
                 outcome = ended = run_now(self._sync(exchange))
             finally:
                 restore(exchange)
-                self._end(exchange, ended)
+                self.end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
                 # Nobody else will close it; whatever that raises, what unwinds the call goes on.
@@ -160,7 +160,7 @@ class Chain:
             await source.load_aside()
         sent = await self._shortcut.send_async(request, source, self._store or self._open(), self._closing)
         if sent is None:
-            exchange = self._prepare(request, source)
+            exchange = self.prepare(request, source)
             if exchange is None:
                 untouched = await self._transport.handle_async_request(request)
                 return untouched  # noqa: RET504  what a transport returns has no type
@@ -175,7 +175,7 @@ class Chain:
                 outcome = ended = await self._async(exchange)
             finally:
                 restore(exchange)
-                self._end(exchange, ended)
+                self.end(exchange, ended)
         except BaseException:
             if exchange.answer is not None:
                 with suppress(Exception):
@@ -189,7 +189,11 @@ class Chain:
         if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
             start(exchange, self._transport, self._clock.wall)
 
-    def _end(self, exchange: Exchange, outcome: Outcome | None) -> None:
+    def hand_back(self, exchange: Exchange, outcome: Outcome) -> Response:
+        self.end(exchange, outcome)
+        return unwrap(exchange, outcome, self._library, self._clock.wall)
+
+    def end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail
         keep_trail(exchange.request, trail)
         if outcome is None:

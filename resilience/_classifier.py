@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -14,7 +14,6 @@ from ._decode import media_type
 from ._envelope import compile_envelopes
 from ._headers import FoldedHeaders
 from ._library import ErrorKind, kind_of_any
-from ._matchers import MISSING
 from ._outcome import Verdict
 from ._paths import compile_path
 from ._projection import Projection
@@ -31,6 +30,8 @@ __all__ = ["TIMEOUTS", "Classifier"]
 # RFC 9110: answers that have no body whatever their headers say (sections 9.3.2, 15.2, 15.3.5, 15.4.5).
 _BODILESS = frozenset({204, 205, 304})
 _LASTING = frozenset({ErrorKind.CERTIFICATE, ErrorKind.REQUEST, ErrorKind.OTHER})
+_Wait = tuple[float | None, str | None]
+"""Seconds that an answer asks to wait, and where it says so."""
 TIMEOUTS = frozenset({ErrorKind.READ_TIMEOUT, ErrorKind.WRITE_TIMEOUT, ErrorKind.ATTEMPT_TIMEOUT})
 
 
@@ -91,31 +92,36 @@ class Classifier:
             return self._success(answer.operation)
         stated = None if category is Category.SUCCESS else self._statement(answer)
         page = self._policy.docs.get(rule.doc) if rule is not None and rule.doc else None
-        verdict = Verdict(
+        wait, source = self._wait(answer, category, rule, wall)
+        return Verdict(
             category,
             retryable=retryable if stated is None else stated,
             code=rule.code if rule and rule.code else answer.code,
             message=answer.message,
+            retry_after=wait,
+            retry_after_source=source,
             rule=rule.rule if rule else None,
             doc=page.url if page else None,
             operation=answer.operation,
             target_status=self._target_status(answer, rule),
             error=answer.error,
         )
-        return self._with_wait(verdict, answer, rule, wall)
 
     def retry_for(self, verdict: Verdict) -> Retry:
         """The settings that apply to an answer: the policy's, then its category's, its operation's and its rule's."""
-        key = (verdict.category, verdict.operation, verdict.rule)
+        return self._retry_for(verdict.category, verdict.operation, verdict.rule)
+
+    def _retry_for(self, category: Category, operation: str | None, rule: str | None) -> Retry:
+        key = (category, operation, rule)
         found = self._retries.get(key)
         if found is None:
-            policy, rule = self._policy, self._policy.rules.get(verdict.rule or "")
-            operation = policy.operations.get(verdict.operation or "")
+            policy = self._policy
+            speaking, called = policy.rules.get(rule or ""), policy.operations.get(operation or "")
             found = self._retries[key] = resolve(
                 policy.retry,
-                policy.retry.categories.get(verdict.category),
-                operation.retry if operation else None,
-                rule.retry if rule else None,
+                policy.retry.categories.get(category),
+                called.retry if called else None,
+                speaking.retry if speaking else None,
             )
         return found
 
@@ -180,21 +186,19 @@ class Classifier:
         value = answer.field(compile_path(rule.target_status))
         return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 999 else None
 
-    def _with_wait(self, verdict: Verdict, answer: Answer, rule: Rule | None, wall: float) -> Verdict:
+    def _wait(self, answer: Answer, category: Category, rule: Rule | None, wall: float) -> _Wait:
         if answer.status is None:
-            return verdict
+            return None, None
 
         def field(text: str) -> object:
-            value = answer.field(compile_path(text))
-            return None if value is MISSING else value
+            return compile_path(text).search(answer.document)
 
-        hints = self.retry_for(verdict).wait
-        hint = read_hints(hints, header=answer.header, field=field, category=verdict.category, wall=wall)
+        hints = self._retry_for(category, answer.operation, rule.rule if rule else None).wait
+        hint = read_hints(hints, header=answer.header, field=field, category=category, wall=wall)
         if hint is not None:
-            return replace(verdict, retry_after=hint.seconds, retry_after_source=hint.source)
-        if rule is not None and rule.until is not None:
-            return replace(verdict, retry_after=seconds_until(rule.until, wall), retry_after_source=rule.until)
-        return verdict
+            return hint.seconds, hint.source
+        until = None if rule is None else rule.until
+        return (None, None) if until is None else (seconds_until(until, wall), until)
 
     def classify_parts(
         self,

@@ -16,7 +16,6 @@ from ._budget_warnings import BudgetWarning, warn
 from ._costs import costs_of
 from ._guard import guard_of, latches_of, operation_latch, word_of
 from ._heed import heed
-from ._holder import new_name
 from ._library import NEVER_SENT
 from ._modes import Mode
 from ._refusal import refused
@@ -60,7 +59,7 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
         guard, latches = guard_of(exchange), latch_keys(exchange)
         if exchange.ahead is not None or (guard is None and not any(map(exchange.store.holds, latches))):
             outcome = await inner(exchange)
-            heed(exchange, outcome, runtime, new_name())
+            heed(exchange, outcome, runtime)
             return outcome
         worst = _worst(exchange, runtime)
         if worst == 0:

@@ -78,7 +78,7 @@ def cut_timeouts(exchange: Exchange, seconds: float | None) -> None:
     if seconds is not None:
         cut = {phase: seconds if (limit := cut.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
     request.extensions = {**exchange.extensions, "timeout": cut}
-    exchange.cuts.append((cut, own))
+    exchange.cuts += ((cut, own),)
 
 
 def restore_timeouts(exchange: Exchange) -> None:

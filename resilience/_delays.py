@@ -88,7 +88,9 @@ def http_date(value: object, *, near: float) -> float | None:
         value: the field value.
         near: epoch seconds; a two-digit year is read as at most 50 years after it.
     """
-    text = value.strip(_OWS) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return None
+    text = value.strip(_OWS)
     match = next(filter(None, (pattern.fullmatch(text) for pattern in _HTTP_DATES)), None)
     if match is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["fields_of", "only_value"]
+__all__ = ["fields_of", "only_value", "texts_of"]
 
 Field = tuple[bytes, bytes, bytes]
 """A name as it is sent, the same in lower case, and the value."""
@@ -39,6 +39,23 @@ def _has_layout(kind: Any) -> bool:
     probe: Any = kind({"Ab": "c"})
     found = _layouts[kind] = getattr(probe, "_list", None) == _from_raw(probe)
     return found
+
+
+def texts_of(headers: Any) -> dict[str, str]:
+    """All fields as texts by their names in lower case; several of one name are joined by commas, as the libraries do.
+
+    Arguments:
+        headers: of a request or an answer.
+    """
+    texts: dict[str, str] = {}
+    try:
+        for _, key, value in fields_of(headers):
+            name, text = key.decode("ascii"), value.decode("ascii")
+            texts[name] = f"{texts[name]}, {text}" if name in texts else text
+    except UnicodeDecodeError:
+        # Which other encoding it is the library finds out.
+        return {name.lower(): value for name, value in headers.items()}
+    return texts
 
 
 def only_value(headers: Any, name: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ._categories import Category
 from ._guard import latch_of
+from ._holder import new_name
 from ._hub import tell
 from ._transactions import Command
 from ._words import printable
@@ -21,8 +22,15 @@ _RECHECK = 300.0
 _LONGEST_SHUT = 40 * 86_400.0
 
 
-def heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> None:
-    """Shut what an answer says is used up, or not allowed."""
+def heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str | None = None) -> None:
+    """Shut what an answer says is used up, or not allowed.
+
+    Arguments:
+        exchange: the call.
+        outcome: of its attempt.
+        runtime: the call's.
+        name: under which the call has asked the latches, if it has.
+    """
     verdict = outcome.verdict
     if outcome.refusal is not None or (verdict.rule is None and verdict.category is Category.SUCCESS):
         return
@@ -37,7 +45,7 @@ def heed(exchange: Exchange, outcome: Outcome, runtime: Runtime, name: str) -> N
         )
         seconds = verdict.retry_after or 0.0
         # What lies further away than any page says is a mistake, and one call looks.
-        arguments = (name, seconds if 0 < seconds <= _LONGEST_SHUT else 0.0, every, why)
+        arguments = (name or new_name(), seconds if 0 < seconds <= _LONGEST_SHUT else 0.0, every, why)
         runtime.tell(exchange.store, Command("latch.shut", (key,), arguments))
         told = Latched(
             exchange.policy.provider,

@@ -13,7 +13,7 @@ from ._callbacks import never_ran
 from ._ending import ended_by
 from ._fork import Lock
 from ._listener_checks import check_listener, listeners_of
-from ._log import LogListener, Seldom, charges_are_written
+from ._log import LogListener, Seldom, is_written
 from ._trail import Attempt, Charged, Refused, Wait, observers
 
 if TYPE_CHECKING:
@@ -113,17 +113,19 @@ def tell_happened(exchange: Exchange, happened: Attempt | Wait | Refused | Charg
         number, _, seconds, status, error, verdict = happened
         tell(exchange, "on_attempt", events.Attempted(provider, operation, number, seconds, status, error, verdict))
     elif isinstance(happened, Wait):
-        tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
+        # Where only the log hears, a wait is news at most; of one that it leaves out nothing need be made.
+        if hears(exchange) or is_written(happened.layer, logging.INFO):
+            tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
     elif isinstance(happened, Refused):
         tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
-    elif hears(exchange) or charges_are_written():
+    elif hears(exchange) or is_written("credits", logging.DEBUG):
         tell(exchange, "on_charge", events.Charged(provider, operation, *happened))
 
 
 def tell_retry(exchange: Exchange, wait: float, why: WaitReason, source: str) -> None:
     """Tell that a call will be sent again, before it waits for that."""
     trail = exchange.trail
-    if trail.verdict is not None:
+    if (hears(exchange) or is_written("retry", logging.INFO)) and trail.verdict is not None:
         again = events.Retrying(trail.provider, exchange.operation, exchange.sent, wait, why, source, trail.verdict)
         tell(exchange, "on_retry", again)
 

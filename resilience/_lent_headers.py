@@ -19,6 +19,8 @@ def lend_header(exchange: Exchange, name: str, value: str) -> None:
         value: of the header.
     """
     headers = exchange.request.headers
+    if exchange.headers_before is None:
+        exchange.headers_before = {}
     exchange.headers_before.setdefault(name, headers.get(name))
     headers[name] = value
 
@@ -26,7 +28,7 @@ def lend_header(exchange: Exchange, name: str, value: str) -> None:
 def restore_headers(exchange: Exchange) -> None:
     """Put back what stood in the headers before."""
     headers = exchange.request.headers
-    for name, before in exchange.headers_before.items():
+    for name, before in (exchange.headers_before or {}).items():
         if before is None:
             del headers[name]
         else:

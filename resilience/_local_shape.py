@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,13 +44,23 @@ class LocalReply(NamedTuple):
     content: bytes
 
     @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """The headers as bytes, as the libraries keep them."""
+        return [(name.encode(), value.encode()) for name, value in self.headers.items()]
+
+    @property
     def phrase(self) -> bytes:
         """What stands behind the status in the client's own log, which cannot tell that nothing was sent."""
-        try:
-            known = HTTPStatus(self.status).phrase
-        except ValueError:
-            known = "Refused"
-        return f"{known}, not sent".encode()
+        return _phrase(self.status)
+
+
+@cache
+def _phrase(status: int) -> bytes:
+    try:
+        known = HTTPStatus(status).phrase
+    except ValueError:
+        known = "Refused"
+    return f"{known}, not sent".encode()
 
 
 @dataclass(frozen=True, slots=True)

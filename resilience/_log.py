@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._outcome import Verdict
 
-__all__ = ["LogListener", "Seldom", "charges_are_written"]
+__all__ = ["LogListener", "Seldom", "is_written"]
 
 # Lines of one kind, of one provider, no more often than this, in seconds; the next one says how many were left out.
 _EVERY = 10.0
@@ -35,9 +35,14 @@ _GIVEN_UP = frozenset({"max_attempts", "too_long", "deadline", "budget", "not_re
 _Event = TypeVar("_Event", bound=events.Event)
 
 
-def charges_are_written() -> bool:
-    """Whether anybody reads what each attempt has cost."""
-    return _LOGGERS["credits"].isEnabledFor(logging.DEBUG)
+def is_written(layer: str, level: int) -> bool:
+    """Whether anybody reads what a layer writes.
+
+    Arguments:
+        layer: whose logger it is.
+        level: of the standard library.
+    """
+    return _LOGGERS[layer].isEnabledFor(level)
 
 
 class Seldom:

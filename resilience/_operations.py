@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
@@ -82,15 +82,17 @@ class Operations:
 
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._exact: dict[str, list[tuple[str, Operation]]] = {}
-        self._templates: list[tuple[list[str], str, Operation]] = []
+        self._templates: list[_Template] = []
+        templates: list[tuple[list[str], str, Operation]] = []
         for name, operation in operations.items():
             for path in operation.path:
                 if "{" in path:
-                    self._templates.append((path.split("/"), name, operation))
+                    templates.append((path.split("/"), name, operation))
                 else:
                     self._exact.setdefault(path, []).append((name, operation))
         # Sorting is stable: among equals the order of the file stays.
-        self._templates.sort(key=lambda entry: _breadth(entry[0]))
+        templates.sort(key=lambda entry: _breadth(entry[0]))
+        self._templates = [_template_of(*each) for each in templates]
 
     def find(self, method: str, path: str) -> str | None:
         """The name of the operation, `None` if the request belongs to none."""
@@ -99,10 +101,28 @@ class Operations:
                 return name
         if self._templates:
             segments = path.split("/")
-            for template, name, operation in self._templates:
-                if (operation.method is None or method in operation.method) and _fits(template, segments):
-                    return name
+            count = len(segments)
+            for each in self._templates:
+                if count != each.size and (count < each.size or not each.is_open):
+                    continue
+                if (each.methods is None or method in each.methods) and _fits(each.literals, segments):
+                    return each.name
         return None
+
+
+class _Template(NamedTuple):
+    """A path template: its number of segments, whether more may follow, and the segments that do not vary."""
+
+    size: int
+    is_open: bool
+    literals: list[tuple[int, str]]
+    methods: Texts | None
+    name: str
+
+
+def _template_of(segments: list[str], name: str, operation: Operation) -> _Template:
+    literals = [(place, segment) for place, segment in enumerate(segments) if segment[:1] != "{"]
+    return _Template(len(segments), segments[-1].endswith("...}"), literals, operation.method, name)
 
 
 def _breadth(template: list[str]) -> tuple[int, bool, int]:
@@ -111,11 +131,9 @@ def _breadth(template: list[str]) -> tuple[int, bool, int]:
     return -literal, template[-1].endswith("...}"), -len(template)
 
 
-def _fits(template: list[str], segments: list[str]) -> bool:
-    if template[-1].endswith("...}"):
-        if len(segments) < len(template):
+def _fits(literals: list[tuple[int, str]], segments: list[str]) -> bool:
+    # Called for each template by each call: no generator.
+    for place, literal in literals:  # noqa: SIM110
+        if segments[place] != literal:
             return False
-        template, segments = template[:-1], segments[: len(template) - 1]
-    elif len(template) != len(segments):
-        return False
-    return all(wanted[:1] == "{" or wanted == found for wanted, found in zip(template, segments, strict=True))
+    return True

@@ -46,14 +46,14 @@ class CallOptions:
     @property
     def names_provider(self) -> bool:
         """Whether something is named that only one provider knows."""
-        named = (self.operation, self.idempotency_key, self.cost, self.credits)
-        return any(each is not None for each in named)
+        return (self.operation, self.idempotency_key, self.cost, self.credits) != _NO_NAMES
 
     def elsewhere(self) -> CallOptions:
         """The same for another provider."""
         return replace(self, operation=None, idempotency_key=None, cost=None, credits=None)
 
 
+_NO_NAMES = (None, None, None, None)
 NO_OPTIONS = CallOptions()
 """Of a call that says nothing."""
 _NAMES = {field.name for field in fields(CallOptions)}

@@ -96,10 +96,10 @@ class Exchange:
     """What the operation declares, or an idempotency key ensures; `None` leaves it to the method."""
     extensions: Any = None
     """The request's own extensions, while an attempt has others."""
-    cuts: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list[Any])
+    cuts: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = ()
     """The timeouts that attempts were given, and the request's own."""
-    headers_before: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
-    """The headers that this call has put on its request, and what stood in them before."""
+    headers_before: dict[str, str | None] | None = None
+    """The headers that this call has put on its request, and what stood in them before; `None` for most."""
     started: float = 0.0
     deadline: float | None = None
     is_hurried: bool = False

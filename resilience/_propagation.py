@@ -74,8 +74,9 @@ def propagate(told: Propagation, exchange: Exchange, runtime: Runtime) -> None:
 
 
 def _is_free(exchange: Exchange, name: str) -> bool:
-    if name in exchange.headers_before:
-        return exchange.headers_before[name] is None
+    lent = exchange.headers_before
+    if lent is not None and name in lent:
+        return lent[name] is None
     return name not in exchange.request.headers
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from ._fields import texts_of
 from ._redact import HIDDEN, hidden_in, is_secret_header, safe_url
 from ._secret_runs import runs_of, whole_runs_of, without
 from ._secret_words import user_of
@@ -23,6 +25,8 @@ __all__ = ["SHORTEST_SECRET", "may_show", "safe_beside", "safe_text", "safe_verd
 SHORTEST_SECRET = 8
 """What is shorter may be a word of what is said."""
 _MOST_SECRETS = 200
+# Signs of a secret whose forms are worth keeping.
+_MOST_KEPT = 512
 _SEPARATORS = re.compile(r"[;,]")
 # RFC 3986 section 2.3: what is never encoded.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
@@ -56,7 +60,7 @@ def _of_headers(request: Carrier, policy: Policy | None) -> tuple[set[str], list
     """The credentials in headers, and the values of all other headers."""
     found: set[str] = set()
     others: list[str] = []
-    for name, value in request.headers.items():
+    for name, value in texts_of(request.headers).items():
         if is_secret_header(name, policy):
             found |= {value, *_within(value)}
         else:
@@ -72,12 +76,18 @@ def _target(request: Request) -> str:
 def _forms(found: Iterable[str]) -> list[str]:
     """As answers write them: as they are, encoded as a part of an address or of a form, or within HTML."""
     long = {each for each in found if len(each) >= SHORTEST_SECRET}
-    forms = {form for each in long for form in ((each,) if _PLAIN.fullmatch(each) else _encoded(each))}
+    forms = {form for each in long for form in (_kept_forms if len(each) <= _MOST_KEPT else _encoded)(each)}
     return sorted(forms, key=len, reverse=True)[:_MOST_SECRETS]
 
 
-def _encoded(secret: str) -> Iterable[str]:
+def _encoded(secret: str) -> tuple[str, ...]:
+    if _PLAIN.fullmatch(secret):
+        return (secret,)
     return (secret, *(quote(secret, safe=safe) for safe in ("", "/", _RESERVED)), quote_plus(secret), escape(secret))
+
+
+# The calls of one client carry the same.
+_kept_forms = lru_cache(256)(_encoded)
 
 
 def _within(value: str) -> Iterable[str]:

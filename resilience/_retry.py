@@ -44,6 +44,7 @@ __all__ = [
     "Retry",
     "Stop",
     "decide",
+    "end_refused",
     "may_send_again",
     "resolve",
     "retry_layer",
@@ -210,6 +211,16 @@ async def _keep(exchange: Exchange, outcome: Outcome, runtime: Runtime) -> Outco
         # The error goes into an outcome that no frame of its traceback knows.
         return replace(outcome, error=outcome.forget_error())
     return outcome if await set_aside(runtime, exchange, outcome.response) else None
+
+
+def end_refused(exchange: Exchange, outcome: Outcome) -> Outcome:
+    """End a call that an inner layer has refused before anything of it was sent.
+
+    Arguments:
+        exchange: the call.
+        outcome: the refused one.
+    """
+    return outcome if outcome.refusal is None else _end(exchange, outcome, _refused(outcome.refusal))
 
 
 def _refused(refusal: Refusal) -> Stop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 __all__ = ["runs_of", "whole_runs_of", "without"]
 
@@ -22,6 +23,8 @@ _MASK = re.compile(r"[\[(<{]?(?:[*\u2022\u25cf\u2217\u2588\u2026]|\.{2,}|x{3,}|#
 _MASKS = (*"*\u2022\u25cf\u2217\u2588\u2026", "..", "xxx", "###")
 # A mask of full stops or of x may take one of the secret's own with it.
 _MOST_TAKEN = 3
+# Signs of secrets that are worth keeping in their order; a client has few of them, and short ones.
+_MOST_KEPT = 4096
 
 
 def without(text: str, runs: Iterable[Run], instead: str) -> str:
@@ -66,20 +69,34 @@ def runs_of(text: str, secrets: Sequence[str]) -> list[Run]:
         secrets: none of them empty.
     """
     folded = _folded(text)
-    all_folded = sorted({_folded(secret) for secret in secrets})
+    groups = _kept_groups(tuple(secrets)) if sum(map(len, secrets)) <= _MOST_KEPT else _groups(secrets)
+    is_masked = any(each in folded for each in _MASKS)
+    # What stands there whole, or is begun, has its beginning there; mostly there is none.
+    if not is_masked and not any(beginning in folded for beginning in groups):
+        return []
+    all_folded = [secret for group in groups.values() for secret in group]
     found = list(whole_runs_of(text, all_folded))
-    groups: dict[str, list[str]] = {}
-    for secret in all_folded:
-        groups.setdefault(secret[: _common(secret) + _BEGINNING], []).append(secret)
     for beginning, group in groups.items():
         at = folded.find(beginning)
         while at >= 0:
             end = at + max(_agreement(folded, at, secret, len(beginning)) for secret in _nearest(folded, at, group))
             found.append((at, end))
             at = folded.find(beginning, end)
-    if any(each in folded for each in _MASKS):
+    if is_masked:
         found += _masked(folded, _MASK.finditer(folded), all_folded)
     return found
+
+
+def _groups(secrets: Iterable[str]) -> dict[str, list[str]]:
+    """Secrets in their order, by their beginnings."""
+    groups: dict[str, list[str]] = {}
+    for secret in sorted({_folded(secret) for secret in secrets}):
+        groups.setdefault(secret[: _common(secret) + _BEGINNING], []).append(secret)
+    return groups
+
+
+# The calls of one client carry the same.
+_kept_groups = lru_cache(64)(_groups)
 
 
 def _folded(text: str) -> str:

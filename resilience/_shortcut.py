@@ -2,7 +2,8 @@
 
 find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
  ▼
-enter ──▶ a breaker that is not closed, a latch, a line, a limit used up ───────────▶ the layers; nothing was taken
+enter ──▶ a breaker that is open, and for which no call waits ──────────────────────▶ refused, as its layer would
+ │ └────▶ one that is half open, a latch, a line, a limit used up ──────────────────▶ the layers; nothing was taken
  ▼
 send ───▶ anything but a success that needs no second look ─────────────────────────▶ the layers, which go on from there
  ▼
@@ -14,11 +15,11 @@ through its layers, so the way is left out where none of them would have anythin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ._bounded import Bounded
+from ._breaker import refuse
 from ._breaker_hearing import Heard
 from ._caller import UNTIL
 from ._deadline import cut_timeouts
@@ -28,6 +29,7 @@ from ._outcome import Outcome
 from ._override import Override
 from ._pool_gate import stand
 from ._prepare import restore
+from ._retry import end_refused
 from ._telemetry import is_measured, is_traced, start
 from ._trail import observers
 from ._way_kind import Kind, Ways, kind_of
@@ -36,11 +38,12 @@ if TYPE_CHECKING:
     from ._attempt_span import AttemptSpan
     from ._clock import Closing
     from ._enriched import Enriched
+    from ._gate import Gate
     from ._library import Request, Response, Transport
     from ._outcome import Exchange
     from ._registry import Source
     from ._runtime import AsyncRuntime
-    from ._transactions import Store
+    from ._transactions import Reply, Store
     from ._way import Made, Way
     from .events import Listener
 
@@ -52,7 +55,21 @@ _MOST = 1024
 _MOST_WAYS = 2048
 _Key = tuple["Source", str | None, str, bytes, int | None]
 
-Prepare = Callable[["Request", "Source"], "Exchange | None"]
+
+class Calls(Protocol):
+    """What is done with calls before and after the layers."""
+
+    def prepare(self, request: Request, source: Source, /) -> Exchange | None:
+        """A call as the layers see it; `None` where its options switch them off."""
+        ...
+
+    def hand_back(self, exchange: Exchange, outcome: Outcome, /) -> Response:
+        """End a call, and return or raise what its caller gets."""
+        ...
+
+    def end(self, exchange: Exchange, outcome: Outcome | None, /) -> None:
+        """End a call; without an outcome it was interrupted."""
+        ...
 
 
 class Shortcut:
@@ -62,17 +79,21 @@ class Shortcut:
         runtime: of the client's async calls.
         transport: the client's own.
         listeners: who hears of this client's calls; where anybody does, there is no short cut.
-        prepare: makes a call of a request as the layers see it.
+        calls: what is done with them before and after the layers.
     """
 
     def __init__(
-        self, runtime: AsyncRuntime, transport: Transport, listeners: tuple[Listener, ...], prepare: Prepare
+        self,
+        runtime: AsyncRuntime,
+        transport: Transport,
+        listeners: tuple[Listener, ...],
+        calls: Calls,
     ) -> None:
         self._runtime = runtime
         self._gate = runtime.gate
         self._now = runtime.clock.now
         self._transport = transport
-        self._prepare = prepare
+        self._calls = calls
         self._stream = runtime.library.bytes_stream
         self._is_heard = bool(listeners)
         self.renew()
@@ -98,10 +119,12 @@ class Shortcut:
             nothing was sent.
         """
         way, began = self._find(request, source), self._now()
-        generation = None if way is None else way.enter(store, began)
-        if way is None or generation is None:
+        reply = None if way is None else way.enter(store, began)
+        if way is None or reply is None:
             return None
-        made, exchange, entered = (request, store, closing), None, None
+        if len(reply) > 1:
+            return self._refuse(request, source, way.breaker, reply)
+        made, exchange, entered, generation = (request, store, closing), None, None, int(reply[0])
         if is_traced():
             exchange = way.call(*made)
             entered = self._begin(exchange)
@@ -117,30 +140,27 @@ class Shortcut:
     async def send_async(
         self, request: Request, source: Source, store: Store, closing: Closing
     ) -> Response | Exchange | None:
-        """The same for an async client.
-
-        Arguments:
-            request: as the client sends it.
-            source: the policy of its host.
-            store: where the states are.
-            closing: set when the client is closed.
-        """
+        """The same for an async client."""
         way, gate, began = self._find(request, source), self._gate, self._now()
         if way is None:
             return None
-        made, exchange, entered = (request, store, closing), None, None
-        if gate is not None and not gate.try_enter():
-            exchange = way.call(*made)
-            if (ended := await stand(exchange, self._runtime, gate)) is not None:
-                if exchange.trail.why == "closed":
-                    # The layers see that for themselves.
-                    return way.call(*made)
-                return way.hand_over(None, made, way.sent((began, began), 0, error=ended.forget_error()))
+        is_inside = gate is None or gate.try_enter()
         try:
-            started = self._now()
-            generation = way.enter(store, started)
-            if generation is None:
+            # Who pays for a place in time and then waits for one in the pool may have to give it back: the layers do.
+            reply = way.enter(store, began) if is_inside or not way.pays else None
+            if reply is None:
                 return None
+            if len(reply) > 1:
+                return self._refuse(request, source, way.breaker, reply)
+            made, exchange, entered, generation, started = (request, store, closing), None, None, int(reply[0]), began
+            if gate is not None and not is_inside:
+                exchange = way.call(*made)
+                if (ended := await self._stand(exchange, gate)) is not None:
+                    # That the client was closed the layers see for themselves.
+                    is_late, error = exchange.trail.why != "closed", ended.forget_error()
+                    late = way.sent((began, began), generation, error=error) if is_late else None
+                    return way.hand_over(None, made, late)
+                is_inside, started = True, self._now()
             if is_traced():
                 exchange = exchange or way.call(*made)
                 entered = self._begin(exchange)
@@ -154,9 +174,17 @@ class Shortcut:
                 if entered is not None:
                     entered.leave()
         finally:
-            if gate is not None:
+            if gate is not None and is_inside:
                 gate.leave()
         return self._end(way, made, response, (generation, began, started, exchange))
+
+    async def _stand(self, exchange: Exchange, gate: Gate) -> Outcome | None:
+        """Wait in front of the pool: `None` when there is a place, else how the call ends."""
+        try:
+            return await stand(exchange, self._runtime, gate)
+        except BaseException:
+            self._calls.end(exchange, None)
+            raise
 
     def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
         """Begin the spans of a call, and that of its attempt."""
@@ -184,6 +212,16 @@ class Shortcut:
                 exchange.spans.end(exchange, outcome)
         return response
 
+    def _refuse(self, request: Request, source: Source, breaker: str, reply: Reply) -> Response | None:
+        """What the application gets of a call that an open breaker refuses."""
+        # Who traces has a span of it, by the layers.
+        exchange = None if is_traced() else self._calls.prepare(request, source)
+        outcome = None if exchange is None else refuse(exchange, breaker, reply)
+        if exchange is None or outcome is None:
+            return None
+        exchange.started = self._now()
+        return self._calls.hand_back(exchange, end_refused(exchange, outcome))
+
     def _find(self, request: Request, source: Source) -> Way | None:
         """The way of a request; `None` where it has to go through the layers."""
         if (
@@ -207,6 +245,6 @@ class Shortcut:
         return kind.way_of(request) if isinstance(kind, Kind) else None
 
     def _learn(self, key: _Key, request: Request, source: Source) -> Kind | bool:
-        exchange = self._prepare(request, source)
+        exchange = self._calls.prepare(request, source)
         kind = None if exchange is None else kind_of(exchange, self._runtime.library, self._ways)
         return self._kinds.keep(key, kind or False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._breaker_machine import CLOSED, SUCCESS, count, new
-from ._breaker_state import IDLE
+from ._breaker_machine import CLOSED, OPEN, SUCCESS, count, new
+from ._breaker_state import IDLE, admit
 from ._bucket import reserve
 
 if TYPE_CHECKING:
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["enter", "leave"]
 
+# What `breaker.admit` is told by a call that holds nothing; an open breaker asks for none of it.
+_NO_PROBE = ((), 0.0, 0, 0)
+
 
 def enter(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[int, list[list[Any]]]) -> Reply:
-    """Pay the limits of a call if nothing else holds it up; otherwise take nothing.
+    """Pay the limits of a call if nothing else holds it up; otherwise take nothing, and change nothing.
 
     Arguments:
         transaction: the store's.
@@ -23,15 +26,18 @@ def enter(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[int,
         arguments: how many of the keys must not be there, and a spec for each bucket, as `bucket.reserve` has it.
 
     Returns:
-        [the generation of the closed breaker], or nothing.
+        [the generation of the closed breaker]; of an open one, if nothing was asked before it, what `breaker.admit`
+        replies; or nothing.
     """
     shutters, specs = arguments
-    state = transaction.load(keys[0])
-    if state is not None and state["state"] != CLOSED:
-        return []
     for key in keys[1 : shutters + 1]:
         if transaction.load(key) is not None:
             return []
+    state = transaction.load(keys[0])
+    if state is not None and state["state"] != CLOSED:
+        if state["state"] == OPEN and transaction.now < state["ends"]:
+            return admit(transaction, keys[:1], _NO_PROBE)
+        return []
     if specs and not reserve(transaction, keys[shutters + 1 :], (0.0, specs))[0]:
         return []
     return [0 if state is None else state["generation"]]

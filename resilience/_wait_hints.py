@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Annotated, Self, cast
 
@@ -60,7 +61,7 @@ class WaitHint(Model):
             )
         return self
 
-    @property
+    @cached_property
     def dialect(self) -> Dialect:
         """How the value is written: what the policy says, or what the header's name implies."""
         return self.as_ or cast("Dialect", self._known_dialect())
@@ -137,13 +138,14 @@ def read_hints(
         category: what the answer means.
         wall: epoch seconds of our own clock, for an answer without a `Date`.
     """
-    # The provider's own clock wrote its points in time; ours may differ from it by minutes.
-    date = http_date(header("Date"), near=wall)
-    now = wall if date is None else date
     for hint in hints:
-        if not hint.counts_for(category) or not _conditions_hold(hint, header):
+        if not hint.counts_for(category):
             continue
         value = header(hint.header) if hint.header else field(cast("str", hint.body))
+        if value is None or not _conditions_hold(hint, header):
+            continue
+        # The provider's own clock wrote its points in time; ours may differ from it by minutes.
+        now = wall if (date := http_date(header("Date"), near=wall)) is None else date
         values = cast("list[object]", value) if isinstance(value, list) else [value]
         delays = (read_delay(item, hint.dialect, now=now) for item in islice(values, _MOST_VALUES))
         seconds = next((delay for delay in delays if delay is not None), None)

@@ -16,7 +16,7 @@ from ._transactions import Command
 if TYPE_CHECKING:
     from ._clock import Closing
     from ._library import Request, Response
-    from ._transactions import Store
+    from ._transactions import Reply, Store
     from ._way_kind import Kind
 
 __all__ = ["Made", "Way"]
@@ -35,17 +35,26 @@ class Way:
         lines: the keys of the lines that others may stand in.
     """
 
-    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told")
+    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told", "pays")
 
     def __init__(self, kind: Kind, account: str, asked: Command, lines: list[str]) -> None:
         self._kind = kind
+        self.pays = bool(lines)
+        """Whether a limit has to be paid."""
         self._account = account
         self._asked = asked
         self._lines = lines
         self._told = self._success(0)
 
-    def enter(self, store: Store, now: float) -> int | None:
-        """Pay for a call; the generation of the breaker that lets it through, `None` where anything holds it up.
+    @property
+    def breaker(self) -> str:
+        """The key of its breaker."""
+        return self._asked.keys[0]
+
+    def enter(self, store: Store, now: float) -> Reply | None:
+        """Pay for a call: `[the generation of the breaker that lets it through]`, `None` where anything holds it up.
+
+        A breaker that is open, and for which no call waits, says so as `breaker.admit` does.
 
         Arguments:
             store: where the states are.
@@ -55,7 +64,7 @@ class Way:
             if store.lines.get(line) is not None:
                 return None
         reply = store.run(self._asked, now)
-        return int(reply[0]) if reply else None
+        return reply if len(reply) == 1 or (reply and self._kind.refuses) else None
 
     def leave(
         self, store: Store, request: Request, response: Response, sent: tuple[int, float, float, float]
@@ -105,13 +114,13 @@ class Way:
         exchange.extensions = request.extensions
         return exchange
 
-    def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent) -> Exchange:
+    def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent | None) -> Exchange:
         """A call that the layers have to look at.
 
         Arguments:
             exchange: the call, if anybody has needed it.
             made: what else it is made of.
-            sent: what came of it.
+            sent: what came of it; `None` if it was not sent.
         """
         exchange = exchange or self.call(*made)
         exchange.ahead, exchange.pool_wait = sent, 0.0

@@ -57,6 +57,7 @@ class Kind:
         "operation",
         "plan",
         "policy",
+        "refuses",
         "settings",
         "verdicts"
     )  # fmt: skip
@@ -68,6 +69,8 @@ class Kind:
         self.ledger: Ledger | None = ledger_of(exchange)
         self.plan: BreakerPlan | None = None if policy.breaker.off else policy.breaker.plan
         self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker, library)
+        self.refuses = policy.breaker.max_wait == 0
+        """Whether an open breaker refuses at once."""
         self.bill: Bill = bill_of(exchange)
         self.verdicts: dict[int, Verdict | None] = {}
         buckets = keys_of(exchange, self.bill)

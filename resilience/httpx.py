@@ -76,7 +76,7 @@ def _respond(request: Any, reply: _LocalReply) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx.ByteStream(reply.content)
     told = {"reason_phrase": reply.phrase}
-    return httpx.Response(reply.status, headers=reply.headers, stream=stream, extensions=told, request=request)
+    return httpx.Response(reply.status, headers=reply.raw, stream=stream, extensions=told, request=request)
 
 
 def _request(call: Any, method: str, path: bytes, headers: Mapping[str, str]) -> Any:

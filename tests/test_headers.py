@@ -1,10 +1,17 @@
-"""Headers as a plain mapping: found in any case, and kept in small letters."""
+"""Headers as a plain mapping: found in any case, kept in small letters, and read as the libraries read them."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx
+import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from resilience._fields import texts_of
 from resilience._headers import FoldedHeaders, HeaderName
 
 
@@ -50,3 +57,21 @@ def test_anything_else_is_no_name(name: str) -> None:
     """The HTTP libraries would raise for some of these."""
     with pytest.raises(ValidationError):
         TypeAdapter[str](HeaderName).validate_python(name)
+
+
+@pytest.mark.parametrize("kind", [httpx.Headers, httpx2.Headers])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["A", "a", "B-c", "b-C", "Set-Cookie"]).map(str.encode),
+            st.text(st.characters(min_codepoint=32, max_codepoint=383)).map(str.encode) | st.binary(max_size=5),
+        ),
+        max_size=6,
+    )
+)
+def test_all_fields_are_read_as_the_library_reads_them(kind: Any, fields: list[tuple[bytes, bytes]]) -> None:
+    """Names in small letters, those that stand there twice joined, whatever the encoding."""
+    headers = kind(fields)
+
+    assert dict(headers.items()) == texts_of(headers)
+    assert dict(headers.items()) == texts_of(FoldedHeaders(headers))
