@@ -115,8 +115,7 @@ class Shortcut:
             closing: set when the client is closed.
 
         Returns:
-            The answer, if it needs no second look; the call, which was sent and which the layers have to look at; `None`:
-            nothing was sent.
+            The answer; the call, if it was sent and the layers have to look at what came; `None` if nothing was sent.
         """
         way, began = self._find(request, source), self._now()
         reply = None if way is None else way.enter(store, began)
@@ -155,6 +154,7 @@ class Shortcut:
             made, exchange, entered, generation, started = (request, store, closing), None, None, int(reply[0]), began
             if gate is not None and not is_inside:
                 exchange = way.call(*made)
+                exchange.started = began
                 if (ended := await self._stand(exchange, gate)) is not None:
                     # That the client was closed the layers see for themselves.
                     is_late, error = exchange.trail.why != "closed", ended.forget_error()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import resilience
 import resilience.httpx
-from resilience import Policy, _fields, _retry_ledger, _shortcut, trail_of
+from resilience import Policy, _chain, _fields, _retry_ledger, _shortcut, trail_of
 from resilience._breaker_hearing import Heard
 from resilience._breaker_machine import OPEN
 from resilience._fields import fields_of, only_value
@@ -651,3 +651,35 @@ def test_who_was_in_the_pool_waits_for_it_no_more(ending: str) -> None:
     began, go_on, config = asyncio.Event(), asyncio.Event(), {"version": 1, "gate": 1}
 
     assert ending == asyncio.run(go())
+
+
+def test_who_gives_up_in_front_of_the_pool_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trail says so, and the log how long it was."""
+    ended: list[float] = []
+
+    class Slow(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            began.set()
+            await asyncio.Event().wait()
+            raise AssertionError(request)
+
+    async def go() -> None:
+        transport = resilience.httpx.Transport(Slow(), policies=[policy()], config={"version": 1, "gate": 1})
+        async with httpx.AsyncClient(transport=transport) as client:
+            sent = asyncio.create_task(client.get(URL))
+            await began.wait()
+            waiting = asyncio.create_task(client.get(URL))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            trails.append(resilience.last_trail())
+            sent.cancel()
+
+    began, trails = asyncio.Event(), list[Any]()
+    monkeypatch.setattr(_chain, "end_call", lambda _exchange, _outcome, seconds: ended.append(seconds))
+    asyncio.run(go())
+
+    assert ("interrupted", ()) == (trails[0].why, trails[0].attempts)
+    assert 0 <= ended[0] < 60
