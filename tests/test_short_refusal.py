@@ -19,6 +19,7 @@ from resilience._log import LogListener
 from resilience._registry import Policies, Settings, Source
 from resilience._transactions import Command
 from resilience.testing import VirtualClock
+from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
 
 LIBRARIES: dict[str, tuple[Any, Any]] = {

@@ -19,18 +19,16 @@ from hypothesis import strategies as st
 
 import resilience
 import resilience.httpx
-from resilience import Policy, _chain, _fields, _retry_ledger, _shortcut, trail_of
-from resilience._breaker_hearing import Heard
+from resilience import Policy, _chain, _fields, _retry_ledger, trail_of
 from resilience._breaker_machine import OPEN
 from resilience._fields import fields_of, only_value
 from resilience._headers import FoldedHeaders
-from resilience._hub import Hub
-from resilience._override import Override
 from resilience._shortcut import _MOST, _MOST_WAYS
 from resilience._transactions import Command
 from resilience.events import Listener
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
+from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import _ADAPTERS, _MODULES, URL, policy
 
 MODES = ["sync", "asyncio", "trio"]
@@ -60,17 +58,6 @@ ANSWERS: dict[str, Any] = {
     "silent": "ReadTimeout",
     "no place": "PoolTimeout",
 }
-
-
-@pytest.fixture(autouse=True)
-def _nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever earlier tests have left in this process, as providers of OpenTelemetry, which cannot be taken back."""
-    monkeypatch.setattr(Hub, "listeners", ())
-    monkeypatch.setattr(Heard, "by", None)
-    monkeypatch.setattr(Override, "mode", None)
-    monkeypatch.setattr(_shortcut, "observers", [])
-    monkeypatch.setattr(_shortcut, "is_measured", lambda: False)
-    monkeypatch.setattr(_shortcut, "is_traced", lambda: False)
 
 
 class Signed(httpx.Headers):
