@@ -117,7 +117,7 @@ def redis(url: str, blocks: int) -> Found:
     """Measure a decision in Redis beside the same script called by redis-py; and how often the server is asked."""
     client = loaded("redis").Redis.from_url(url)
     command, lua = _command(), loaded("resilience.stores._lua").lua_named("bucket.reserve")
-    key, words = "resilience:" + command.keys[0], json.dumps(command.arguments)
+    key, words = "resilience:" + command.keys[0], json.dumps([[1, command.arguments]])
     digest = client.script_load(lua.text)
     store = loaded("resilience.stores").open_store(url)
     limiter = loaded("limits.strategies").FixedWindowRateLimiter(loaded("limits.storage").storage_from_string(url))
@@ -165,7 +165,7 @@ def at_once(url: str, blocks: int) -> Found:
 
     def script() -> Callable[[], Awaitable[object]]:
         client = loaded("redis.asyncio").Redis.from_url(url)
-        key, words = "resilience:" + command.keys[0], json.dumps(command.arguments)
+        key, words = "resilience:" + command.keys[0], json.dumps([[1, command.arguments]])
         text = loaded("resilience.stores._lua").lua_named("bucket.reserve")
         return many(lambda: client.evalsha(text.digest, 1, key, words))
 
