@@ -186,43 +186,56 @@ def _patch(module: ModuleType) -> None:
             for name in _METHODS:
                 original = client.__dict__.get(name)
                 if original is not None and (client, name) not in _patched:
-                    replacement = _replacement(original, _sending if name == _METHODS[0] else _ending)
+                    replacement = (_sending if name == _METHODS[0] else _ending)(original)
                     _patched[client, name] = (replacement, original)
                     setattr(client, name, replacement)
 
 
-def _replacement(original: Any, prepare: Callable[[Any, tuple[Any, ...]], Any]) -> Any:
-    """A method like the original, asynchronous if that is, which calls it on what `prepare` makes of the client."""
-    sends = prepare is _sending
+def _sending(original: Any) -> Any:
+    """A method like the original, which sends as the policies say that are obeyed just now."""
 
     @wraps(original)
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
         watch = ResilienceFinder.watch
-        if watch is not None and sends and RealClock.now() >= watch.due:
+        if watch is not None and RealClock.now() >= watch.due:
             watch.look()
-        return original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
+        policies = ResilienceFinder.policies
+        if policies is None or policies.source_of(arguments[0].url) is None:
+            return original.__get__(self, type(self))(*arguments, **named)
+        return original.__get__(View(self, policies), type(self))(*arguments, **named)
 
     @wraps(original)
     async def async_method(self: Any, *arguments: Any, **named: Any) -> Any:
         watch = ResilienceFinder.watch
-        if watch is not None and sends and RealClock.now() >= watch.due:
+        if watch is not None and RealClock.now() >= watch.due:
             await watch.look_async()
         policies = ResilienceFinder.policies
-        if sends and policies is not None and (source := policies.unloaded(arguments[0].url)) is not None:
+        source = None if policies is None else policies.source_of(arguments[0].url)
+        if policies is None or source is None:
+            return await original.__get__(self, type(self))(*arguments, **named)
+        if not source.is_loaded:
             await source.load_aside()
-        return await original.__get__(prepare(self, arguments), type(self))(*arguments, **named)
+        return await original.__get__(View(self, policies), type(self))(*arguments, **named)
 
     return async_method if iscoroutinefunction(original) else method
 
 
-def _sending(client: Any, arguments: tuple[Any, ...]) -> Any:
-    policies = ResilienceFinder.policies
-    if policies is None or not policies.speak_of(arguments[0].url):
-        return client
-    return View(client, policies)
+def _ending(original: Any) -> Any:
+    """A method like the original, which ends the waits of the client's calls first."""
+
+    @wraps(original)
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        _end_waits(self)
+        return original.__get__(self, type(self))(*arguments, **named)
+
+    @wraps(original)
+    async def async_method(self: Any, *arguments: Any, **named: Any) -> Any:
+        _end_waits(self)
+        return await original.__get__(self, type(self))(*arguments, **named)
+
+    return async_method if iscoroutinefunction(original) else method
 
 
-def _ending(client: Any, _arguments: tuple[Any, ...]) -> Any:
+def _end_waits(client: Any) -> None:
     for transport in kept_of(client):
         transport.chain.close()
-    return client

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
+from ._bounded import Bounded
 from ._cookies import quick
 from ._fork import Lock
 
@@ -17,6 +18,8 @@ __all__ = ["LIBRARIES", "View", "adapter_of", "kept_of"]
 
 LIBRARIES = ("httpx", "httpx2")
 _KEPT = "_resilience_transports"
+# Of so many classes of clients: to find one takes longer than a decision.
+_adapters: Bounded[type, Any] = Bounded(256)
 
 
 class _Kept:
@@ -29,27 +32,26 @@ class _Kept:
         self._older: WeakSet[Any] = WeakSet()
         self._lock = Lock()
 
-    def get(self, transport: object, policies: Policies, make: Callable[[], Any]) -> Any:
+    def get(self, transport: object, policies: Policies, kind: Callable[..., Any]) -> Any:
         """Ours around a transport of the client.
 
         Arguments:
             transport: the client's.
             policies: what ours obeys.
-            make: makes it.
+            kind: the class of ours.
         """
         key = (id(transport), id(policies))
         found = self._newest.get(key)
-        return self._add(key, policies, make) if found is None else found
+        return self._add(key, kind(transport, policies=policies)) if found is None else found
 
-    def _add(self, key: tuple[int, int], policies: Policies, make: Callable[[], Any]) -> Any:
-        made = make()
+    def _add(self, key: tuple[int, int], made: Any) -> Any:
         with self._lock:
             found = self._newest.get(key)
             if found is not None:
                 return found
             newest = {key: made}
             for each, kept in self._newest.items():
-                if kept.policies is policies:
+                if kept.policies is made.policies:
                     newest[each] = kept
                 else:
                     self._older.add(kept)
@@ -72,7 +74,7 @@ class View:
     """A client as its own `_send_single_request` sees it: the same in all, but that its transports obey the policies."""
 
     def __init__(self, client: Any, policies: Policies) -> None:
-        self.__dict__.update(_client=client, _policies=policies)
+        self.__dict__.update(_client=client, _policies=policies, _adapter=adapter_of(client))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -83,23 +85,28 @@ class View:
     @property
     def cookies(self) -> Any:
         """The client's own; an answer that sets none is not looked at."""
-        return quick(adapter_of(self._client).LIBRARY, self._client.cookies)
+        return quick(self._adapter.LIBRARY, self._client.cookies)
 
     def _transport_for_url(self, url: Any) -> Any:
-        transport = self._client._transport_for_url(url)
-        adapter = adapter_of(self._client)
+        client, adapter = self._client, self._adapter
+        transport = client._transport_for_url(url)
         if isinstance(transport, adapter.Transport):
             return transport
-        kept: _Kept | None = self._client.__dict__.get(_KEPT)
+        kept: _Kept | None = client.__dict__.get(_KEPT)
         if kept is None:
-            kept = cast("_Kept", self._client.__dict__.setdefault(_KEPT, _Kept()))
-        return kept.get(transport, self._policies, lambda: adapter.Transport(transport, policies=self._policies))
+            kept = cast("_Kept", client.__dict__.setdefault(_KEPT, _Kept()))
+        return kept.get(transport, self._policies, adapter.Transport)
 
 
 def adapter_of(client: object) -> Any:
     """The adapter of the library that a client belongs to, by its classes: `httpx` may be another name of httpx2."""
-    for kind in type(client).__mro__:
-        root = kind.__module__.partition(".")[0]
-        if root in LIBRARIES and kind.__name__ in {"Client", "AsyncClient"}:
+    found = _adapters.kept.get(type(client))
+    return _adapters.keep(type(client), _adapter_of(type(client))) if found is None else found
+
+
+def _adapter_of(kind: type) -> Any:
+    for each in kind.__mro__:
+        root = each.__module__.partition(".")[0]
+        if root in LIBRARIES and each.__name__ in {"Client", "AsyncClient"}:
             return importlib.import_module(f".{root}", __package__)
-    raise TypeError(f"{type(client).__module__}.{type(client).__name__} is no client of httpx or httpx2")
+    raise TypeError(f"{kind.__module__}.{kind.__name__} is no client of httpx or httpx2")

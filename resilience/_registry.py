@@ -45,8 +45,6 @@ class Settings:
 DEFAULT_SETTINGS = Settings()
 # A call waits for a policy that is loaded beside it, but not for a disk that has gone; behind it the call loads it itself.
 _LONGEST_WAIT = 5.0
-# Of hosts that need no look: a crawler calls any number of them.
-_MOST_READY = 1000
 
 
 class Source:
@@ -143,7 +141,6 @@ class Policies:
                         f"the policies {other.name!r} and {source.name!r} both speak of {host}; "
                         "give one of them other hosts, or switch it off in resilience.yaml"
                     )
-        self._ready: set[bytes] = set()
         self._patterns = any(host.startswith("*") for host in self._hosts)
         self._ports = any(":" in host.rpartition("]")[2] for host in self._hosts)
         self._found: dict[bytes, Source | None] = {}
@@ -156,18 +153,6 @@ class Policies:
     def speak_of(self, url: Any) -> bool:
         """Whether there is one, without loading it."""
         return self.source_of(url) is not None
-
-    def unloaded(self, url: Any) -> Source | None:
-        """The source of a URL's host where its policy is yet to be loaded, which takes a while."""
-        host: bytes = url.raw_host
-        if host in self._ready:
-            return None
-        source = self.source_of(url)
-        if source is not None and not source.is_loaded:
-            return source
-        if len(self._ready) < _MOST_READY:
-            self._ready.add(host)
-        return None
 
     def source_of(self, url: Any) -> Source | None:
         """The source whose policy speaks of a URL's host."""

@@ -15,6 +15,7 @@ import pytest
 import resilience.httpx
 from resilience import Policy
 from resilience._aside import begin_aside
+from resilience._clock import Closing
 from resilience._registry import Policies, Source
 from resilience.errors import ConfigurationError
 from tests.worlds import HOST, policy
@@ -94,17 +95,23 @@ def test_a_call_that_is_cancelled_meanwhile_waits_no_longer(backend: str) -> Non
     assert 200 == anyio.run(run, backend=backend)
 
 
-def test_a_policy_that_is_there_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does a host that no policy speaks of, however many of them are called."""
-    monkeypatch.setattr("resilience._registry._MOST_READY", 3)
-    loaded = Policies([Source("provider", [HOST], policy)])
-    loaded.sources[0].policy()
-    hosts = [HOST, *(f"{number}.example" for number in range(5))]
+@BACKENDS
+def test_a_policy_that_is_there_needs_no_thread(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a host that no policy speaks of."""
+    begun: list[str] = []
 
-    found = [loaded.unloaded(httpx.URL(f"https://{host}/")) for host in hosts * 2]
+    def begin(_work: Callable[[], object], name: str) -> Closing:
+        begun.append(name)
+        raise AssertionError
 
-    assert [None] * 12 == found
-    assert 3 == len(loaded._ready)
+    async def run() -> list[int]:
+        async with client_of(policy) as client:
+            await client.get(URL)
+            monkeypatch.setattr("resilience._aside.begin_aside", begin)
+            return [(await client.get(url)).status_code for url in (URL, "https://elsewhere.example/")]
+
+    assert [200, 200] == anyio.run(run, backend=backend)
+    assert [] == begun
 
 
 def test_without_threads_it_is_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
