@@ -6,6 +6,7 @@ goes with the request, and the span ends when the answer's body does.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from _thread import start_new_thread
@@ -149,6 +150,9 @@ class AttemptSpan:
 
     __slots__ = ("_carried", "_forks", "_is_over", "_parent", "_token", "_tracing", "span")
 
+    renew_at = math.inf
+    """A span has no end of its own."""
+
     def __init__(self, tracing: Tracing, parent: Any, exchange: Exchange, began: int | None = None) -> None:
         name, attributes = parts_of(exchange)
         self._is_over = False
@@ -197,8 +201,8 @@ class AttemptSpan:
             self.span.set_attributes(verdict_attributes(verdict) | {"error.type": _class_of(error)})
             self.span.set_status(self._tracing.trace.StatusCode.ERROR)
 
-    def passed(self, _chunk: bytes) -> None:
-        """Nothing to do for a chunk."""
+    def renew(self) -> None:
+        """There is nothing to do."""
 
     def ended(self) -> None:
         """The body has come to its end."""

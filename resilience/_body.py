@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._deadline import shorter_reads
@@ -51,10 +52,8 @@ class Body:
         self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._given_again()
-        if not self._ended:
-            yield from self._chunks
-        self._check_open()
+        # The rest of a long body goes through no code of ours.
+        return chain(self._given_again(), () if self._ended else self._chunks, self._nothing())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._given_again():
@@ -92,6 +91,10 @@ class Body:
             yield head.pop()
         if self._error is not None:
             raise self._error
+
+    def _nothing(self) -> Iterator[bytes]:
+        self._check_open()
+        yield from ()
 
     def _check_open(self) -> None:
         # A body that was closed while somebody read it must not look like one that came to its end.

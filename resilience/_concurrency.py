@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from ._body import Body
 from ._categories import TREATMENTS, Category
 from ._deadline import attempt_seconds
-from ._held import Permit
+from ._held import hold
 from ._limits import NO_LIMIT, Limit, Resolved
 from ._modes import Mode
 from ._outcome import Outcome
+from ._permit import Permit
 from ._refusal import closed, refused
 from ._scopes import key_of
 from ._trail import Wait
@@ -99,7 +100,7 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
         if response is None or _is_over(response):
             permit.release()
         else:
-            response.stream = runtime.library.held(response.stream, permit)
+            hold(runtime, response, permit)
         return outcome
 
     return concurrency_call

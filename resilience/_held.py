@@ -1,176 +1,109 @@
 """A response stream that holds something until it is over: closed, read to its end, failed, or forgotten; as a permit.
 
-The chunks pass through untouched. While they are read the permit's lease is renewed, so that it ends only for a
-process that died or a body that nobody reads any more.
+The chunks pass through untouched. While they are read, what is held is renewed, so that its lease ends only for a
+process that died or a body that nobody reads any more. One stream holds for all layers, and costs one call for each
+chunk: an answer may be of thousands of small ones.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from _thread import start_new_thread
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ._holder import new_name
-from ._transactions import Command
-
 if TYPE_CHECKING:
+    from ._clock import Clock
     from ._holder import Holder
+    from ._library import Response
     from ._runtime import Runtime
-    from ._transactions import Reply, Store
 
-__all__ = ["Held", "Permit"]
-
-
-class Permit:
-    """The places of one attempt; safe for threads, since a body may be read in one and closed in another.
-
-    Arguments:
-        store: where the places are kept.
-        runtime: how the store is asked.
-        keys: of the limits.
-        documented: the number of each, 0 where it is unknown.
-        lease: seconds after which the places are free again if nobody renews them.
-        now: the runtime's time.
-    """
-
-    __slots__ = (
-        "_documented",
-        "_holder",
-        "_lease",
-        "_lock",
-        "_out",
-        "_process",
-        "_renew_at",
-        "_runtime",
-        "_store",
-        "began",
-        "keys",
-        "lowerings",
-    )
-
-    def __init__(
-        self,
-        store: Store,
-        runtime: Runtime,
-        *,
-        keys: tuple[str, ...],
-        documented: tuple[int, ...],
-        lease: float,
-        now: float,
-    ) -> None:
-        self.keys = keys
-        self.began = now
-        """When the call came here."""
-        self.lowerings: list[tuple[float, float]] = []
-        """How often each limit had been lowered when the places were taken, and whether it was low then."""
-        self._process = os.getpid()
-        self._holder = new_name()
-        self._store = store
-        self._runtime = runtime
-        self._documented = documented
-        self._lease = lease
-        self._renew_at = now + lease / 2
-        self._lock = threading.Lock()
-        self._out = True
-
-    async def ask(self) -> Reply:
-        """Ask for all places: `permits.acquire`."""
-        command = Command("permits.acquire", self.keys, (self._holder, self._lease, *self._documented))
-        reply = await self._runtime.decide(self._store, command)
-        if reply[0]:
-            self.lowerings = list(zip(reply[3::2], reply[4::2], strict=True))
-            self._renew_at = self._runtime.clock.now() + self._lease / 2
-        return reply
-
-    def take(self) -> None:
-        """Be counted whatever the number says."""
-        self._runtime.tell(self._store, Command("permits.renew", self.keys, (self._holder, self._lease)))
-
-    def renew(self) -> None:
-        """Keep the places: cheap, and called for each chunk of a body."""
-        now = self._runtime.clock.now()
-        if now >= self._renew_at and self._process == os.getpid():
-            # Not after the release: that would take the places again for a whole lease.
-            with self._lock:
-                if self._out:
-                    self._renew_at = now + self._lease / 2
-                    self.take()
-
-    def passed(self, _chunk: bytes) -> None:
-        """Keep the places while the body is read."""
-        self.renew()
-
-    def ended(self) -> None:
-        """The provider has sent all of it."""
-        self.release()
-
-    def broke(self, _error: BaseException) -> None:
-        """It will send no more."""
-        self.release()
-
-    def release(self) -> None:
-        """Give the places back, once, by the process that took them."""
-        if self._process != os.getpid():
-            return
-        with self._lock:
-            if not self._out:
-                return
-            self._out = False
-            self._runtime.tell(self._store, Command("permits.release", self.keys, (self._holder,)))
-        self._wake()
-
-    def abandon(self) -> None:
-        """The same from the garbage collector."""
-        # A process that was forked off has a copy of what it did not take.
-        if self._out and self._process == os.getpid():
-            # The collector may have come while this very thread held the store's lock, or a line's; in a thread of its
-            # own nothing can be in the way. At the end of the interpreter there is none to be had, and no need of it.
-            with suppress(RuntimeError):
-                start_new_thread(self._give_back, ())
-
-    def _give_back(self) -> None:
-        self._out = False
-        self._store.run(Command("permits.release", self.keys, (self._holder,)), self._runtime.clock.now())
-        self._wake()
-
-    def _wake(self) -> None:
-        for key in self.keys:
-            line = self._store.lines.get(key)
-            if line is not None:
-                line.wake_first()
+__all__ = ["Held", "hold"]
 
 
 class Held:
-    """A response stream with a holder. An adapter adds the stream types of its library.
+    """A response stream with holders. An adapter adds the stream types of its library.
 
     Arguments:
         source: the stream, of whichever library the adapter serves.
-        holder: what is held until the stream is over.
+        clock: the runtime's.
     """
 
-    def __init__(self, source: Any, holder: Holder) -> None:
+    def __init__(self, source: Any, clock: Clock) -> None:
+        self.clock = clock
+        self.looks: list[Callable[[bytes], None]] = []
+        """What each chunk is given to."""
         self._source = source
-        self._holder = holder
+        self._holders: list[Holder] = []
         self._opened: list[Any] = []
 
+    def add(self, holder: Holder, look: Callable[[bytes], None] | None = None) -> None:
+        """Hold one thing more.
+
+        Arguments:
+            holder: what is held.
+            look: is given each chunk.
+        """
+        self._holders.append(holder)
+        if look is not None:
+            self.looks.append(look)
+
     def __iter__(self) -> Iterator[bytes]:
-        return _Chunks(self, self._open(iter(self._source)), self._holder)
+        return self._read(self._open(iter(self._source)))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _AsyncChunks(self, self._open(aiter(self._source)), self._holder)
+        return _AsyncChunks(self, self._open(aiter(self._source)))
 
     def _open(self, chunks: Any) -> Any:
         self._opened.append(chunks)
         return chunks
 
+    def _read(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        now, looks, renew_at = self.clock.now, self.looks, self.renew_at
+        try:
+            for chunk in chunks:
+                if now() >= renew_at:
+                    renew_at = self.renew()
+                for look in looks:
+                    look(chunk)
+                yield chunk
+        except GeneratorExit:
+            # Nobody reads on. The source may still be whole, so that it is over when it is closed.
+            raise
+        except BaseException as error:
+            self.broke(error)
+            raise
+        self.ended()
+
+    @property
+    def renew_at(self) -> float:
+        """When something that is held has to be renewed next."""
+        return min([holder.renew_at for holder in self._holders])
+
+    def renew(self) -> float:
+        """Renew what has to be renewed; returns when that is needed next."""
+        for holder in self._holders:
+            holder.renew()
+        return self.renew_at
+
+    def ended(self) -> None:
+        """The source has come to its end."""
+        for holder in self._holders:
+            holder.ended()
+
+    def broke(self, error: BaseException) -> None:
+        """The source gives nothing more."""
+        for holder in self._holders:
+            holder.broke(error)
+
+    def _release(self) -> None:
+        for holder in self._holders:
+            holder.release()
+
     def close(self) -> None:
         try:
             self._source.close()
         finally:
-            self._holder.release()
+            self._release()
             for chunks in self._opened:
                 # Another thread may be reading at this moment; it meets the end of the source by itself.
                 with suppress(ValueError, AttributeError):
@@ -180,7 +113,7 @@ class Held:
         try:
             await self._source.aclose()
         finally:
-            self._holder.release()
+            self._release()
             for chunks in self._opened:
                 # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
                 with suppress(RuntimeError, AttributeError):
@@ -188,39 +121,20 @@ class Held:
 
     def __del__(self) -> None:
         # A response that was never closed: its connection ends with it, and so does what the provider counts.
-        self._holder.abandon()
-
-
-class _Chunks:
-    """Not a generator: one that is left half read would have to be ended, and there is nothing here to end."""
-
-    def __init__(self, held: Held, chunks: Iterator[bytes], holder: Holder) -> None:
-        # Whoever reads keeps the stream, and so what it holds.
-        self._held = held
-        self._chunks = chunks
-        self._holder = holder
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            chunk = next(self._chunks)
-        except StopIteration:
-            self._holder.ended()
-            raise
-        except BaseException as error:
-            self._holder.broke(error)
-            raise
-        self._holder.passed(chunk)
-        return chunk
+        for holder in self._holders:
+            holder.abandon()
 
 
 class _AsyncChunks:
-    def __init__(self, held: Held, chunks: AsyncIterator[bytes], holder: Holder) -> None:
+    """Not a generator: one that is left half read would have to be ended, and there is nothing here to end."""
+
+    def __init__(self, held: Held, chunks: AsyncIterator[bytes]) -> None:
+        # Whoever reads keeps the stream, and so what it holds.
         self._held = held
         self._chunks = chunks
-        self._holder = holder
+        self._now = held.clock.now
+        self._looks = held.looks
+        self._renew_at = held.renew_at
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -229,10 +143,28 @@ class _AsyncChunks:
         try:
             chunk = await anext(self._chunks)
         except StopAsyncIteration:
-            self._holder.ended()
+            self._held.ended()
             raise
         except BaseException as error:
-            self._holder.broke(error)
+            self._held.broke(error)
             raise
-        self._holder.passed(chunk)
+        if self._now() >= self._renew_at:
+            self._renew_at = self._held.renew()
+        for look in self._looks:
+            look(chunk)
         return chunk
+
+
+def hold(runtime: Runtime, response: Response, holder: Holder, look: Callable[[bytes], None] | None = None) -> None:
+    """Hold something until the body of an answer is over.
+
+    Arguments:
+        runtime: where the body is read.
+        response: the answer.
+        holder: what is held.
+        look: is given each chunk of the body.
+    """
+    stream = response.stream
+    if not isinstance(stream, Held) or stream.clock is not runtime.clock:
+        stream = response.stream = runtime.library.held(stream, runtime.clock)
+    stream.add(holder, look)

@@ -23,8 +23,13 @@ def new_name() -> str:
 class Holder(Protocol):
     """What a stream may hold."""
 
-    def passed(self, chunk: bytes, /) -> None:
-        """A chunk of the body was read."""
+    @property
+    def renew_at(self) -> float:
+        """When it has to be renewed, should the body still be read then; by the runtime's clock."""
+        ...
+
+    def renew(self) -> None:
+        """The body is still read, and something that is held had to be renewed."""
         ...
 
     def ended(self) -> None:

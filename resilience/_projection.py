@@ -1,7 +1,9 @@
 """The fields that a policy names, read out of a JSON body without building the rest of it.
 
 The body is parsed by pydantic-core with a schema made from the paths: on a large body a third of the time of
-`json.loads`, and nothing of a stranger's document that nobody asked for becomes a Python object.
+`json.loads`, and nothing of a stranger's document that nobody asked for becomes a Python object. Where msgspec is
+installed it reads whole documents: in a third of that time, since it passes over what nobody asked for. What it refuses
+it did not read: it is left to pydantic-core.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._decode import text_of
 from ._paths import Path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic_core import CoreSchema
 
 __all__ = ["Projection"]
@@ -106,6 +110,7 @@ class Projection:
         root = core_schema.with_default_schema(schema(self._root), default=None, on_error="default")
         self._validator = SchemaValidator(root)
         self._refusal = ValidationError
+        self._skim = _skimmer(self._root)
 
     def read(self, data: bytes, *, complete: bool, content_type: str = "") -> object:
         """A document that holds at least the values at the paths; None for what is not JSON.
@@ -120,6 +125,8 @@ class Projection:
             content_type: the value of `Content-Type`; its charset is used for what is not UTF-8, although JSON
                 has to be (RFC 8259 section 8.1).
         """
+        if complete and self._skim is not None and (document := self._skim(data)) is not None:
+            return document
         try:
             return self._validated(data, complete=complete)
         except self._refusal:
@@ -166,6 +173,35 @@ class Projection:
             else:
                 skipped += 1
         return next((start for node, start, is_list in opened if node.whole or (is_list and node.counted)), len(data))
+
+
+def _skimmer(root: _Node) -> Callable[[bytes], object] | None:
+    """Reads documents with msgspec; gives `None` for one that it does not read, since pydantic-core takes more."""
+    try:
+        import msgspec
+    except ImportError:
+        return None
+    typed_dict: Any = TypedDict
+
+    def kind(node: _Node) -> Any:
+        if node.whole:
+            return Any
+        if node.item:
+            item: Any = kind(node.item)
+            return list[item]
+        return typed_dict("Fields", {name: kind(child) for name, child in node.fields.items()}, total=False)
+
+    decoder = msgspec.json.Decoder(kind(root))
+
+    def skim(data: bytes) -> object:
+        try:
+            # As text, so that it surely is UTF-8: msgspec does not look at the characters that it passes over.
+            return decoder.decode(data.decode())
+        except (ValueError, RecursionError):
+            # A value of another type than the paths expect; NaN, lone surrogates, a byte order mark; or no JSON.
+            return None
+
+    return skim
 
 
 def _may_go_on(path: Path, document: object) -> bool:

@@ -67,7 +67,6 @@ class Reservation:
         "_lease",
         "_lock",
         "_process",
-        "_renew_at",
         "_runtime",
         "_worst",
         "command",
@@ -76,6 +75,7 @@ class Reservation:
         "looks",
         "name",
         "periods",
+        "renew_at",
         "row",
         "worst",
     )
@@ -106,7 +106,7 @@ class Reservation:
         costs = exchange.policy.credits
         self._lease = _lease(exchange, runtime.clock.now())
         self._at = runtime.clock.wall()
-        self._renew_at = runtime.clock.now() + self._lease / 2
+        self.renew_at = runtime.clock.now() + self._lease / 2
         counts = 0 if costs is not None and costs.unanswered == "free" else 1
         page = ledger_page(exchange, self.name)
         # Now, not when it is settled: that may be in a thread, or a task, with other tags.
@@ -202,13 +202,13 @@ class Reservation:
         exchange.record(shown)
 
     def renew(self) -> None:
-        """Keep it open: cheap, and called for each chunk of a body."""
+        """Keep it open while the body is read."""
         now = self._runtime.clock.now()
-        if now >= self._renew_at and self._process == os.getpid():
+        if now >= self.renew_at and self._process == os.getpid():
             # Not after the end: there is nothing to keep then.
             with self._lock:
                 if self._is_open:
-                    self._renew_at = now + self._lease / 2
+                    self.renew_at = now + self._lease / 2
                     self._tell(Command("credits.renew", self.budget_keys, (self.name, self.name, self._lease)))
 
     def become_job(self, name: str, lease: float) -> None:

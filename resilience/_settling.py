@@ -14,6 +14,7 @@ from ._conditions import Answer
 from ._decode import media_type
 from ._fork import Lock
 from ._guard import ledger_page, settling_key, word_of
+from ._held import hold
 from ._holder import new_name
 from ._jobs import begin, finish, recall
 from ._last_events import is_stream
@@ -71,7 +72,7 @@ async def settle(
             settling.decoded(response.content)
         settling.ended()
     else:
-        response.stream = runtime.library.held(stream, settling)
+        hold(runtime, response, settling, settling.passed)
 
 
 async def _named(
@@ -136,8 +137,7 @@ class Settling:
         self._is_settled = False
 
     def passed(self, chunk: bytes) -> None:
-        """Keep what of the body is looked at, and the reservation."""
-        self._reservation.renew()
+        """Keep what of the body is looked at."""
         if self._keeps_end:
             self._data += chunk
             if len(self._data) > 2 * self._most:
@@ -145,6 +145,15 @@ class Settling:
         elif len(self._data) <= self._most:
             # One byte more tells that it is not all.
             self._data += chunk[: self._most + 1 - len(self._data)]
+
+    @property
+    def renew_at(self) -> float:
+        """When the reservation has to be renewed."""
+        return self._reservation.renew_at
+
+    def renew(self) -> None:
+        """Keep the reservation while the body is read."""
+        self._reservation.renew()
 
     def decoded(self, content: bytes) -> None:
         """Take a body that was decompressed already."""

@@ -14,6 +14,7 @@ from ._attempt_span import NAMESPACE, AttemptSpan, parts_of, verdict_attributes
 from ._body import Body
 from ._ending import ended_by, error_type
 from ._enriched import Enriched, is_traced, may_be_traced
+from ._held import hold
 from ._telemetry import complain
 from ._trail import Attempt, Charged, Refused, Wait
 from ._units import seconds_text
@@ -86,7 +87,7 @@ class Spans:
             # All of it has come. What the other layers know of a body that was looked at, they are to know still.
             attempt.release()
         else:
-            response.stream = runtime.library.held(stream, attempt)
+            hold(runtime, response, attempt)
 
     def unanswered(self, outcome: Outcome | None = None) -> None:
         """The attempt is over without an answer for the application; without an outcome it was cancelled.

@@ -570,6 +570,22 @@ def test_refusals_are_raised_where_that_is_wanted() -> None:
     assert ("credits", "provider", 86_400) == (caught.value.layer, caught.value.policy, caught.value.retry_after)
 
 
+def test_a_reservation_is_kept_while_its_answer_is_read() -> None:
+    """However long that takes: one that nobody keeps is lost after its lease, and its worst case counts."""
+
+    def slowly() -> Any:
+        for chunk in (b'{"billing": ', b'{"charged": ', b"2}", b"}"):
+            shop.wait(400)
+            yield chunk
+
+    kind = {"content-type": "application/json"}
+    shop = Shop(policy(lease="600s"), lambda _: httpx.Response(200, headers=kind, content=slowly()))
+
+    shop.call()
+
+    assert [["settled", 5_000_000, 2_000_000]] == shop.rows()
+
+
 def test_a_streamed_answer_is_settled_at_its_end() -> None:
     """Its worst case stays reserved while it is read; one that is closed before counts as that."""
 

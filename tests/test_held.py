@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
+import sys
 import threading
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import anyio
@@ -14,7 +18,8 @@ import pytest
 
 import resilience.httpx
 import resilience.httpx2
-from resilience._held import Held, Permit
+from resilience._held import Held, hold
+from resilience._permit import Permit
 from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
 from resilience._transactions import Command, Reply
 from resilience.stores._memory import MemoryStore
@@ -87,7 +92,8 @@ class Case:
         runtime = (AsyncRuntime if asynchronous else SyncRuntime)(library, transport, self.clock)
         self.permit = Permit(self.store, runtime, keys=(KEY,), documented=(2,), lease=LEASE, now=0.0)
         run_now(self.permit.ask())
-        self.held: Any = library.held(self.source, self.permit)
+        self.held: Any = library.held(self.source, self.clock)
+        self.held.add(self.permit)
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
@@ -367,7 +373,7 @@ def test_a_body_whose_process_ends_needs_no_thread(monkeypatch: pytest.MonkeyPat
     def ended(*_: Any) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr("resilience._held.start_new_thread", ended)
+    monkeypatch.setattr("resilience._permit.start_new_thread", ended)
     case = Case()
 
     with warnings.catch_warnings():
@@ -378,7 +384,7 @@ def test_a_body_whose_process_ends_needs_no_thread(monkeypatch: pytest.MonkeyPat
 def test_what_is_forgotten_is_given_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the stream was closed before, there is nothing to do."""
     threads: list[Any] = []
-    monkeypatch.setattr("resilience._held.start_new_thread", lambda function, _: threads.append(function))
+    monkeypatch.setattr("resilience._permit.start_new_thread", lambda function, _: threads.append(function))
     case = Case()
 
     case.permit.abandon()
@@ -395,7 +401,7 @@ def test_what_is_forgotten_is_given_back_once(monkeypatch: pytest.MonkeyPatch) -
 def test_a_fork_gives_nothing_back_that_its_parent_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its copy of an open response is collected at its end at the latest."""
     threads: list[Any] = []
-    monkeypatch.setattr("resilience._held.start_new_thread", lambda function, _: threads.append(function))
+    monkeypatch.setattr("resilience._permit.start_new_thread", lambda function, _: threads.append(function))
     case = Case()
     number = os.getpid()
     monkeypatch.setattr("os.getpid", lambda: number + 1)
@@ -416,3 +422,163 @@ def test_every_permit_has_a_name_of_its_own() -> None:
 
     assert 3 == len(names)
     assert all(name.count(".") == 2 for name in names)
+
+
+class Noting:
+    """Something that is held and notes what it is told."""
+
+    def __init__(self, name: str, notes: list[str], clock: VirtualClock, lease: float) -> None:
+        self.name, self.notes, self.clock, self.lease = name, notes, clock, lease
+        self.renew_at = lease
+        self.asked = 0
+
+    def renew(self) -> None:
+        self.asked += 1
+        if self.clock.now() >= self.renew_at:
+            self.renew_at = self.clock.now() + self.lease
+            self.notes.append(f"{self.name} renewed at {self.clock.now():g}")
+
+    def ended(self) -> None:
+        self.notes.append(f"{self.name} ended")
+
+    def broke(self, error: BaseException) -> None:
+        self.notes.append(f"{self.name} broke: {type(error).__name__}")
+
+    def release(self) -> None:
+        self.notes.append(f"{self.name} released")
+
+    def abandon(self) -> None:
+        """Told of each."""
+
+
+class Two:
+    """An answer of which two layers hold something; the second looks at the chunks."""
+
+    def __init__(self, library: Any, source: Any, leases: tuple[float, float] = (math.inf, math.inf)) -> None:
+        transport: Any = None
+        self.clock = VirtualClock()
+        self.runtime = SyncRuntime(library, transport, self.clock)
+        self.response: Any = SimpleNamespace(stream=source)
+        self.notes: list[str] = []
+        self.seen: list[bytes] = []
+        hold(self.runtime, self.response, Noting("inner", self.notes, self.clock, leases[0]))
+        self.inner = self.response.stream
+        hold(self.runtime, self.response, Noting("outer", self.notes, self.clock, leases[1]), self.seen.append)
+        self.held: Any = self.response.stream
+
+    def read(self, *, asynchronous: bool) -> list[bytes]:
+        async def read() -> list[bytes]:
+            return [chunk async for chunk in self.held]
+
+        return anyio.run(read) if asynchronous else list(self.held)
+
+
+class Many:
+    """A body of so many chunks, whose iterators are no Python code where they are sync."""
+
+    def __init__(self, chunks: int) -> None:
+        self.chunks = [b"x"] * chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.chunks)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            yield chunk
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+
+
+@BOTH
+def test_one_stream_holds_for_all_layers(*, asynchronous: bool) -> None:
+    """Each is told what happens, the inner one first; only who asked for chunks is given them."""
+    two = Two(LIBRARIES[0], Source())
+
+    chunks = two.read(asynchronous=asynchronous)
+
+    assert two.inner is two.held
+    assert [b"a", b"b", b"c"] == chunks == two.seen
+    assert ["inner ended", "outer ended"] == two.notes
+    two.held.close()
+    assert ["inner released", "outer released"] == two.notes[2:]
+
+
+def test_a_transport_within_another_holds_by_its_own_time() -> None:
+    """A lease counts by the clock of who holds it, so that each has a stream."""
+    two = Two(LIBRARIES[0], Source())
+    transport: Any = None
+    clock = VirtualClock()
+
+    hold(SyncRuntime(LIBRARIES[0], transport, clock), two.response, Noting("around", two.notes, clock, math.inf))
+
+    assert two.held is not two.response.stream
+    assert [b"a", b"b", b"c"] == list(two.response.stream)
+    assert ["inner ended", "outer ended", "around ended"] == two.notes
+
+
+@BOTH
+def test_each_is_told_that_a_body_broke_off(*, asynchronous: bool) -> None:
+    """And why; its chunks until then were seen."""
+    two = Two(LIBRARIES[0], Source(OSError))
+
+    with pytest.raises(OSError, match="gone"):
+        two.read(asynchronous=asynchronous)
+
+    assert ["inner broke: OSError", "outer broke: OSError"] == two.notes
+    assert [b"a"] == two.seen
+
+
+def test_a_reader_that_goes_away_breaks_nothing_off() -> None:
+    """The body may still be read by another; it is over when it is closed."""
+    two = Two(LIBRARIES[0], Many(3))
+    chunks = iter(two.held)
+    next(chunks)
+
+    del chunks
+    gc.collect()
+    assert [] == two.notes
+    two.held.close()
+
+    assert ["inner released", "outer released"] == two.notes
+
+
+@BOTH
+def test_each_is_renewed_in_its_own_time(*, asynchronous: bool) -> None:
+    """When the first of them has to be, and again after it; not for every chunk."""
+    two = Two(LIBRARIES[0], Many(7), leases=(25.0, 10.0))
+    third = Noting("third", [], two.clock, math.inf)
+
+    two.held.add(third, lambda _: two.clock.advance(6.0))
+    two.read(asynchronous=asynchronous)
+
+    renewed = [note for note in two.notes if "renewed" in note]
+    assert ["outer renewed at 12", "outer renewed at 24", "inner renewed at 30", "outer renewed at 36"] == renewed
+    assert len(renewed) == third.asked
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+@BOTH
+def test_a_chunk_costs_one_call(library: Any, *, asynchronous: bool) -> None:
+    """However many layers hold something: what looks at chunks is beside that, and here no Python code."""
+
+    def calls(chunks: int) -> int:
+        two = Two(library, Many(chunks))
+        two.clock.now = time.monotonic  # type: ignore[method-assign]  # as a real clock has it: no Python code either
+        counted: list[str] = []
+
+        def count(frame: FrameType, event: str, _: Any) -> None:
+            if event == "call" and frame.f_globals.get("__package__") == "resilience":
+                counted.append(frame.f_code.co_name)
+
+        sys.setprofile(count)
+        try:
+            two.read(asynchronous=asynchronous)
+        finally:
+            sys.setprofile(None)
+        return len(counted)
+
+    assert 100 == calls(200) - calls(100)

@@ -74,6 +74,28 @@ def test_hostile_bytes_never_raise(paths: list[Path], data: bytes, position: int
         assert len(found(paths, document)) == len(paths)
 
 
+@given(
+    st.lists(PATHS, max_size=4), WRITTEN, st.integers(0, 99), st.binary(max_size=3), st.sampled_from(["", "shift_jis"])
+)
+@example([compile_path("a")], b'{"b": "\x95\\", "a": 1, "": "}"}', 99, b"", "shift_jis")
+@example([compile_path("a.b")], b'{"a": 1, "a": {"b": NaN}}', 99, b"", "")
+@example([compile_path("a[0].b")], b'{"a": [null, {"b": "\\ud800"}]}', 99, b"", "")
+def test_msgspec_changes_nothing(paths: list[Path], data: bytes, position: int, noise: bytes, charset: str) -> None:
+    """Where it is not installed the same is read, of whole documents and of damaged ones."""
+    damaged = data[:position] + noise + data[position + 1 :] if noise else data
+    fields, without = Projection(paths), Projection(paths)
+    assert fields._skim is not None
+    without._skim = None
+
+    with_it, without_it = (
+        each.read(damaged, complete=True, content_type=f"application/json; charset={charset}")
+        for each in (fields, without)
+    )
+
+    assert (without_it is None) == (with_it is None)
+    assert found(paths, without_it) == found(paths, with_it)
+
+
 @given(st.text('{}[]",:\\ud8ntrue0-.eE \n', max_size=25))
 @example('{"a": "\\')
 @example('{"a": {"\\ud800": [')

@@ -1,0 +1,136 @@
+"""The places of one attempt among the calls in flight: asked for before it, renewed while its answer is read, given back once.
+
+The lease of a place ends only for a process that died or a body that nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from _thread import start_new_thread
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ._holder import new_name
+from ._transactions import Command
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from ._transactions import Reply, Store
+
+__all__ = ["Permit"]
+
+
+class Permit:
+    """The places of one attempt; safe for threads, since a body may be read in one and closed in another.
+
+    Arguments:
+        store: where the places are kept.
+        runtime: how the store is asked.
+        keys: of the limits.
+        documented: the number of each, 0 where it is unknown.
+        lease: seconds after which the places are free again if nobody renews them.
+        now: the runtime's time.
+    """
+
+    __slots__ = (
+        "_documented",
+        "_holder",
+        "_lease",
+        "_lock",
+        "_out",
+        "_process",
+        "_runtime",
+        "_store",
+        "began",
+        "keys",
+        "lowerings",
+        "renew_at",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        *,
+        keys: tuple[str, ...],
+        documented: tuple[int, ...],
+        lease: float,
+        now: float,
+    ) -> None:
+        self.keys = keys
+        self.began = now
+        """When the call came here."""
+        self.lowerings: list[tuple[float, float]] = []
+        """How often each limit had been lowered when the places were taken, and whether it was low then."""
+        self._process = os.getpid()
+        self._holder = new_name()
+        self._store = store
+        self._runtime = runtime
+        self._documented = documented
+        self._lease = lease
+        self.renew_at = now + lease / 2
+        self._lock = threading.Lock()
+        self._out = True
+
+    async def ask(self) -> Reply:
+        """Ask for all places: `permits.acquire`."""
+        command = Command("permits.acquire", self.keys, (self._holder, self._lease, *self._documented))
+        reply = await self._runtime.decide(self._store, command)
+        if reply[0]:
+            self.lowerings = list(zip(reply[3::2], reply[4::2], strict=True))
+            self.renew_at = self._runtime.clock.now() + self._lease / 2
+        return reply
+
+    def take(self) -> None:
+        """Be counted whatever the number says."""
+        self._runtime.tell(self._store, Command("permits.renew", self.keys, (self._holder, self._lease)))
+
+    def renew(self) -> None:
+        """Keep the places while the body is read."""
+        now = self._runtime.clock.now()
+        if now >= self.renew_at and self._process == os.getpid():
+            # Not after the release: that would take the places again for a whole lease.
+            with self._lock:
+                if self._out:
+                    self.renew_at = now + self._lease / 2
+                    self.take()
+
+    def ended(self) -> None:
+        """The provider has sent all of it."""
+        self.release()
+
+    def broke(self, _error: BaseException) -> None:
+        """It will send no more."""
+        self.release()
+
+    def release(self) -> None:
+        """Give the places back, once, by the process that took them."""
+        if self._process != os.getpid():
+            return
+        with self._lock:
+            if not self._out:
+                return
+            self._out = False
+            self._runtime.tell(self._store, Command("permits.release", self.keys, (self._holder,)))
+        self._wake()
+
+    def abandon(self) -> None:
+        """The same from the garbage collector."""
+        # A process that was forked off has a copy of what it did not take.
+        if self._out and self._process == os.getpid():
+            # The collector may have come while this very thread held the store's lock, or a line's; in a thread of its
+            # own nothing can be in the way. At the end of the interpreter there is none to be had, and no need of it.
+            with suppress(RuntimeError):
+                start_new_thread(self._give_back, ())
+
+    def _give_back(self) -> None:
+        self._out = False
+        self._store.run(Command("permits.release", self.keys, (self._holder,)), self._runtime.clock.now())
+        self._wake()
+
+    def _wake(self) -> None:
+        for key in self.keys:
+            line = self._store.lines.get(key)
+            if line is not None:
+                line.wake_first()

@@ -1,0 +1,80 @@
+"""A body that was looked at costs its reader nothing, and gives the same chunks and the same end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+import resilience.httpx
+import resilience.httpx2
+from resilience._body import peek
+from resilience._runtime import SyncRuntime, run_now
+from resilience.testing import VirtualClock
+
+LIBRARIES = [resilience.httpx.LIBRARY, resilience.httpx2.LIBRARY]
+EACH = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+
+
+class Source:
+    """A body of so many chunks of one byte."""
+
+    def __init__(self, chunks: int) -> None:
+        self.chunks = chunks
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"x"] * self.chunks)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def peeked(library: Any, source: Source, limit: int) -> Any:
+    """The stream of an answer whose first bytes were looked at."""
+    transport: Any = None
+    response: Any = SimpleNamespace(stream=source)
+    run_now(peek(SyncRuntime(library, transport, VirtualClock()), response, limit, None))
+    return response.stream
+
+
+@EACH
+def test_the_rest_of_a_long_body_goes_through_no_code_of_ours(library: Any) -> None:
+    """Whoever reads has the chunks of the source itself."""
+
+    def calls(chunks: int) -> int:
+        body = peeked(library, Source(chunks), 10)
+        counted: list[str] = []
+
+        def count(frame: FrameType, event: str, _: Any) -> None:
+            if event == "call" and frame.f_globals.get("__package__") == "resilience":
+                counted.append(frame.f_code.co_name)
+
+        sys.setprofile(count)
+        try:
+            assert chunks == len(list(body))
+        finally:
+            sys.setprofile(None)
+        return len(counted)
+
+    assert 0 == calls(200) - calls(100)
+
+
+@EACH
+@pytest.mark.parametrize("read", [0, 5, 50])
+def test_a_body_that_was_closed_does_not_look_whole(library: Any, read: int) -> None:
+    """Wherever its reader was, among the chunks that are kept or behind them."""
+    source = Source(100)
+    body = peeked(library, source, 10)
+    chunks = iter(body)
+    for _ in range(read):
+        next(chunks)
+
+    body.close()
+
+    with pytest.raises(library.body.closed_error):
+        list(chunks)
+    assert 1 == source.closed
