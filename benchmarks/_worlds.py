@@ -77,10 +77,15 @@ class World(NamedTuple):
             return type("Lean", (self.module.HTTPTransport,), {"handle_request": answer})
         return type("Lean", (self.module.AsyncHTTPTransport,), {"handle_async_request": answer_async})
 
-    def client(self, transport: Any) -> Any:
-        """A client with a key."""
-        kind = self.module.Client if self.is_sync else self.module.AsyncClient
-        return kind(transport=transport, headers={"authorization": "Bearer sk-benchmark", "x-api-key": "benchmark"})
+    @property
+    def client_kind(self) -> type[Any]:
+        """The library's class of clients."""
+        kind: type[Any] = self.module.Client if self.is_sync else self.module.AsyncClient
+        return kind
+
+    def client(self, transport: Any, kind: type[Any] | None = None) -> Any:
+        """A client with a key, of the library's class if no other is named."""
+        return (kind or self.client_kind)(transport=transport, headers={"authorization": "Bearer sk-benchmark", "x-api-key": "benchmark"})
 
     def measure(self, asked: Plan, calls: Mapping[str, Call]) -> Ratios:
         """Run a plan in this world."""

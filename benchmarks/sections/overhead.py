@@ -13,14 +13,17 @@ from benchmarks._section import Effort, Found, figures_of, measured, pooled
 from benchmarks._stack import instrumented, spans_nowhere, stack_client
 from benchmarks._worlds import World, loaded
 
-__all__ = ["QUICK", "SECTION", "STACK", "WORLDS", "run"]
+__all__ = ["INSTALLED", "QUICK", "SECTION", "STACK", "WORLDS", "WRAPPED", "run"]
 
 SECTION = "overhead"
+WRAPPED, INSTALLED = ", by wrap()", ", by install()"
+ALL_SHIPPED = {"version": 1}
+SENDS = "_send_single_request"
 STACK = "stack by hand"
 INSTRUMENTATION = "OTel's instrumentation"
 WORLDS = [World(library, loop) for library in ("httpx", "httpx2") for loop in ("sync", "asyncio", "trio")]
 QUICK = [World("httpx", "sync"), World("httpx", "asyncio")]
-TELEMETRY = {"none": "", "peers": "", "api": ", OTel's API alone", "sdk": ", OTel's SDK"}
+TELEMETRY = {"none": "", "doors": "", "peers": "", "api": ", OTel's API alone", "sdk": ", OTel's SDK"}
 """What of OpenTelemetry a process has imported, and what is added to the names of its rows."""
 
 Rows = dict[str, Callable[[], Any]]
@@ -33,7 +36,7 @@ def run(effort: Effort) -> list[Figure]:
         if effort.quick and world not in QUICK:
             continue
         for telemetry, suffix in TELEMETRY.items():
-            if effort.quick and telemetry not in {"none", "sdk"}:
+            if effort.quick and telemetry not in {"none", "doors", "sdk"}:
                 continue
             found = pooled(
                 f"{__name__}:measure",
@@ -94,7 +97,11 @@ def measure(library: str, loop: str, telemetry: str, blocks: int, *, quick: bool
         loaded("opentelemetry.trace")
     elif telemetry == "sdk":
         spans_nowhere()
-    get = world.client(lean()).get
+    # It keeps what `install` replaces, should that be measured.
+    kept = type("Bare", (world.client_kind,), {SENDS: getattr(world.client_kind, SENDS)})
+    get = world.client(lean(), kept).get
+    if telemetry == "doors":
+        return measured(world, lambda: get(url), _doors(world, lean, kept), blocks)
     rows = _peers(world, lean, url) if telemetry == "peers" else _ours(world, quick=quick)
     if telemetry in {"api", "sdk"}:
         rows.pop(ELSEWHERE, None)
@@ -106,6 +113,24 @@ def measure(library: str, loop: str, telemetry: str, blocks: int, *, quick: bool
 def _ours(world: World, *, quick: bool) -> Rows:
     names = [name for name in OURS if not (quick and name == "omniscrape")]
     return {name: partial(ours_call, world, name) for name in names}
+
+
+def _doors(world: World, lean: type[Any], kept: type[Any]) -> Rows:
+    """A client of an application, which was given to `wrap`, or which `install` has found."""
+    resilience = loaded("resilience")
+
+    def wrapped() -> Any:
+        return _get(resilience.wrap(world.client(lean(), kept), config=ALL_SHIPPED), OURS["openai"][0])
+
+    def installed(name: str) -> Any:
+        resilience.install(ALL_SHIPPED)
+        return _get(world.client(lean()), OURS[name][0])
+
+    return {
+        f"openai{WRAPPED}": wrapped,
+        f"openai{INSTALLED}": partial(installed, "openai"),
+        f"{ELSEWHERE}{INSTALLED}": partial(installed, ELSEWHERE),
+    }
 
 
 def _peers(world: World, lean: type[Any], url: str) -> Rows:
