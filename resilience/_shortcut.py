@@ -122,7 +122,7 @@ class Shortcut:
         if way is None or reply is None:
             return None
         if len(reply) > 1:
-            return self._refuse(request, source, way.breaker, reply)
+            return self._refuse(way, (request, store, closing), reply)
         made, exchange, entered, generation = (request, store, closing), None, None, int(reply[0])
         if is_traced():
             exchange = way.call(*made)
@@ -150,7 +150,7 @@ class Shortcut:
             if reply is None:
                 return None
             if len(reply) > 1:
-                return self._refuse(request, source, way.breaker, reply)
+                return self._refuse(way, (request, store, closing), reply)
             made, exchange, entered, generation, started = (request, store, closing), None, None, int(reply[0]), began
             if gate is not None and not is_inside:
                 exchange = way.call(*made)
@@ -212,11 +212,11 @@ class Shortcut:
                 exchange.spans.end(exchange, outcome)
         return response
 
-    def _refuse(self, request: Request, source: Source, breaker: str, reply: Reply) -> Response | None:
+    def _refuse(self, way: Way, made: Made, reply: Reply) -> Response | None:
         """What the application gets of a call that an open breaker refuses."""
         # Who traces has a span of it, by the layers.
-        exchange = None if is_traced() else self._calls.prepare(request, source)
-        outcome = None if exchange is None else refuse(exchange, breaker, reply)
+        exchange = None if is_traced() else way.call(*made)
+        outcome = None if exchange is None else refuse(exchange, way.breaker, reply)
         if exchange is None or outcome is None:
             return None
         exchange.started = self._now()
