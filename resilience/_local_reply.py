@@ -28,12 +28,33 @@ __all__ = ["LocalReplies", "LocalReply", "in_place_of_answer"]
 _MOST_SHAPES = 5000
 
 
+class _Said:
+    """A shape, and what it was filled with last: the calls that are refused within a moment all get the same.
+
+    Arguments:
+        shape: of a provider's replies.
+    """
+
+    __slots__ = ("_last", "_shape")
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._last: tuple[tuple[str, int | None, str], LocalReply] | None = None
+
+    def reply(self, reason: str, seconds: float | None, wall: float) -> LocalReply:
+        whole, written = self._shape.waits(seconds, wall)
+        told, last = (reason, whole, written), self._last
+        if last is None or last[0] != told:
+            last = self._last = told, self._shape.reply(*told)
+        return last[1]
+
+
 class LocalReplies:
     """What our own layers answer in the place of one provider; each shape is made when it is first needed."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._shapes: dict[tuple[Layer, str | None, str], Shape] = {}
+        self._shapes: dict[tuple[Layer, str | None, str], _Said] = {}
 
     def reply(self, refusal: Refusal, *, operation: str | None, method: str, wall: float) -> LocalReply:
         """The reply to one refused call.
@@ -49,7 +70,7 @@ class LocalReplies:
         if shape is None:
             if len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.clear()
-            shape = self._shapes[key] = shape_for(self._policy, refusal.layer, operation, method)
+            shape = self._shapes[key] = _Said(shape_for(self._policy, refusal.layer, operation, method))
         return shape.reply(refusal.reason, refusal.retry_after, wall)
 
 
