@@ -9,20 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._local_shape import LocalReply, Shape, shape_for
-from ._outcome import Outcome
 from ._units import seconds_text
 from .errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._library import Library, Response
     from ._modes import Layer
     from ._outcome import Exchange
     from ._policy import Policy
     from ._refusal import Refusal
 
-__all__ = ["LocalReplies", "LocalReply", "in_place_of_answer"]
+__all__ = ["LocalReplies", "LocalReply", "error_of", "reply_to"]
 
 # A policy has a bounded number of operations; methods are the application's, and it may invent them.
 _MOST_SHAPES = 5000
@@ -74,28 +71,30 @@ class LocalReplies:
         return shape.reply(refusal.reason, refusal.retry_after, wall)
 
 
-def in_place_of_answer(exchange: Exchange, outcome: Outcome, library: Library, wall: Callable[[], float]) -> Outcome:
-    """What the application gets for a refusal: a response, or the error that its user asked for.
+def reply_to(exchange: Exchange, refusal: Refusal, library: Library, wall: float) -> Response:
+    """The response that the application gets for a refusal.
 
     Arguments:
         exchange: the call.
-        outcome: of a layer that refused it.
+        refusal: why, and for how long.
         library: of the caller's client.
-        wall: gives epoch seconds, for a reply that names a point in time.
+        wall: epoch seconds now, for a reply that names a point in time.
     """
-    refusal = outcome.refusal
-    if refusal is None:
-        return outcome
-    policy, request = exchange.policy, exchange.request
-    if exchange.settings.refusals == "raise":
-        return Outcome(outcome.verdict, error=_error(refusal, policy.provider, library))
-    reply = policy.local_replies.reply(refusal, operation=exchange.operation, method=request.method, wall=wall())
+    request, replies = exchange.request, exchange.policy.local_replies
+    reply = replies.reply(refusal, operation=exchange.operation, method=request.method, wall=wall)
     response: Response = library.respond(request, reply)
-    return Outcome(outcome.verdict, response)
+    return response
 
 
-def _error(refusal: Refusal, provider: str, library: Library) -> Exception:
-    seconds = refusal.retry_after
+def error_of(exchange: Exchange, refusal: Refusal, library: Library) -> Exception:
+    """The error for a user who has asked for one instead.
+
+    Arguments:
+        exchange: the call.
+        refusal: why, and for how long.
+        library: of the caller's client.
+    """
+    provider, seconds = exchange.policy.provider, refusal.retry_after
     again = "" if seconds is None else f"; it would be let through in {seconds_text(seconds)}"
     # Layers that hand the provider's answer back refuse nothing; one that is new here is at least an error of ours.
     kind = library.refusals.get(refusal.layer, Refused)
