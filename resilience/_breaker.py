@@ -36,7 +36,11 @@ __all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead", "told"]
 # The client's own connections are all in use, or its program failed: neither says anything of the provider.
 _OWN = frozenset({ErrorKind.POOL_TIMEOUT, ErrorKind.OTHER})
 _LONGEST_LEASE = 3600.0
-_WHY: dict[int, RefusalReason] = {OPEN: "open", HALF_OPEN: "half_open", ISOLATED: "isolated"}
+_WHY: dict[int, tuple[RefusalReason, str, str]] = {
+    OPEN: ("open", "open", ""),
+    HALF_OPEN: ("half_open", "half open", ", and its probes are under way"),
+    ISOLATED: ("isolated", "isolated", ", by hand"),
+}
 
 
 def breaker_layer(inner: Call, runtime: Runtime) -> Call:
@@ -176,14 +180,9 @@ def told(reply: Reply) -> Refused:
     Arguments:
         reply: what the breaker said.
     """
-    state, retry_after = int(reply[5]), None if reply[1] < 0 else reply[1]
-    why = _WHY[state]
-    reason = f"the breaker has been {why.replace('_', ' ')} for {seconds_text(reply[6])}"
-    if state == HALF_OPEN:
-        reason += ", and its probes are under way"
-    elif state == ISOLATED:
-        reason += ", by hand"
-    return Refused("breaker", why, reason, retry_after)
+    why, state, more = _WHY[int(reply[5])]
+    reason = f"the breaker has been {state} for {seconds_text(reply[6])}{more}"
+    return Refused("breaker", why, reason, None if reply[1] < 0 else reply[1])
 
 
 async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, outcome: Outcome) -> None:

@@ -72,10 +72,10 @@ class LogListener(events.Listener):
             provider: of the call.
             refused: as it stands in its trail.
         """
-        level = _level_of(refused)
-        if not is_written(refused.layer, level):
+        layer, level = refused.layer, _level_of(refused)
+        if not _LOGGERS[layer].isEnabledFor(level):
             return True
-        return self._seldom.leaves_out(refused.layer, level, events.Refused, provider, refused.why)
+        return self._seldom.leaves_out(layer, level, events.Refused, provider, refused.why)
 
     def on_trip(self, event: events.Tripped, /) -> None:
         """A breaker changed."""
