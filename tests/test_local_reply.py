@@ -16,10 +16,9 @@ from resilience._conditions import Answer
 from resilience._delays import Dialect, read_delay
 from resilience._headers import FoldedHeaders
 from resilience._local_documents import put
-from resilience._local_reply import _MOST_SHAPES, in_place_of_answer
+from resilience._local_reply import _MOST_SHAPES
 from resilience._local_shape import LocalReply
 from resilience._local_waits import whole_seconds, write_wait
-from resilience._outcome import Outcome
 from resilience._refusal import MEANINGS, Refusal
 from resilience._shipped import shipped_names
 from tests.worlds import policy
@@ -500,13 +499,6 @@ def test_seconds_are_rounded_up(seconds: float, whole: int) -> None:
 def test_a_value_goes_where_a_path_leads(document: Any, path: str, found: object) -> None:
     """What is missing on the way is added; what is something else stays."""
     assert found == (None if (changed := put(document, path, 1)) is None else changed[0])
-
-
-def test_an_outcome_that_nobody_refused_stays_as_it_is() -> None:
-    """There is nothing to put in its place."""
-    outcome = Outcome(policy().classify(status=200))
-
-    assert outcome is in_place_of_answer(None, outcome, None, lambda: WALL)  # type: ignore[arg-type]
 
 
 def test_shapes_are_made_once_and_bounded() -> None:
