@@ -31,12 +31,16 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Reply
 
-__all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead", "refuse"]
+__all__ = ["Admission", "ask_again", "breaker_layer", "look_ahead", "told"]
 
 # The client's own connections are all in use, or its program failed: neither says anything of the provider.
 _OWN = frozenset({ErrorKind.POOL_TIMEOUT, ErrorKind.OTHER})
 _LONGEST_LEASE = 3600.0
-_WHY: dict[int, RefusalReason] = {OPEN: "open", HALF_OPEN: "half_open", ISOLATED: "isolated"}
+_WHY: dict[int, tuple[RefusalReason, str, str]] = {
+    OPEN: ("open", "open", ""),
+    HALF_OPEN: ("half_open", "half open", ", and its probes are under way"),
+    ISOLATED: ("isolated", "isolated", ", by hand"),
+}
 
 
 def breaker_layer(inner: Call, runtime: Runtime) -> Call:
@@ -79,7 +83,7 @@ async def ask_again(exchange: Exchange, runtime: Runtime) -> Outcome | None:
     reply = await _admit(exchange, runtime, held)
     if reply[0] == REFUSED:
         exchange.admission = None
-        return refuse(exchange, held.key, reply)
+        return _refuse(exchange, held.key, reply)
     if reply[0] == PROBE and (reply[2], reply[3]) == (held.generation, held.probe):
         return None
     return await _let_in(exchange, runtime, held.key, reply)
@@ -111,7 +115,7 @@ async def _enter(exchange: Exchange, runtime: Runtime, policy: BreakerPolicy, mo
             return waited
         reply = waited
     if reply[0] == REFUSED:
-        return refuse(exchange, held.key, reply)
+        return _refuse(exchange, held.key, reply)
     return await _let_in(exchange, runtime, held.key, reply)
 
 
@@ -160,25 +164,25 @@ async def _check_health(
     return refused(exchange, layer="breaker", why="health", reason=said, retry_after=reply[1], key=admission.key)
 
 
-def refuse(exchange: Exchange, key: str, reply: Reply) -> Outcome | None:
-    """The outcome of a call that a breaker does not let through; `None` where it only observes.
+def _refuse(exchange: Exchange, key: str, reply: Reply) -> Outcome | None:
+    """The outcome of a call that a breaker does not let through; `None` where it only observes."""
+    refusal = told(reply)
+    if _mode(exchange) is Mode.OBSERVE:
+        exchange.record(refusal._replace(observed=True))
+        return None
+    why, reason, retry_after = refusal.why, refusal.reason, refusal.retry_after
+    return refused(exchange, layer="breaker", why=why, reason=reason, retry_after=retry_after, key=key)
+
+
+def told(reply: Reply) -> Refused:
+    """What the trail says of a call that a breaker does not let through.
 
     Arguments:
-        exchange: the call.
-        key: of the breaker.
-        reply: what it said.
+        reply: what the breaker said.
     """
-    state, retry_after = int(reply[5]), None if reply[1] < 0 else reply[1]
-    why = _WHY[state]
-    reason = f"the breaker has been {why.replace('_', ' ')} for {seconds_text(reply[6])}"
-    if state == HALF_OPEN:
-        reason += ", and its probes are under way"
-    elif state == ISOLATED:
-        reason += ", by hand"
-    if _mode(exchange) is Mode.OBSERVE:
-        exchange.record(Refused("breaker", why, reason, retry_after, observed=True))
-        return None
-    return refused(exchange, layer="breaker", why=why, reason=reason, retry_after=retry_after, key=key)
+    why, state, more = _WHY[int(reply[5])]
+    reason = f"the breaker has been {state} for {seconds_text(reply[6])}{more}"
+    return Refused("breaker", why, reason, None if reply[1] < 0 else reply[1])
 
 
 async def _leave(exchange: Exchange, runtime: Runtime, admission: Admission, outcome: Outcome) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._attempt import attempt_layer
 from ._breaker import breaker_layer
@@ -34,7 +34,7 @@ from ._hub import Hub, end_call
 from ._idempotency import idempotency_layer
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
-from ._local_reply import in_place_of_answer
+from ._local_reply import error_of, reply_to
 from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
 from ._pool_gate import gate_layer, gate_of
@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._library import Library, Request, Response, Transport
+    from ._refusal import Refusal
     from ._registry import Policies, Source
+    from ._trail import Trail
     from ._transactions import Store
     from .events import Listener
 
@@ -189,9 +191,11 @@ class Chain:
         if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
             start(exchange, self._transport, self._clock.wall)
 
-    def hand_back(self, exchange: Exchange, outcome: Outcome) -> Response:
-        self.end(exchange, outcome)
-        return unwrap(exchange, outcome, self._library, self._clock.wall)
+    def hand_back(self, exchange: Exchange, refusal: Refusal) -> Response:
+        trail = LAST.trail = exchange.trail
+        trail.stop("refused", refusal.story, refusal.retry_after)
+        keep_trail(exchange.request, trail)
+        return _in_place_of_answer(exchange, refusal, self._library, self._clock.wall)
 
     def end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail
@@ -216,13 +220,26 @@ def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callabl
         library: of the caller's client; a call that we refused gets a response or an error of its classes.
         wall: gives epoch seconds, for a reply that names a point in time.
     """
-    trail = exchange.trail
     if outcome.refusal is not None:
-        outcome = in_place_of_answer(exchange, outcome, library, wall)
-    if outcome.response is not None:
-        outcome.response.extensions = {**outcome.response.extensions, "resilience": trail}
-        return outcome.response
-    error: Any = outcome.forget_error()
+        return _in_place_of_answer(exchange, outcome.refusal, library, wall)
+    if outcome.response is None:
+        _raise(outcome.forget_error(), exchange.trail)
+    return _marked(outcome.response, exchange.trail)
+
+
+def _in_place_of_answer(exchange: Exchange, refusal: Refusal, library: Library, wall: Callable[[], float]) -> Response:
+    """What the application gets for a refusal: a response, or the error that its user asked for."""
+    if exchange.settings.refusals == "raise":
+        _raise(error_of(exchange, refusal, library), exchange.trail)
+    return _marked(reply_to(exchange, refusal, library, wall()), exchange.trail)
+
+
+def _marked(response: Response, trail: Trail) -> Response:
+    response.extensions = {**response.extensions, "resilience": trail}
+    return response
+
+
+def _raise(error: Any, trail: Trail) -> NoReturn:
     note_trail(error, trail)
     try:
         raise error

@@ -13,7 +13,8 @@ from ._callbacks import never_ran
 from ._ending import ended_by
 from ._fork import Lock
 from ._listener_checks import check_listener, listeners_of
-from ._log import LogListener, Seldom, is_written
+from ._log import LogListener, is_written
+from ._seldom import Seldom
 from ._trail import Attempt, Charged, Refused, Wait, observers
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _telling: ContextVar[tuple[events.Listener, ...]] = ContextVar("resilience_telli
 class Hub:
     """Who hears of everything in this process."""
 
-    own: tuple[events.Listener, ...] = (LogListener(),)
+    own: tuple[LogListener, ...] = (LogListener(),)
     """The library's: they hear of decisions, not of attempts that were good."""
     listeners: tuple[events.Listener, ...] = ()
     """Those that were added, the metrics among them: they hear of everything."""
@@ -117,9 +118,23 @@ def tell_happened(exchange: Exchange, happened: Attempt | Wait | Refused | Charg
         if hears(exchange) or is_written(happened.layer, logging.INFO):
             tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
     elif isinstance(happened, Refused):
-        tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
+        if hears(exchange) or _is_logged(exchange, happened):
+            tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
     elif hears(exchange) or is_written("credits", logging.DEBUG):
         tell(exchange, "on_charge", events.Charged(provider, operation, *happened))
+
+
+def _is_logged(exchange: Exchange, refused: Refused) -> bool:
+    """Whether the log has a line for a refusal: a provider that is down is refused thousands of calls, and it has few."""
+    if exchange.is_virtual:
+        return False
+    if _telling.get():
+        # Whether whoever calls while it is told of something hears of this too, and counts it, is not the log's to say.
+        return True
+    for log in Hub.own:  # noqa: SIM110  each call that is refused comes here, and a generator takes longer
+        if not log.leaves_out(exchange.trail.provider, refused):
+            return True
+    return False
 
 
 def tell_retry(exchange: Exchange, wait: float, why: WaitReason, source: str) -> None:

@@ -34,11 +34,11 @@ def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
         wall: epoch seconds now, for points in time.
     """
     whole = whole_seconds(seconds)
-    moment = math.ceil(wall + min(max(seconds, 0.0), _LONGEST)) if whole else math.ceil(wall)
     if dialect in {"retry_after", "seconds", "integer", "auto"}:
         return str(whole)
     if dialect == "milliseconds":
         return str(whole * 1000)
+    moment = math.ceil(wall + min(max(seconds, 0.0), _LONGEST)) if whole else math.ceil(wall)
     if dialect in {"epoch", "epoch_integer"}:
         return str(moment)
     if dialect == "epoch_milliseconds":

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import events
-from ._clock import RealClock
-from ._fork import Lock
 from ._modes import LAYERS
 from ._plainly import how_long, how_much
+from ._seldom import Seldom
 from ._words import printable
 
 if TYPE_CHECKING:
-    from ._clock import Clock
     from ._outcome import Verdict
+    from ._trail import Refused
 
-__all__ = ["LogListener", "Seldom", "is_written"]
+__all__ = ["LogListener", "is_written"]
 
-# Lines of one kind, of one provider, no more often than this, in seconds; the next one says how many were left out.
-_EVERY = 10.0
-_MOST_KINDS = 1000
 _LONG_WAIT = 1.0
 _LOGGERS = {name: logging.getLogger(f"resilience.{name}") for name in (*LAYERS, "stores")}
 # What the standard library's records have already must not stand in `extra`; so all of ours is one entry.
@@ -43,34 +38,6 @@ def is_written(layer: str, level: int) -> bool:
         level: of the standard library.
     """
     return _LOGGERS[layer].isEnabledFor(level)
-
-
-class Seldom:
-    """Lets one line of a kind through in so many seconds, and counts the others.
-
-    Arguments:
-        every: seconds between two lines of one kind.
-        clock: whose seconds they are.
-    """
-
-    def __init__(self, every: float = _EVERY, clock: Clock | None = None) -> None:
-        self._every = every
-        self._clock = clock or RealClock()
-        self._lock = Lock()
-        self._kinds: OrderedDict[tuple[object, ...], tuple[float, int]] = OrderedDict()
-
-    def more(self, *kind: object) -> str | None:
-        """What the line says of those that were left out before it; `None` if it is left out too."""
-        now = self._clock.now()
-        with self._lock:
-            again_at, left_out = self._kinds.pop(kind, (now, 0))
-            due = now >= again_at
-            self._kinds[kind] = (now + self._every, 0) if due else (again_at, left_out + 1)
-            while len(self._kinds) > _MOST_KINDS:
-                self._kinds.popitem(last=False)
-        if not due:
-            return None
-        return f" ({left_out} more like this {'was' if left_out == 1 else 'were'} not written)" if left_out else ""
 
 
 class LogListener(events.Listener):
@@ -96,8 +63,19 @@ class LogListener(events.Listener):
 
     def on_refusal(self, event: events.Refused, /) -> None:
         """A call was not sent, or not sent again."""
-        level = logging.INFO if event.observed or event.layer == "retry_budget" else logging.WARNING
-        self._write(event.layer, level, event, _refused, event.why)
+        self._write(event.layer, _level_of(event), event, _refused, event.why)
+
+    def leaves_out(self, provider: str, refused: Refused) -> bool:
+        """Whether nothing is written of a refusal, which is counted then: of most there are nothing need be made.
+
+        Arguments:
+            provider: of the call.
+            refused: as it stands in its trail.
+        """
+        layer, level = refused.layer, _level_of(refused)
+        if not _LOGGERS[layer].isEnabledFor(level):
+            return True
+        return self._seldom.leaves_out(layer, level, events.Refused, provider, refused.why)
 
     def on_trip(self, event: events.Tripped, /) -> None:
         """A breaker changed."""
@@ -149,6 +127,10 @@ class LogListener(events.Listener):
         operation = f" {event.operation}" if event.operation else ""
         extra = {_ENTRY: _plain(event)}
         logger.log(level, "%s%s: %s%s", event.provider, operation, text(event), more, extra=extra)
+
+
+def _level_of(refused: events.Refused | Refused) -> int:
+    return logging.INFO if refused.observed or refused.layer == "retry_budget" else logging.WARNING
 
 
 def _retrying(event: events.Retrying) -> str:

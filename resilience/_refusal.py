@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._categories import Category
 from ._library import ErrorKind
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from ._outcome import Exchange
     from ._reasons import RefusalReason
 
-__all__ = ["MEANINGS", "Refusal", "closed", "refused"]
+__all__ = ["MEANINGS", "Refusal", "closed", "note", "refused"]
 
 MEANINGS: dict[Layer, tuple[tuple[Category, ...], ...]] = {
     "limiter": ((Category.RATE_LIMITED,), (Category.CONCURRENCY_LIMITED,)),
@@ -28,8 +27,7 @@ MEANINGS: dict[Layer, tuple[tuple[Category, ...], ...]] = {
 The retry layer and its budget are not here: they refuse nothing, they hand the provider's own answer back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """A call that one of our own layers did not let through.
 
     Arguments:
@@ -43,6 +41,23 @@ class Refusal:
     reason: str
     retry_after: float | None
     key: str = ""
+
+    @property
+    def story(self) -> str:
+        """Why the call ended, in words for people."""
+        return f"refused by the {self.layer}: {self.reason}"
+
+
+def note(exchange: Exchange, noted: Refused, key: str) -> Refusal:
+    """Write into the trail that a layer does not let a call through.
+
+    Arguments:
+        exchange: the call.
+        noted: which layer, and why.
+        key: the state that decided.
+    """
+    exchange.record(noted)
+    return Refusal(noted.layer, noted.reason, noted.retry_after, key)
 
 
 def refused(
@@ -66,7 +81,7 @@ def refused(
         key: the state that decided.
         scope: what it counts apart, where that is a budget.
     """
-    exchange.record(Refused(layer, why, reason, retry_after, scope=scope))
+    refusal = note(exchange, Refused(layer, why, reason, retry_after, scope=scope), key)
     verdict = Verdict(
         MEANINGS[layer][0][0],
         retryable=False,
@@ -75,7 +90,7 @@ def refused(
         retry_after_source=f"the {layer.replace('_', ' ')}",
         operation=exchange.operation,
     )
-    return Outcome(verdict, refusal=Refusal(layer, reason, retry_after, key))
+    return Outcome(verdict, refusal=refusal)
 
 
 def closed(exchange: Exchange, library: Library, waited: str, verdict: Verdict | None = None) -> Outcome:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from ._bounded import Bounded
-from ._breaker import refuse
+from ._breaker import told
 from ._breaker_hearing import Heard
 from ._caller import UNTIL
 from ._deadline import cut_timeouts
@@ -29,7 +29,7 @@ from ._outcome import Outcome
 from ._override import Override
 from ._pool_gate import stand
 from ._prepare import restore
-from ._retry import end_refused
+from ._refusal import note
 from ._telemetry import is_measured, is_traced, start
 from ._trail import observers
 from ._way_kind import Kind, Ways, kind_of
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ._gate import Gate
     from ._library import Request, Response, Transport
     from ._outcome import Exchange
+    from ._refusal import Refusal
     from ._registry import Source
     from ._runtime import AsyncRuntime
     from ._transactions import Reply, Store
@@ -63,8 +64,8 @@ class Calls(Protocol):
         """A call as the layers see it; `None` where its options switch them off."""
         ...
 
-    def hand_back(self, exchange: Exchange, outcome: Outcome, /) -> Response:
-        """End a call, and return or raise what its caller gets."""
+    def hand_back(self, exchange: Exchange, refusal: Refusal, /) -> Response:
+        """End a call that was refused at once, and return or raise what its caller gets."""
         ...
 
     def end(self, exchange: Exchange, outcome: Outcome | None, /) -> None:
@@ -122,7 +123,7 @@ class Shortcut:
         if way is None or reply is None:
             return None
         if len(reply) > 1:
-            return self._refuse(request, source, way.breaker, reply)
+            return self._refuse(way, (request, store, closing), reply)
         made, exchange, entered, generation = (request, store, closing), None, None, int(reply[0])
         if is_traced():
             exchange = way.call(*made)
@@ -150,7 +151,7 @@ class Shortcut:
             if reply is None:
                 return None
             if len(reply) > 1:
-                return self._refuse(request, source, way.breaker, reply)
+                return self._refuse(way, (request, store, closing), reply)
             made, exchange, entered, generation, started = (request, store, closing), None, None, int(reply[0]), began
             if gate is not None and not is_inside:
                 exchange = way.call(*made)
@@ -212,15 +213,13 @@ class Shortcut:
                 exchange.spans.end(exchange, outcome)
         return response
 
-    def _refuse(self, request: Request, source: Source, breaker: str, reply: Reply) -> Response | None:
+    def _refuse(self, way: Way, made: Made, reply: Reply) -> Response | None:
         """What the application gets of a call that an open breaker refuses."""
-        # Who traces has a span of it, by the layers.
-        exchange = None if is_traced() else self._calls.prepare(request, source)
-        outcome = None if exchange is None else refuse(exchange, breaker, reply)
-        if exchange is None or outcome is None:
+        # Who traces has a span of it by the layers, and who has begun to listen meanwhile hears of it by them.
+        if is_traced() or Hub.listeners or observers:
             return None
-        exchange.started = self._now()
-        return self._calls.hand_back(exchange, end_refused(exchange, outcome))
+        exchange = way.call(*made)
+        return self._calls.hand_back(exchange, note(exchange, told(reply), way.breaker))
 
     def _find(self, request: Request, source: Source) -> Way | None:
         """The way of a request; `None` where it has to go through the layers."""

@@ -75,8 +75,8 @@ class _Cookies(_Quick, httpx.Cookies):
 def _respond(request: Any, reply: _LocalReply) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx.ByteStream(reply.content)
-    told = {"reason_phrase": reply.phrase}
-    return httpx.Response(reply.status, headers=reply.raw, stream=stream, extensions=told, request=request)
+    told, headers = {"reason_phrase": reply.phrase}, reply.headers_as(httpx.Headers)
+    return httpx.Response(reply.status, headers=headers, stream=stream, extensions=told, request=request)
 
 
 def _request(call: Any, method: str, path: bytes, headers: Mapping[str, str]) -> Any:

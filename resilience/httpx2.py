@@ -70,8 +70,8 @@ class _RequestBody(_Replay, httpx2.SyncByteStream, httpx2.AsyncByteStream):
 def _respond(request: Any, reply: _LocalReply) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx2.ByteStream(reply.content)
-    told = {"reason_phrase": reply.phrase}
-    return httpx2.Response(reply.status, headers=reply.raw, stream=stream, extensions=told, request=request)
+    told, headers = {"reason_phrase": reply.phrase}, reply.headers_as(httpx2.Headers)
+    return httpx2.Response(reply.status, headers=headers, stream=stream, extensions=told, request=request)
 
 
 def _request(call: Any, method: str, path: bytes, headers: Mapping[str, str]) -> Any:

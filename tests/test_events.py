@@ -26,8 +26,8 @@ import resilience.httpx2
 from resilience import Category, Policy, Trail, _hub, events
 from resilience._budget_warnings import warn
 from resilience._hub import Hub, is_listening, listeners_of, put_in_place
-from resilience._log import Seldom
 from resilience._runtime import run_now
+from resilience._seldom import Seldom
 from resilience.events import (
     Attempted,
     BudgetWarning,

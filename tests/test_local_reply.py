@@ -16,10 +16,9 @@ from resilience._conditions import Answer
 from resilience._delays import Dialect, read_delay
 from resilience._headers import FoldedHeaders
 from resilience._local_documents import put
-from resilience._local_reply import _MOST_SHAPES, in_place_of_answer
+from resilience._local_reply import _MOST_SHAPES
 from resilience._local_shape import LocalReply
 from resilience._local_waits import whole_seconds, write_wait
-from resilience._outcome import Outcome
 from resilience._refusal import MEANINGS, Refusal
 from resilience._shipped import shipped_names
 from tests.worlds import policy
@@ -293,7 +292,9 @@ def test_a_head_has_the_documented_status_all_the_same() -> None:
     """Only its body is left out."""
     made = policy(examples=[example(502, "upstream_unavailable", {"error": {"message": "m"}})])
 
-    assert (502, b"") == reply_of(made, "breaker", method="HEAD")[::2]
+    reply = reply_of(made, "breaker", method="HEAD")
+
+    assert (502, b"") == (reply.status, reply.content)
 
 
 def test_a_policy_that_means_something_else_by_every_such_answer_still_gets_one() -> None:
@@ -500,13 +501,6 @@ def test_a_value_goes_where_a_path_leads(document: Any, path: str, found: object
     assert found == (None if (changed := put(document, path, 1)) is None else changed[0])
 
 
-def test_an_outcome_that_nobody_refused_stays_as_it_is() -> None:
-    """There is nothing to put in its place."""
-    outcome = Outcome(policy().classify(status=200))
-
-    assert outcome is in_place_of_answer(None, outcome, None, lambda: WALL)  # type: ignore[arg-type]
-
-
 def test_shapes_are_made_once_and_bounded() -> None:
     """Operations are the policy's, methods the application's."""
     made = policy()
@@ -520,6 +514,23 @@ def test_shapes_are_made_once_and_bounded() -> None:
     assert len(replies._shapes) <= _MOST_SHAPES
     assert shape is replies._shapes["limiter", None, f"M{number}"]
     assert replies is made.local_replies
+
+
+def test_a_reply_is_made_anew_when_what_it_says_changes() -> None:
+    """The reason, the whole seconds, the point in time; what is left of a second makes no other."""
+    made = policy(retry={"wait": [{"header": "X-Again-At", "as": "epoch"}]})
+
+    def said(reason: str, seconds: float | None, wall: float) -> LocalReply:
+        refusal = Refusal("limiter", reason, seconds)
+        return made.local_replies.reply(refusal, operation=None, method="GET", wall=wall)
+
+    first, same = said("a", 4.5, WALL), said("a", 4.25, WALL)
+    replies = [first, said("b", 4.5, WALL), said("b", 5.5, WALL), said("b", 5.5, WALL + 1), said("b", None, WALL)]
+
+    assert same is first
+    told = [(each.headers.get("retry-after"), each.headers.get("x-again-at")) for each in replies]
+    assert [("5", "1767225605"), ("5", "1767225605"), ("6", "1767225606"), ("6", "1767225607"), (None, None)] == told
+    assert ["a", "b", "b", "b", "b"] == [json.loads(each.content)["error"]["message"] for each in replies]
 
 
 def test_a_strangers_policy_does_not_cost_much() -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import resilience
 import resilience.httpx
 from resilience import Category, Verdict, _hub, _log, events
-from resilience._log import LogListener, Seldom
+from resilience._log import LogListener
+from resilience._seldom import Seldom
 from resilience._trail import Attempt
 from resilience._words import printable, seconds_text
 from resilience.testing import VirtualClock
@@ -358,6 +359,54 @@ def test_real_calls_are_logged(own: None, lines: list[logging.LogRecord], client
         lines[-1].levelno,
         "refused: the breaker has been open" in lines[-1].getMessage(),
     )
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR])
+def test_of_a_refusal_that_is_not_written_nothing_is_made(
+    listener: LogListener, own: None, monkeypatch: pytest.MonkeyPatch, client: str, level: int
+) -> None:
+    """It is counted: a provider that is down is refused thousands of calls."""
+    told: list[str] = []
+    on_refusal = listener.on_refusal
+    monkeypatch.setattr(listener, "on_refusal", lambda event: (told.append(event.why), on_refusal(event))[1])
+    player = Player(client, policy(**BREAKER), [Step(503)])
+
+    with caught(level) as lines:
+        player.calls(21)
+        listener._seldom._clock.advance(10)  # type: ignore[attr-defined]
+        player.calls(1)
+
+    refusals = [each.getMessage() for each in lines if "refused" in each.getMessage()]
+    assert ([] if level > logging.WARNING else ["open", "open"]) == told
+    assert len(told) == len(refusals)
+    assert all("(19 more like this were not written)" in each for each in refusals[1:])
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_a_handler_of_the_log_calls_is_not_counted(own: None, client: str) -> None:
+    """It hears nothing of its own calls, so none of them is one that was left out."""
+    player = Player(client, policy(**BREAKER), [Step(503)])
+    player.calls(1)
+    written: list[str] = []
+
+    class Calling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record.getMessage())
+            Player("sync-httpx", policy(**BREAKER), [Step(503)]).calls(3)
+
+    handler, logger = Calling(), logging.getLogger("resilience.breaker")
+    logger.addHandler(handler)
+    try:
+        player.calls(2)
+    finally:
+        logger.removeHandler(handler)
+    with caught(logging.WARNING) as lines:
+        _hub.Hub.own[0]._seldom._clock.advance(10)  # type: ignore[attr-defined]
+        player.calls(1)
+
+    assert 1 == len(written)
+    assert "(1 more like this was not written)" in lines[-1].getMessage()
 
 
 @pytest.mark.parametrize("client", CLIENTS)

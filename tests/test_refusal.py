@@ -213,6 +213,27 @@ def test_a_reply_is_a_response_like_any_other(library: str, way: str, layers: La
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_what_is_done_to_a_reply_stays_with_it(library: str, layers: Layers) -> None:
+    """The calls that are refused within a moment get replies that are alike, and none that another one has."""
+    module, adapter = LIBRARIES[library]
+    layers([("limiter", 4.25)])
+    transport = adapter.Transport(
+        module.MockTransport(lambda _request: module.Response(200)), policies=[policy()], config={"version": 1}
+    )
+
+    with module.Client(transport=transport) as client:
+        first = client.get(URL)
+        headers, content = first.headers.multi_items(), first.content
+        first.headers["x-should-retry"] = first.headers["x-added"] = "true"
+        first.extensions["reason_phrase"] = b"changed"
+        second = client.get(URL)
+
+    assert (headers, content) == (second.headers.multi_items(), second.content)
+    assert "Too Many Requests, not sent" == second.reason_phrase
+    assert first.headers["x-added"] == "true"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("layer", BOUND)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_user_who_wants_errors_gets_the_librarys(

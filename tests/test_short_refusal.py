@@ -18,6 +18,7 @@ from resilience._hub import Hub
 from resilience._log import LogListener
 from resilience._registry import Policies, Settings, Source
 from resilience._transactions import Command
+from resilience._way import Way
 from resilience.testing import VirtualClock
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
@@ -161,3 +162,34 @@ def test_what_listens_is_told_by_the_layers() -> None:
         answers = [client.get(URL).status_code for _ in range(4)]
 
     assert ([500, 500, 503, 503], ["open", "open"]) == (answers, [each.why for each in heard])
+
+
+def test_who_begins_to_listen_meanwhile_is_told_by_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another thread, between the breaker's answer and what is made of it: of the refusal, and of the call's end."""
+    heard: list[Any] = []
+    removers: list[Any] = []
+    enter = Way.enter
+
+    class Listener(resilience.events.Listener):
+        def on_refusal(self, event: Any, /) -> None:
+            heard.append(event.why)
+
+        def on_call(self, event: Any, /) -> None:
+            heard.append(event.outcome)
+
+    def entered(*arguments: Any) -> Any:
+        reply = enter(*arguments)
+        if reply is not None and len(reply) > 1:
+            removers.append(resilience.listen(Listener()))
+        return reply
+
+    monkeypatch.setattr(Way, "enter", entered)
+    made = policy(retry={"max_attempts": 1}, breaker=BREAKER)
+    transport = resilience.httpx.Transport(httpx.MockTransport(lambda _: httpx.Response(500)), policies=[made])
+
+    with httpx.Client(transport=transport) as client:
+        answers = [client.get(URL).status_code for _ in range(3)]
+    for remove in removers:
+        remove()
+
+    assert ([500, 500, 503], ["open", "rejected"]) == (answers, heard)
