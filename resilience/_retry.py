@@ -44,7 +44,6 @@ __all__ = [
     "Retry",
     "Stop",
     "decide",
-    "end_refused",
     "may_send_again",
     "resolve",
     "retry_layer",
@@ -213,18 +212,8 @@ async def _keep(exchange: Exchange, outcome: Outcome, runtime: Runtime) -> Outco
     return outcome if await set_aside(runtime, exchange, outcome.response) else None
 
 
-def end_refused(exchange: Exchange, outcome: Outcome) -> Outcome:
-    """End a call that an inner layer has refused before anything of it was sent.
-
-    Arguments:
-        exchange: the call.
-        outcome: the refused one.
-    """
-    return outcome if outcome.refusal is None else _end(exchange, outcome, _refused(outcome.refusal))
-
-
 def _refused(refusal: Refusal) -> Stop:
-    return Stop("refused", f"refused by the {refusal.layer}: {refusal.reason}", refusal.retry_after)
+    return Stop("refused", refusal.story, refusal.retry_after)
 
 
 def _end(exchange: Exchange, outcome: Outcome, decision: Stop) -> Outcome:
