@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING
 
 import yaml
 
+from ._document import LARGEST_FILE, MOST_SHOWN, Document, Keys, children, shown
 from .errors import Place, PolicyError, Problem
 
 if TYPE_CHECKING:
@@ -21,30 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEEPEST",
-    "LARGEST_FILE",
     "MOST_NODES",
-    "Document",
-    "Keys",
-    "children",
     "decode",
     "events",
     "parse",
     "plain",
-    "shown",
 ]
 
-LARGEST_FILE = 1024 * 1024
-"""Bytes of the largest file that is read."""
 DEEPEST = 32
 """How many mappings and lists may stand within one another, aliases expanded."""
 MOST_NODES = 20_000
 """How many keys and values a file may hold, aliases expanded."""
 _MOST_PROBLEMS = 100
 _LONGEST_NUMBER = 64
-_SHOWN = 60
-
-Keys: TypeAlias = tuple[str | int, ...]
-"""The way from the root to a value: keys of mappings and indexes of lists."""
 
 # The C parser reads the same language about ten times faster; not every build of PyYAML has it.
 _LOADER: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,42 +52,6 @@ _WHOLE = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file's data and where each part of it stands; the root's place `()` is always known."""
-
-    data: object
-    places: Mapping[Keys, Place]
-    key_places: Mapping[Keys, Place]
-
-    def place(self, keys: Keys, *, key: bool = False) -> Place:
-        """The place of the value at `keys` (with `key`, of its key), or of the nearest parent that is known."""
-        if key and keys in self.key_places:
-            return self.key_places[keys]
-        while keys and keys not in self.places:
-            keys = keys[:-1]
-        return self.places[keys]
-
-
-def children(value: object) -> list[tuple[str | int, object]]:
-    """The values of a mapping by their keys, of a list by their indexes; of anything else none."""
-    if isinstance(value, dict):
-        return list(cast("dict[str | int, object]", value).items())
-    return list(enumerate(cast("list[object]", value))) if isinstance(value, list) else []
-
-
-def shown(value: object) -> str:
-    """The value as a message shows it: in YAML's words, and never more than 60 characters."""
-    if value is None or isinstance(value, bool):
-        return {None: "nothing", True: "true", False: "false"}[value]
-    if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    # The representation of a long text is cut before and after: an escape takes up to ten characters.
-    text = repr(value[:_SHOWN]) if isinstance(value, str) else str(value)
-    whole = len(text) <= _SHOWN and not (isinstance(value, str) and len(value) > _SHOWN)
-    return text if whole else f"{text[: _SHOWN - 3]}..."
 
 
 def decode(text: str | bytes, file: str) -> str:
@@ -137,7 +91,7 @@ def events(text: str, file: str) -> Iterator[yaml.Event]:
     # PyYAML's own parser lets these out of `int()` and `chr()`: `%YAML 1.<5000 digits>`, "\UFFFFFFFF".
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise _error(
-            Place(file, 1, 1), f"this is not YAML: {str(error)[:_SHOWN]}", "look for strange escapes"
+            Place(file, 1, 1), f"this is not YAML: {str(error)[:MOST_SHOWN]}", "look for strange escapes"
         ) from None
 
 
@@ -247,7 +201,7 @@ class _Reader:
     def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
         keys, is_key = self._next(place)
         if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:MOST_SHOWN]
             self._problem(place, f"the tag {tag} is not allowed", "leave it out; quote what must stay text")
         if isinstance(event, yaml.ScalarEvent):
             self._finish(self._scalar(event, place, is_key=is_key), keys, place, event.anchor)
