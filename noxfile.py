@@ -44,6 +44,8 @@ assert shipped == expected, f"the wheel ships {shipped}, the checkout has {expec
 assert (importlib.resources.files("resilience") / "py.typed").is_file(), "py.typed is missing"
 for name in shipped:
     resilience.load_policy(name.removesuffix(".yaml"))
+# A policy whose JSON is not in the wheel, or was made from another YAML, would have needed the parser.
+assert "yaml" not in sys.modules, "the wheel has no JSON of its policies, or none that is heeded"
 print(f"{resilience.__file__}: {len(shipped)} policies loaded")
 """
 

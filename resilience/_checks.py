@@ -12,9 +12,9 @@ from ._checks_credits import credits_problems
 from ._checks_limits import limits
 from ._checks_times import times
 from ._conditions import covers
+from ._document import shown
 from ._finding import Finding, Path, near
 from ._matchers import Operators
-from ._yaml import shown
 
 if TYPE_CHECKING:
     from ._conditions import When

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from ._document import shown
 from ._finding import Finding, Path, near
-from ._yaml import shown
 
 if TYPE_CHECKING:
     from ._credits_policy import Credits

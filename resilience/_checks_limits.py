@@ -7,10 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._categories import TREATMENTS
+from ._document import shown
 from ._finding import Finding, Path, near
 from ._limits import NO_LIMIT
 from ._rate import Rate
-from ._yaml import shown
 
 if TYPE_CHECKING:
     from ._limits import Limit

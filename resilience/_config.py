@@ -159,7 +159,8 @@ def _shipped_names(found: Read | None) -> tuple[str, ...]:
 @cache
 def _shipped(name: str) -> Source:
     """A shipped policy gives its hosts cheaply; the rest of it is read when one of them is called."""
-    from ._shipped import find_policy, hosts_of
+    from ._hosts_ahead import hosts_of
+    from ._shipped import find_policy
 
     return Source(name, hosts_of(find_policy(name)), partial(_loaded, name, Path()))
 

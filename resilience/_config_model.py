@@ -17,12 +17,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ._budgets import Budget
+from ._document import Document, Keys, children
 from ._finding import near
 from ._hosts import Hosts
 from ._model import Model, Name
 from ._modes import LAYERS, Layer, Mode
 from ._units import duration_text, parse_duration
-from ._yaml import Document, Keys, children
 from .errors import ConfigurationError, Place, PolicyError
 
 __all__ = ["Config", "Provider", "read_config"]

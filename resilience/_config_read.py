@@ -13,7 +13,7 @@ from .errors import ConfigurationError, Place, PolicyError, Problem
 
 if TYPE_CHECKING:
     from ._config_model import Config
-    from ._yaml import Document, Keys
+    from ._document import Document, Keys
 
 __all__ = ["NO_FILE", "Read", "find_config", "read"]
 
@@ -113,7 +113,7 @@ def read(
     if config is None or config is NO_FILE:
         if not found:
             return None
-        from ._yaml import Document
+        from ._document import Document
 
         return _completed(Document({"version": 1}, {(): Place("the environment", 0, 0)}, {}), found)
     if isinstance(config, Mapping):

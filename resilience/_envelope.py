@@ -56,7 +56,7 @@ def _one_or_more(value: Any) -> Any:
 Envelopes = Annotated[tuple[Envelope, ...], BeforeValidator(_one_or_more)]
 """One shape of error body, or a list of them."""
 
-PROBLEM_JSON = Envelope(code=("type",), message=("detail", "title"))
+PROBLEM_JSON = Envelope.model_construct(code=("type",), message=("detail", "title"))
 """RFC 9457 section 3.1: what the media type promises, whatever the provider's page says."""
 
 

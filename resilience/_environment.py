@@ -12,7 +12,7 @@ from ._modes import LAYERS, Mode
 from .errors import Place, PolicyError, Problem
 
 if TYPE_CHECKING:
-    from ._yaml import Document, Keys
+    from ._document import Document, Keys
 
 __all__ = ["Value", "overridden", "provider_values", "values", "variables"]
 

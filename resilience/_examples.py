@@ -93,7 +93,7 @@ class Example(Model):
     """The row of the page's table that it stands for, as `table/row`."""
     doc: str | None = None
     """The page."""
-    request: ExampleRequest = ExampleRequest()
+    request: ExampleRequest = ExampleRequest.model_construct()
     """The request that was answered."""
     answer: ExampleAnswer
     """The answer."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from ._built import built
+from ._document import Document, shown
 from ._merge import is_mapping, merge
 from ._shipped import find_policy, read_file
 from ._validate import validate
-from ._yaml import Document, parse, shown
 from .errors import ConfigurationError, Place, PolicyError, Problem
 
 if TYPE_CHECKING:
@@ -34,7 +36,15 @@ def load_policy(name_or_path: str | os.PathLike[str]) -> Policy:
         ConfigurationError: there is no such policy, or its file cannot be read.
         PolicyError: the file cannot be honoured; with every problem and its place.
     """
-    return read_policy(find_policy(name_or_path))[0]
+    path = find_policy(name_or_path)
+    if (found := built(path)) is not None:
+        from ._policy import Policy
+
+        # What the checks look for was looked for when it was built.
+        with suppress(ValidationError):
+            return Policy.model_validate_json(found.body)
+        # Only where the models of a checkout were changed since; their objections are told of the YAML.
+    return read_policy(path)[0]
 
 
 def read_policy(path: str | os.PathLike[str]) -> tuple[Policy, Document]:
@@ -73,22 +83,34 @@ def load_document(path: str | os.PathLike[str]) -> Document:
         PolicyError: it is not YAML as this library reads it, or what it extends cannot be.
     """
     files = [Path(path)]
-    chain = [parse(read_file(files[0]), str(files[0]))]
+    chain = [_parsed(files[0])]
     while (extends := _extends(chain[-1])) is not None:
         try:
             parent = find_policy(extends, files[-1].parent)
             _check_chain(files, parent)
-            content = read_file(parent)
+            document = _parsed(parent)
+        except PolicyError:
+            # It has places of its own.
+            raise
         except ConfigurationError as error:
             raise _error(chain[-1].place(("extends",)), f"`extends`: {error}", "") from None
         files.append(parent)
-        chain.append(parse(content, str(parent)))
+        chain.append(document)
         if not is_mapping(chain[-1].data):
             raise _error(chain[-1].place(()), "a file that another one extends must be a mapping", "write keys")
     merged = chain.pop()
     while chain:
         merged = merge(chain.pop(), merged)
     return merged
+
+
+def _parsed(path: Path) -> Document:
+    if (found := built(path)) is not None:
+        return found.document()
+    # The parser takes longer to import than a shipped policy takes to load.
+    from ._yaml import parse
+
+    return parse(read_file(path), str(path))
 
 
 def _extends(document: Document) -> str | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ._config import active
 from ._config_read import read
+from ._document import children
 from ._load import load_policy
 from ._shipped import find_policy, shipped_directory
 from ._stamps import Noted, noting, stamps_of
-from ._yaml import children
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

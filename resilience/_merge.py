@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from ._yaml import Document, Keys, children
+from ._document import Document, Keys, children
 from .errors import Place
 
 __all__ = ["is_mapping", "merge"]
@@ -18,24 +18,25 @@ def merge(child: Document, parent: Document) -> Document:
     The parent's `examples` prove the parent and are left behind, and so is the child's `extends`.
     """
     merger = _Merger(child, parent)
-    return Document(merger.merge(child.data, parent.data, ()), merger.places, merger.key_places)
+    return Document.late(merger.merge(child.data, parent.data, ()), merger.places)
 
 
 class _Merger:
     """Merges two documents; what neither side repeats is shared with it, for nothing changes data once it is read."""
 
     def __init__(self, child: Document, parent: Document) -> None:
-        self.places: dict[Keys, Place] = {}
-        self.key_places: dict[Keys, Place] = {}
         self._child = child
         self._parent = parent
+        # What was taken as it is, and from where to where. Places are found when somebody asks: of a shipped parent
+        # that takes longer than all the rest.
+        self._taken: list[tuple[Document, object, Keys, Keys]] = []
 
     def merge(self, own: object, inherited: object, keys: Keys) -> object:
         if keys == ("answers",) and _is_list(own) and _is_list(inherited):
             return self._answers(own, inherited)
         if not is_mapping(own) or not is_mapping(inherited):
-            return self._copy(self._child, own, keys, keys)
-        self.places[keys] = self._child.place(keys)
+            return self._take(self._child, own, keys, keys)
+        self._take(self._child, None, keys, keys)
         merged: dict[str, object] = {}
         # No file is deeper than 32, so this may recurse.
         for key in dict.fromkeys([*inherited, *own]):
@@ -45,10 +46,8 @@ class _Merger:
                 continue
             if key in own:
                 merged[key] = self.merge(own[key], inherited.get(key), at)
-                self.key_places[at] = self._child.place(at, key=True)
             else:
-                merged[key] = self._copy(self._parent, inherited[key], at, at)
-                self.key_places[at] = self._parent.place(at, key=True)
+                merged[key] = self._take(self._parent, inherited[key], at, at)
         return merged
 
     def _answers(self, own: list[object], inherited: list[object]) -> object:
@@ -63,19 +62,28 @@ class _Merger:
                 order += [(self._child, own, place) for place in replacing.pop(name)]
             else:
                 order.append((self._parent, inherited, index))
-        self.places["answers",] = self._child.place(("answers",))
+        self._take(self._child, None, ("answers",), ("answers",))
         return [
-            self._copy(document, rules[index], ("answers", index), ("answers", position))
+            self._take(document, rules[index], ("answers", index), ("answers", position))
             for position, (document, rules, index) in enumerate(order)
         ]
 
-    def _copy(self, document: Document, value: object, source: Keys, target: Keys) -> object:
-        self.places[target] = document.place(source)
-        for key, child in children(value):
-            if isinstance(key, str):
-                self.key_places[*target, key] = document.place((*source, key), key=True)
-            self._copy(document, child, (*source, key), (*target, key))
+    def _take(self, document: Document, value: object, source: Keys, target: Keys) -> object:
+        self._taken.append((document, value, source, target))
         return value
+
+    def places(self) -> tuple[dict[Keys, Place], dict[Keys, Place]]:
+        """Where each value and each key stands."""
+        values: dict[Keys, Place] = {}
+        keys: dict[Keys, Place] = {}
+        waiting = self._taken[::-1]
+        while waiting:
+            document, value, source, target = waiting.pop()
+            values[target] = document.place(source)
+            if target and isinstance(target[-1], str):
+                keys[target] = document.place(source, key=True)
+            waiting += ((document, child, (*source, key), (*target, key)) for key, child in children(value))
+        return values, keys
 
 
 def _rule_name(rule: object) -> str | None:

@@ -24,6 +24,7 @@ class Model(BaseModel):
         extra="forbid",
         allow_inf_nan=False,
         # A policy's validator holds those of its parts; made for each part as well, all would be made several times.
+        # For the same reason a default that is a model is made by `model_construct`: calling its class needs a validator.
         defer_build=True,
     )
 

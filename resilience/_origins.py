@@ -16,8 +16,8 @@ from ._units import duration_text
 if TYPE_CHECKING:
     from ._config_model import Provider
     from ._config_read import Read
+    from ._document import Keys
     from ._registry import Source
-    from ._yaml import Keys
     from .errors import Place
 
 __all__ = ["Configured", "Origin", "Setting", "configured"]

@@ -81,7 +81,7 @@ class Policy(Model):
     """The plans that the provider sells, with the numbers that limits take from them."""
     limits: Annotated[tuple[Limit, ...], Field(max_length=100)] = ()
     """What the provider allows: rates, and calls at a time."""
-    breaker: BreakerPolicy = BreakerPolicy()
+    breaker: BreakerPolicy = BreakerPolicy.model_construct()
     """When calls to a provider that is down are held back."""
     credits: Credits | None = None
     """What calls cost."""
@@ -89,13 +89,13 @@ class Policy(Model):
     """Groups of endpoints that the documentation treats alike."""
     envelopes: Envelopes = ()
     """Where code and message stand in an error body."""
-    inspect: Inspection = Inspection()
+    inspect: Inspection = Inspection.model_construct()
     """Which bodies are looked at, and how much of them."""
     answers: tuple[Rule, ...] = ()
     """What answers mean, the first match first; after these the status alone speaks."""
     retryable_from: tuple[Statement, ...] = ()
     """Where the answer itself says whether it may be retried, in order of precedence."""
-    retry: PolicyRetry = PolicyRetry()
+    retry: PolicyRetry = PolicyRetry.model_construct()
     """When and how often calls are sent again."""
     deadline: TimeLimit | None = None
     """How long a call may take in all, its waits included."""

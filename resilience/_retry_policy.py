@@ -29,9 +29,9 @@ class Retry(Model):
 
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3
     """How often a call is sent in all, the first time included."""
-    backoff: Backoff = Backoff()
+    backoff: Backoff = Backoff.model_construct()
     """The wait where the provider does not say how long."""
-    wait: WaitHints = (WaitHint(header="Retry-After"),)
+    wait: WaitHints = (WaitHint.model_construct(header="Retry-After"),)
     """Where the provider says how long to wait, in order of precedence."""
     longest_wait: Duration = 60.0
     """The longest single wait that a call bears."""
@@ -50,7 +50,7 @@ class PolicyRetry(Retry):
 
     categories: dict[Category, Retry] = {}
     """What differs for answers of a category."""
-    budget: RetryBudget = RetryBudget()
+    budget: RetryBudget = RetryBudget.model_construct()
     """How many of all the provider's calls may be sent again."""
 
 

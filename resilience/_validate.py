@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from pydantic import BaseModel, RootModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, core_schema
 
-from ._yaml import Document, Keys, shown
+from ._document import Document, Keys, shown
 from .errors import Place, PolicyError, Problem
 
 __all__ = ["validate"]

@@ -10,41 +10,35 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING
 
 import yaml
 
+from ._document import LARGEST_FILE, MOST_SHOWN, Document, Keys, children, shown
 from .errors import Place, PolicyError, Problem
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from yaml._yaml import Mark as _CMark
+
+    _Mark: TypeAlias = yaml.Mark | _CMark
 
 __all__ = [
     "DEEPEST",
-    "LARGEST_FILE",
     "MOST_NODES",
-    "Document",
-    "Keys",
-    "children",
     "decode",
     "events",
     "parse",
     "plain",
-    "shown",
 ]
 
-LARGEST_FILE = 1024 * 1024
-"""Bytes of the largest file that is read."""
 DEEPEST = 32
 """How many mappings and lists may stand within one another, aliases expanded."""
 MOST_NODES = 20_000
 """How many keys and values a file may hold, aliases expanded."""
 _MOST_PROBLEMS = 100
 _LONGEST_NUMBER = 64
-_SHOWN = 60
-
-Keys: TypeAlias = tuple[str | int, ...]
-"""The way from the root to a value: keys of mappings and indexes of lists."""
 
 # The C parser reads the same language about ten times faster; not every build of PyYAML has it.
 _LOADER: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,42 +56,6 @@ _WHOLE = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A file's data and where each part of it stands; the root's place `()` is always known."""
-
-    data: object
-    places: Mapping[Keys, Place]
-    key_places: Mapping[Keys, Place]
-
-    def place(self, keys: Keys, *, key: bool = False) -> Place:
-        """The place of the value at `keys` (with `key`, of its key), or of the nearest parent that is known."""
-        if key and keys in self.key_places:
-            return self.key_places[keys]
-        while keys and keys not in self.places:
-            keys = keys[:-1]
-        return self.places[keys]
-
-
-def children(value: object) -> list[tuple[str | int, object]]:
-    """The values of a mapping by their keys, of a list by their indexes; of anything else none."""
-    if isinstance(value, dict):
-        return list(cast("dict[str | int, object]", value).items())
-    return list(enumerate(cast("list[object]", value))) if isinstance(value, list) else []
-
-
-def shown(value: object) -> str:
-    """The value as a message shows it: in YAML's words, and never more than 60 characters."""
-    if value is None or isinstance(value, bool):
-        return {None: "nothing", True: "true", False: "false"}[value]
-    if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    # The representation of a long text is cut before and after: an escape takes up to ten characters.
-    text = repr(value[:_SHOWN]) if isinstance(value, str) else str(value)
-    whole = len(text) <= _SHOWN and not (isinstance(value, str) and len(value) > _SHOWN)
-    return text if whole else f"{text[: _SHOWN - 3]}..."
 
 
 def decode(text: str | bytes, file: str) -> str:
@@ -137,7 +95,7 @@ def events(text: str, file: str) -> Iterator[yaml.Event]:
     # PyYAML's own parser lets these out of `int()` and `chr()`: `%YAML 1.<5000 digits>`, "\UFFFFFFFF".
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise _error(
-            Place(file, 1, 1), f"this is not YAML: {str(error)[:_SHOWN]}", "look for strange escapes"
+            Place(file, 1, 1), f"this is not YAML: {str(error)[:MOST_SHOWN]}", "look for strange escapes"
         ) from None
 
 
@@ -190,14 +148,14 @@ def parse(text: str | bytes, file: str) -> Document:
         raise PolicyError(reader.problems)
     if reader.root is None:
         raise _error(Place(file, 1, 1), "the file is empty", "write at least one key")
-    return Document(reader.root, reader.places, reader.key_places)
+    return Document.late(reader.root, reader.found)
 
 
 def _error(place: Place, message: str, remedy: str) -> PolicyError:
     return PolicyError([Problem(place, message, remedy)])
 
 
-def _place_of(mark: yaml.Mark | _CMark | None, file: str) -> Place:
+def _place_of(mark: _Mark | None, file: str) -> Place:
     return Place(file, 1, 1) if mark is None else Place(file, mark.line + 1, mark.column + 1)
 
 
@@ -212,7 +170,7 @@ class _Open:
 
     value: dict[str, object] | list[object]
     keys: Keys
-    place: Place
+    mark: _Mark
     anchor: str | None
     key: str | None = None
 
@@ -220,8 +178,8 @@ class _Open:
 class _Reader:
     def __init__(self, file: str) -> None:
         self.problems: list[Problem] = []
-        self.places: dict[Keys, Place] = {}
-        self.key_places: dict[Keys, Place] = {}
+        self._marks: dict[Keys, _Mark] = {}
+        self._key_marks: dict[Keys, _Mark] = {}
         self.root: object = None
         self._file = file
         self._stack: list[_Open] = []
@@ -233,43 +191,45 @@ class _Reader:
         kind = type(event)
         if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             closed = self._stack.pop()
-            self._finish(closed.value, closed.keys, closed.place, closed.anchor)
+            self._finish(closed.value, closed.keys, closed.mark, closed.anchor)
             return
-        place = _place_of(event.start_mark, self._file)
+        # Optional for events that programs make; those of a parser have one.
+        mark = event.start_mark
+        assert mark is not None
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-            self._node(event, place)
+            self._node(event, mark)
         elif isinstance(event, yaml.AliasEvent):
-            keys, _ = self._next(place)
-            self._finish(self._expand(event.anchor or "", keys, place), keys, place, None)
-        elif isinstance(event, yaml.DocumentStartEvent) and self.places:
-            raise _error(place, "a second document starts here", "keep one document in one file")
+            keys, _ = self._next(mark)
+            self._finish(self._expand(event.anchor or "", keys, mark), keys, mark, None)
+        elif isinstance(event, yaml.DocumentStartEvent) and self._marks:
+            raise self._error(mark, "a second document starts here", "keep one document in one file")
 
-    def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
-        keys, is_key = self._next(place)
+    def _node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, mark: _Mark) -> None:
+        keys, is_key = self._next(mark)
         if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
-            self._problem(place, f"the tag {tag} is not allowed", "leave it out; quote what must stay text")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:MOST_SHOWN]
+            self._problem(mark, f"the tag {tag} is not allowed", "leave it out; quote what must stay text")
         if isinstance(event, yaml.ScalarEvent):
-            self._finish(self._scalar(event, place, is_key=is_key), keys, place, event.anchor)
+            self._finish(self._scalar(event, mark, is_key=is_key), keys, mark, event.anchor)
             return
-        self._count(place, depth=len(self._stack) + 1)
+        self._count(mark, depth=len(self._stack) + 1)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         value: dict[str, object] | list[object] = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._stack.append(_Open(value, keys, place, event.anchor))
+        self._stack.append(_Open(value, keys, mark, event.anchor))
 
-    def _next(self, place: Place) -> tuple[Keys, bool]:
+    def _next(self, mark: _Mark) -> tuple[Keys, bool]:
         """The way to the node that stands here, and whether it is a key."""
-        self._count(place, nodes=1)
+        self._count(mark, nodes=1)
         top = self._stack[-1] if self._stack else None
         if top is not None and isinstance(top.value, dict) and top.key is None:
             # Only what is refused keeps this way, which is nobody else's: a mapping as a key, a key's second value.
             return (*top.keys, f"\0{self._nodes}"), True
         keys = () if top is None else (*top.keys, len(top.value) if isinstance(top.value, list) else top.key or "")
-        self.places[keys] = place
+        self._marks[keys] = mark
         return keys, False
 
-    def _finish(self, value: object, keys: Keys, place: Place, anchor: str | None) -> None:
+    def _finish(self, value: object, keys: Keys, mark: _Mark, anchor: str | None) -> None:
         """Puts a value that is complete where it belongs."""
         if anchor is not None:
             self._anchors[anchor] = (value, keys)
@@ -279,62 +239,78 @@ class _Reader:
         elif isinstance(top.value, list):
             top.value.append(value)
         elif top.key is None:
-            top.key = self._key(value, keys, place)
+            top.key = self._key(value, keys, mark)
         else:
             top.value[top.key], top.key = value, None
 
-    def _key(self, value: object, keys: Keys, place: Place) -> str:
+    def _key(self, value: object, keys: Keys, mark: _Mark) -> str:
         if not isinstance(value, str):
-            self._problem(place, f"a key must be text, not {shown(value)}", "put it in quotes")
+            self._problem(mark, f"a key must be text, not {shown(value)}", "put it in quotes")
             return str(keys[-1])
-        first = self.key_places.setdefault((*keys[:-1], value), place)
-        if first is not place:
-            self._problem(place, f"the key {shown(value)} stands twice", f"it stood first at {first}; keep one")
+        first = self._key_marks.setdefault((*keys[:-1], value), mark)
+        if first is not mark:
+            self._problem(
+                mark,
+                f"the key {shown(value)} stands twice",
+                f"it stood first at {_place_of(first, self._file)}; keep one",
+            )
             return str(keys[-1])
         return value
 
-    def _scalar(self, event: yaml.ScalarEvent, place: Place, *, is_key: bool) -> object:
+    def _scalar(self, event: yaml.ScalarEvent, mark: _Mark, *, is_key: bool) -> object:
         # The text was searched before: only an escape, which stands in double quotes, can bring another one.
         if event.style == '"' and (forbidden := _FORBIDDEN.search(event.value)) is not None:
-            self._problem(place, f"the character U+{ord(forbidden[0]):04X} is not allowed", "leave out its escape")
+            self._problem(mark, f"the character U+{ord(forbidden[0]):04X} is not allowed", "leave out its escape")
         if event.style:
             return event.value
         if is_key and event.value == "<<":
-            self._problem(place, "the merge key << is not allowed", "use `extends`, or write the keys out")
+            self._problem(mark, "the merge key << is not allowed", "use `extends`, or write the keys out")
         try:
             return plain(event.value)
         except ValueError as error:
-            self._problem(place, str(error), "put it in quotes if it is text")
+            self._problem(mark, str(error), "put it in quotes if it is text")
             return event.value
 
-    def _expand(self, anchor: str, keys: Keys, place: Place) -> object:
+    def _expand(self, anchor: str, keys: Keys, mark: _Mark) -> object:
         """The value that an alias stands for; what is in it counts again, and keeps its places."""
         found = self._anchors.get(anchor)
         if found is None:
             why = "stands within its own anchor" if anchor in self._anchors else "has no anchor before it"
-            self._problem(place, f"the alias {shown(anchor)} {why}", "write the value out")
+            self._problem(mark, f"the alias {shown(anchor)} {why}", "write the value out")
             return None
         waiting = [(*found, keys)]
         while waiting:
             value, source, target = waiting.pop()
             if type(value) in {dict, list}:
-                self._count(place, depth=len(target) + 1)
+                self._count(mark, depth=len(target) + 1)
             for key, child in children(value):
-                self._count(place, nodes=1 if isinstance(key, int) else 2)
-                self.places[*target, key] = self.places.get((*source, key), place)
+                self._count(mark, nodes=1 if isinstance(key, int) else 2)
+                self._marks[*target, key] = self._marks.get((*source, key), mark)
                 if isinstance(key, str):
-                    self.key_places[*target, key] = self.key_places.get((*source, key), place)
+                    self._key_marks[*target, key] = self._key_marks.get((*source, key), mark)
                 waiting.append((child, (*source, key), (*target, key)))
         return found[0]
 
-    def _count(self, place: Place, *, nodes: int = 0, depth: int = 0) -> None:
+    def _count(self, mark: _Mark, *, nodes: int = 0, depth: int = 0) -> None:
         self._nodes += nodes
         if self._nodes > MOST_NODES:
-            raise _error(place, f"the file holds more than {MOST_NODES} keys and values", "split it; mind its aliases")
+            raise self._error(
+                mark, f"the file holds more than {MOST_NODES} keys and values", "split it; mind its aliases"
+            )
         if depth > DEEPEST:
-            raise _error(place, f"more than {DEEPEST} mappings and lists stand within one another", "nest them less")
+            raise self._error(
+                mark, f"more than {DEEPEST} mappings and lists stand within one another", "nest them less"
+            )
 
-    def _problem(self, place: Place, message: str, remedy: str) -> None:
-        self.problems.append(Problem(place, message, remedy))
+    def _problem(self, mark: _Mark, message: str, remedy: str) -> None:
+        self.problems.append(Problem(_place_of(mark, self._file), message, remedy))
         if len(self.problems) >= _MOST_PROBLEMS:
-            raise _error(place, "there are more problems than are shown", "correct these first")
+            raise self._error(mark, "there are more problems than are shown", "correct these first")
+
+    def _error(self, mark: _Mark, message: str, remedy: str) -> PolicyError:
+        return _error(_place_of(mark, self._file), message, remedy)
+
+    def found(self) -> tuple[dict[Keys, Place], dict[Keys, Place]]:
+        """The places of the values and of the keys, made when somebody asks: a sixth of all the work."""
+        values = {keys: _place_of(mark, self._file) for keys, mark in self._marks.items()}
+        return values, {keys: _place_of(mark, self._file) for keys, mark in self._key_marks.items()}

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from resilience._config import find_config, own_policies, policies_for
+from resilience._hosts_ahead import hosts_of
 from resilience._modes import LAYERS, Mode
 from resilience._registry import Policies, Settings
-from resilience._shipped import hosts_of, shipped_directory, shipped_names
+from resilience._shipped import shipped_directory, shipped_names
 from resilience.errors import ConfigurationError, PolicyError
 from tests.worlds import policy
 

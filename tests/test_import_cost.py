@@ -11,6 +11,11 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from resilience import Policy
+from resilience._envelope import PROBLEM_JSON
+from resilience._examples import Example
+from resilience._retry_policy import PolicyRetry, Retry
+
 ROOT = Path(__file__).parent.parent
 MOST_MILLISECONDS = 20.0
 ROUNDS = 9
@@ -78,3 +83,27 @@ def test_the_wheel_alone_requires_no_framework_no_sdk_and_no_client() -> None:
 
     assert set() == names & (FRAMEWORKS | SDKS | LIBRARIES)
     assert {"anyio", "http-sf", "pydantic", "pyyaml", "rich", "sniffio", "typer"} == names
+
+
+def test_the_models_are_imported_without_a_validator() -> None:
+    """Each takes milliseconds to make; that of the policy, made when the first one is loaded, holds them all."""
+    program = (
+        "import resilience._policy; from resilience._model import Model\n"
+        "def below(model):\n"
+        "    for each in model.__subclasses__(): yield each; yield from below(each)\n"
+        "print(sorted(each.__name__ for each in below(Model) if each.__pydantic_complete__))"
+    )
+
+    assert "[]\n" == run(program)
+
+
+def test_what_stands_for_a_part_that_is_left_out_is_what_an_empty_part_would_be() -> None:
+    """These are made without a validator."""
+    parts = [Policy.model_fields[name].default for name in ("breaker", "inspect", "retry")]
+    parts += [Retry.model_fields["backoff"].default, PolicyRetry.model_fields["budget"].default]
+    parts += [Retry.model_fields["wait"].default[0], Example.model_fields["request"].default, PROBLEM_JSON]
+
+    for part in parts:
+        given = {name: getattr(part, name) for name in part.model_fields_set}
+        assert type(part)(**given) == part
+        assert type(part)(**given).model_fields_set == part.model_fields_set

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience import _shipped
+from resilience._document import Document
+from resilience._hosts_ahead import hosts_of
 from resilience._load import load, load_document, load_policy
 from resilience._merge import merge
 from resilience._model import Model
-from resilience._shipped import hosts_of, shipped_directory, shipped_names
-from resilience._yaml import Document, parse
+from resilience._shipped import shipped_directory, shipped_names
+from resilience._yaml import parse
 from resilience.errors import ConfigurationError, PolicyError
 
 
@@ -229,6 +231,14 @@ def test_only_a_mapping_can_be_extended(tmp_path: Path) -> None:
     path = write(tmp_path, "child.yaml", "extends: list.yaml\n")
 
     assert f"{parent}:2:1: a file that another one extends must be a mapping (write keys)" == refusal(path)
+
+
+def test_what_is_wrong_in_an_extended_file_is_told_of_that_file(tmp_path: Path) -> None:
+    """And not of the line that names it."""
+    parent = write(tmp_path, "base.yaml", "a: 1\na: 2\n")
+    path = write(tmp_path, "child.yaml", "extends: base.yaml\n")
+
+    assert f"{parent}:2:1: the key 'a' stands twice (it stood first at {parent}:1:1; keep one)" == refusal(path)
 
 
 def test_a_file_that_is_no_mapping_extends_nothing(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from pydantic import Discriminator, Field, HttpUrl, RootModel, Tag, field_valida
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
+from resilience._document import Document
 from resilience._model import Model
 from resilience._units import Duration
 from resilience._validate import validate
-from resilience._yaml import Document, parse
+from resilience._yaml import parse
 from resilience.errors import Place, PolicyError
 
 

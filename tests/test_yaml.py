@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience import _yaml
-from resilience._yaml import DEEPEST, LARGEST_FILE, MOST_NODES, Document, decode, parse, plain, shown
+from resilience._document import LARGEST_FILE, Document, shown
+from resilience._yaml import DEEPEST, MOST_NODES, decode, parse, plain
 from resilience.errors import Place, PolicyError, Problem
 
 LOADERS = [yaml.CSafeLoader, yaml.SafeLoader]

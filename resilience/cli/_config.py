@@ -41,9 +41,9 @@ def show(
     """
     from resilience._config_model import Config
     from resilience._config_read import Read, read
+    from resilience._document import Document
     from resilience._environment import variables
     from resilience._origins import configured
-    from resilience._yaml import Document
     from resilience.errors import Place
 
     found = read(config)

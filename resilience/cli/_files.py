@@ -9,9 +9,9 @@ from pathlib import Path
 
 from resilience._config import active, own_policies
 from resilience._config_read import NO_FILE, read
+from resilience._document import children
 from resilience._load import load_document, read_policy
 from resilience._shipped import find_policy, shipped_directory, shipped_names
-from resilience._yaml import children
 from resilience.errors import ConfigurationError, Place, PolicyError, Problem
 
 from ._output import fail

@@ -18,8 +18,8 @@ from ._files import found_files, is_config, shown_path
 from ._output import complain, fail, say, say_json, say_table, table, visible
 
 if TYPE_CHECKING:
+    from resilience._document import Document
     from resilience._policy import Policy
-    from resilience._yaml import Document
 
 __all__ = ["EXAMPLE", "test"]
 

@@ -1,0 +1,31 @@
+"""Reads the policies once when the wheel is built, and writes what they say beside them, for programs to start sooner."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+__all__ = ["PoliciesHook"]
+
+
+class PoliciesHook(BuildHookInterface[Any]):
+    """Of a wheel, and of a checkout that is installed."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Write `policies/*.json`; a policy with a mistake ends the build.
+
+        Arguments:
+            version: `standard` or `editable`.
+            build_data: what else goes into the wheel; the whole directory does already.
+        """
+        del version, build_data
+        # The checkout's own code, which is not installed yet.
+        sys.path.insert(0, self.root)
+        try:
+            from resilience._built import build
+        finally:
+            sys.path.remove(self.root)
+        build(Path(self.root) / "policies")
