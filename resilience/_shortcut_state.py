@@ -61,6 +61,9 @@ def leave(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[floa
         state = new(transaction.now)
     if state["generation"] != generation or state["state"] != CLOSED:
         return []
+    slot = state["slot"]
     count(state, transaction.now, window, SUCCESS)
-    transaction.save(key, state, max(IDLE, window))
+    if state["slot"] != slot:
+        # Within a slot it is changed in place: a store in this process keeps this very state, for a good deal longer.
+        transaction.save(key, state, max(IDLE, window))
     return [1]
