@@ -198,6 +198,14 @@ TARGETS: list[Target] = [
         against="the import of httpx",
         is_promise=False,
     ),
+    *_each(
+        ("over bare",),
+        "memory",
+        "openai, over a pool of 100 connections",
+        1,
+        unit="KiB",
+        against="a bare call that waits",
+    ),
     *_each(("over bare",), "memory", "openai", 1, unit="KiB", against="a bare call that waits"),
     *_each(("over bare",), "memory", SDK, 5, unit="KiB", against="a bare call that waits"),
     *(

@@ -85,7 +85,9 @@ class World(NamedTuple):
 
     def client(self, transport: Any, kind: type[Any] | None = None) -> Any:
         """A client with a key, of the library's class if no other is named."""
-        return (kind or self.client_kind)(transport=transport, headers={"authorization": "Bearer sk-benchmark", "x-api-key": "benchmark"})
+        return (kind or self.client_kind)(
+            transport=transport, headers={"authorization": "Bearer sk-benchmark", "x-api-key": "benchmark"}
+        )
 
     def measure(self, asked: Plan, calls: Mapping[str, Call]) -> Ratios:
         """Run a plan in this world."""

@@ -61,8 +61,9 @@ class TransportBase:
     def handle_request(self, request: Any) -> Any:
         return self.chain.handle(request)
 
-    async def handle_async_request(self, request: Any) -> Any:
-        return await self.chain.handle_async(request)
+    def handle_async_request(self, request: Any) -> Any:
+        # Not a coroutine of its own, which each call that waits would have to keep.
+        return self.chain.handle_async(request)
 
     def __enter__(self) -> Any:
         self._inner.__enter__()

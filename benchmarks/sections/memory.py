@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import tracemalloc
 from typing import Any
 
@@ -14,14 +15,17 @@ from benchmarks._section import Effort
 from benchmarks._stack import instrumented, spans_nowhere, stack_client
 from benchmarks._worlds import World
 
-__all__ = ["OVER", "ROWS", "SECTION", "run"]
+__all__ = ["OVER", "POOLED", "ROWS", "SECTION", "run"]
 
 SECTION = "memory"
 TASKS = 2000
 BARE = "bare"
+POOLED = ", over a pool of 100 connections"
 ROWS = (
     BARE,
     "openai",
+    BARE + POOLED,
+    "openai" + POOLED,
     "openai, OTel's SDK",
     "OTel's instrumentation, OTel's SDK",
     "stack by hand",
@@ -33,25 +37,27 @@ EACH, OVER = "a waiting call", "over bare"
 def run(effort: Effort) -> list[Figure]:
     """Measure each contender in one process; memory that is counted has no noise."""
     figures: list[Figure] = []
-    bare = 0.0
-    for row in ROWS[:3] if effort.quick else ROWS:
+    bare: dict[bool, float] = {}
+    for row in ROWS[:4] if effort.quick else ROWS:
         try:
             kib = elsewhere(f"{__name__}:measure", row=row)
         except Failed as failed:
             figures.append(Figure(section=SECTION, row=row, column=OVER, unit="KiB", reason=str(failed)))
             continue
-        bare = bare or kib
+        own = bare.setdefault(row.endswith(POOLED), kib)
         figures.append(sure(SECTION, row, EACH, kib, "KiB"))
-        if row != BARE:
-            figures.append(sure(SECTION, row, OVER, kib - bare, "KiB"))
+        if not row.startswith(BARE):
+            figures.append(sure(SECTION, row, OVER, kib - own, "KiB"))
     return figures
 
 
 def measure(row: str) -> float:
-    """KiB for each of many calls that wait in the transport; the process is for this alone."""
+    """KiB for each of many calls that wait; the process is for this alone."""
     world = World("httpx", "asyncio")
     if row.endswith("SDK"):
         spans_nowhere()
+    if row.endswith(POOLED):
+        return asyncio.run(_pooled(world, row))
     answer = OURS["openai"][1]
     release = asyncio.Event()
     lean = world.lean(answer)
@@ -67,7 +73,8 @@ def measure(row: str) -> float:
 
 def _client(world: World, waiting: type[Any], row: str) -> Any:
     if row.startswith("openai"):
-        return world.client(ours_transport(world, "openai", waiting()))
+        # All calls wait for their answers here, and none for a connection: there is no pool.
+        return world.client(ours_transport(world, "openai", waiting(), gate="off"))
     client = stack_client(world, waiting) if row.startswith("stack") else world.client(waiting())
     return instrumented(world, client) if row.endswith("SDK") else client
 
@@ -78,15 +85,36 @@ async def _waiting(client: Any, release: asyncio.Event) -> float:
     for _ in range(20):
         await client.get(url)
     release.clear()
+    tasks, kept = await _kept(client, url)
+    release.set()
+    await asyncio.gather(*tasks)
+    return kept
+
+
+async def _pooled(world: World, row: str) -> float:
+    """Most of them wait for one of the pool's connections, or in front of it, to a server that does not answer."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        transport = world.module.AsyncHTTPTransport()
+        if not row.startswith(BARE):
+            transport = ours_transport(world, "openai", transport, providers={"openai": {"hosts": [host]}})
+        async with world.client(transport) as client:
+            client.timeout = None
+            tasks, kept = await _kept(client, f"http://{host}/v1/models")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    return kept
+
+
+async def _kept(client: Any, url: str) -> tuple[list[asyncio.Task[Any]], float]:
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     tasks = [asyncio.create_task(client.get(url)) for _ in range(TASKS)]
-    for _ in range(20):
+    for _ in range(200):
         await asyncio.sleep(0)
     gc.collect()
     kept = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    release.set()
-    await asyncio.gather(*tasks)
-    return kept / TASKS / 1024
+    return tasks, kept / TASKS / 1024
