@@ -50,7 +50,9 @@ WORDS = {
     "refusal": "A call that an open breaker refuses, × a bare call that is sent. aiobreaker stands around the client, so it refuses before a request is made.",
     "inspect": "What our layers add to a bare call whose answer is 1 MiB, × `json.loads` of it; and what a chunk of a stream adds.",
     "stores": "One decision of a rate limit, × what each column names; a throughput of 2 is twice as many decisions a second.",
-    "limiter": "100 calls a second are allowed, burst 1, and 2,000 come at once. A window is over if a second from any call on holds more than 101.",
+    "limiter": """100 calls a second are allowed, burst 1, and 2,000 come at once. The rate counts from when all have come; a window is
+over if a second from any call on holds more than 101, as the transport sees them. The processor: beside bare calls of which each sleeps in
+its transport until its turn, as a limiter would that costs nothing (6 % of one here: a loop that wakes a hundred times a second).""",
     "loopback": "A real server in a process of its own, × bare httpx in the same run. Throughput: more is better; of the others less.",
     "start": "What is paid once in a process.",
     "memory": "2,000 calls wait for their answers, or, over a pool, most of them for a connection; each row is a process of its own.",

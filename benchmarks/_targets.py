@@ -120,7 +120,7 @@ LIMITER = {
     "of the rate": ("%", 99.0),
     "windows over": ("windows", 0.0),
     "out of turn": ("calls", 0.0),
-    "of one processor": ("%", 1.0),
+    "of one processor, over calls that sleep until their turn": ("%", 1.0),
 }
 ONCE = "milliseconds of the processor"
 BARE = "bare httpx"

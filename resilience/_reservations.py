@@ -1,7 +1,8 @@
 """Waiting in line for a rate: slots that are reserved in a bucket, and the calls of this process that take them in turn.
 
 reserve ──▶ at the end of the line, the slot among the line's ──▶ first ──▶ the earliest slot is due ──▶ confirm ──▶ go
-                    │                                               ▲                                      │
+                    │                                               ▲         │                            │
+                    │                                               ├─────────┘ missed: another instead    │
                     │                                               └─────── a pause has moved it ◀────────┘
                     └─ cancelled, closed, too late: gives back the last slot of the line; those behind move up
 
@@ -11,12 +12,14 @@ earliest, and nobody overtakes.
 
 from __future__ import annotations
 
-from bisect import insort
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from ._bucket_state import LONGEST
 from ._fork import Lock
+from ._levels import Spec
+from ._slots import CHARGED, FRESH, Slot, Slots
 from ._transactions import Command
 
 if TYPE_CHECKING:
@@ -26,36 +29,17 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Store
 
-__all__ = ["CHARGED", "Place", "Slot", "Slots", "Turn", "give_back", "overtaken"]
+__all__ = ["CHARGED", "Place", "Slot", "Turn", "give_back", "overtaken"]
 
-CHARGED = -1.0
-"""The shift of a slot that was paid when it was reserved: no pause can move it."""
 # A call whose time is up while the calls before it are being let through looks again after so many seconds.
 _MOMENT = 0.02
 # So much later than its time a call is refused although its slot is due: whoever stands before it has a moment to go.
 _GRACE = 0.5
 # How often a call that is not the first looks whether the first goes at all, and how long after its slot it must have
-# gone: its event loop may be blocked, or stopped for good, and those behind it must not stand there with it.
+# gone: its event loop may be blocked, or stopped for good, and those behind it must not stand there with it. None looks
+# before the slot that it brought is overdue: until then it loses nothing, and thousands would look in vain.
 _WATCH = 5.0
 _OVERDUE = 1.0
-# A store that is far away is asked for pauses no more often than this, in seconds, for all of a line: if each call asked
-# before the next may go, the way there and back would be the rate.
-_FRESH = 0.05
-
-
-class Slot(NamedTuple):
-    """When a call may go."""
-
-    due: float
-    """By the runtime's clock."""
-    at: float
-    """By the store's clock."""
-    shift: float
-    """How far pauses had moved the bucket when it was reserved, as the store counts it."""
-
-    def moved(self, seconds: float, shift: float) -> Slot:
-        """The same after pauses."""
-        return Slot(self.due + seconds, self.at + seconds, shift)
 
 
 class Turn(Enum):
@@ -64,59 +48,6 @@ class Turn(Enum):
     SERVED = "served"
     LATE = "late"
     CLOSED = "closed"
-
-
-class Slots:
-    """The slots of one line, the earliest first; safe for threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._slots: list[Slot] = []
-        self._shift = CHARGED
-        self.asked = (-_FRESH, CHARGED)
-        """When the store said last whether a pause had moved slots, and the shift that it told."""
-
-    def add(self, slot: Slot) -> bool:
-        """Add one; whether it is the earliest now."""
-        with self._lock:
-            self._learn(slot.shift)
-            insort(self._slots, slot)
-            return self._slots[0] is slot
-
-    def earliest(self) -> float:
-        """When the first one is due."""
-        with self._lock:
-            return self._slots[0].due
-
-    def latest(self) -> float:
-        """When the last one is due."""
-        with self._lock:
-            return self._slots[-1].due
-
-    def take_due(self, now: float) -> Slot | None:
-        """The first one, if it is due."""
-        with self._lock:
-            return self._slots.pop(0) if self._slots[0].due <= now else None
-
-    def take_last(self) -> Slot:
-        """The last one."""
-        with self._lock:
-            return self._slots.pop()
-
-    def move(self, slot: Slot, seconds: float, shift: float) -> None:
-        """Put back a slot that has moved by so much."""
-        with self._lock:
-            self._learn(shift)
-            insort(self._slots, slot.moved(seconds, shift))
-
-    def _learn(self, shift: float) -> None:
-        """Move each slot by as much as the shift has grown since its own was told: else their order would not be true."""
-        # Compared with the last one, not the greatest: a store that has lost everything counts from zero again.
-        if shift not in (self._shift, CHARGED):
-            self._shift = shift
-            self._slots = sorted(
-                each.moved(shift - each.shift, shift) if CHARGED < each.shift < shift else each for each in self._slots
-            )
 
 
 _lock = Lock()
@@ -145,11 +76,14 @@ class Place:
         key: of the bucket.
         spec: of the bucket, with the cost; other costs stand in other lines.
         entered: the line, and the call's place in it.
+        due: when the slot that it brings is due.
     """
 
-    def __init__(self, store: Store, runtime: Runtime, key: str, spec: list[Any], entered: tuple[Line, Waker]) -> None:
+    def __init__(
+        self, store: Store, runtime: Runtime, key: str, spec: list[Any], entered: tuple[Line, Waker], *, due: float
+    ) -> None:
         self._store, self._runtime = store, runtime
-        self.key, self.spec = key, spec
+        self.key, self.spec, self._due = key, spec, due
         self._line, self._waker = entered
         with _lock:
             self._slots = _slots_of.setdefault(self._line, Slots())
@@ -163,7 +97,7 @@ class Place:
         entered = store.lines.enter(line_key(key, spec), most)
         if entered is None:
             return None
-        place = cls(store, runtime, key, spec, entered)
+        place = cls(store, runtime, key, spec, entered, due=slot.due)
         if place._slots.add(slot):
             # The first may sleep until another slot, which is later.
             place._line.wake_first()
@@ -182,15 +116,16 @@ class Place:
             until: the longest that the call waits, by the runtime's clock.
         """
         clock, waker = self._runtime.clock, self._waker
-        # Whoever has just come does not know whether the first is gone or this very loop was busy until now.
+        # Whoever has just come does not know whether the first has stopped.
         has_watched = False
         while True:
             # Before the look, not after it: whoever leaves from here on wakes this call.
             waker.reset()
             now, due = clock.now(), self._slots.earliest()
-            if self._line.is_first(waker) or (has_watched and due + _OVERDUE <= now):
+            is_first = self._line.is_first(waker)
+            if is_first or (has_watched and due + _OVERDUE <= now):
                 if due <= now:
-                    if await self._take(now):
+                    if await self._take(now, is_first=is_first):
                         return Turn.SERVED
                     continue
                 if due > until:
@@ -198,14 +133,16 @@ class Place:
                     return Turn.LATE
                 pause = due - now
             elif now < until:
-                pause = min(until - now, _WATCH)
+                overdue = self._due + _OVERDUE - now
+                pause = min(until - now, overdue if overdue > 0 else _WATCH)
             elif due <= now < until + _GRACE:
                 pause = _MOMENT
             else:
                 return Turn.LATE
             if not await self._runtime.sleep(pause, closing, waker):
                 return Turn.CLOSED
-            has_watched = not waker.called
+            # Else this loop was busy, and perhaps it is the first one's, too.
+            has_watched = not waker.called and clock.now() < now + pause + _OVERDUE
 
     def leave(self) -> None:
         """Go, and let the next one come first. Whoever goes unserved gives back the last slot of the line."""
@@ -217,14 +154,22 @@ class Place:
         finally:
             self._store.lines.leave(line_key(self.key, self.spec), self._line, self._waker)
 
-    async def _take(self, now: float) -> bool:
+    async def _take(self, now: float, *, is_first: bool) -> bool:
         slot = self.slot = self._slots.take_due(now)
         if slot is None:
+            return False
+        # Behind a call that has stopped nobody would have a slot for long.
+        if is_first and self._slots.is_missed(slot, now, Spec.of(self.spec)):
+            command = Command("bucket.reserve", (self.key,), (LONGEST, [self.spec]))
+            _, seconds, _, at, shift = await self._runtime.decide(self._store, command)
+            self.slot = None
+            self._slots.add(Slot(self._runtime.clock.now() + seconds, at, shift))
             return False
         if slot.shift != CHARGED and not self._is_fresh(slot, now):
             command = Command("bucket.confirm", (self.key,), (slot.shift,))
             moved, shift = await self._runtime.decide(self._store, command)
-            self._slots.asked = self._runtime.clock.now(), shift
+            told = self._runtime.clock.now()
+            self._slots.asked, self._slots.away = (told, shift), told - now
             if moved > 0:
                 self.slot = None
                 self._slots.move(slot, moved, shift)
@@ -234,7 +179,7 @@ class Place:
 
     def _is_fresh(self, slot: Slot, now: float) -> bool:
         asked, shift = self._slots.asked
-        return not self._store.instant and now < asked + _FRESH and slot.shift == shift
+        return not self._store.instant and now < asked + FRESH and slot.shift == shift
 
 
 def line_key(key: str, spec: list[Any]) -> str:

@@ -620,6 +620,129 @@ def test_a_store_at_hand_is_asked_for_pauses_each_time() -> None:
     assert pytest.approx([0.0, 0.01, 0.02, 0.03, 5.04]) == went[:5]
 
 
+def stall(world: Virtual, at: float, seconds: float) -> None:
+    """Have the event loop do something else from a time on: whatever is due meanwhile comes when it is over."""
+    clock: Any = world.runtime.clock
+    world.at(at, lambda: setattr(clock, "time", clock.time + seconds))
+
+
+def test_a_loop_that_was_busy_does_not_make_good_for_it() -> None:
+    """What is due by then is not let through at once, which the provider would see as more than its rate."""
+    world = Virtual(limited(rate("100/second", burst=1)))
+    for _ in range(300):
+        world.call()
+    stall(world, 0.095, 0.4)
+    went = world.run()
+
+    assert list(range(300)) == [label for _, label in world.inner.went]
+    assert pytest.approx([0.49, 0.5, 0.51, 0.52], abs=0.006) == went[10:14]
+    assert max(sum(begin <= at < begin + 1 - 1e-9 for at in went) for begin in went) <= 101
+    assert pytest.approx(2.99 + 0.39, abs=0.011) == went[-1]
+
+
+def test_a_loop_that_is_always_late_keeps_its_slots() -> None:
+    """Each of them stands alone, since another process has those between: however late, it is one call."""
+    world = Virtual(limited(rate("100/second", burst=1)))
+    for _ in range(20):
+        for _ in range(4):
+            world.tell(0.0, "bucket.reserve", world.key(), 60.0, [world.spec()])
+        world.call()
+    for number in range(20):
+        stall(world, number * 0.05 + 0.03, 0.049)
+    went = world.run()
+
+    assert pytest.approx([0.05 * number + 0.079 for number in range(20)]) == went
+
+
+def test_a_slot_of_a_burst_may_be_as_late_as_the_burst_allows() -> None:
+    """A bucket that holds ten fills while nobody goes, as the provider's does."""
+    world = Virtual(limited(rate("100/second", burst=10)))
+    for _ in range(100):
+        world.call()
+    stall(world, 0.1, 0.1)
+    went = world.run()
+
+    assert pytest.approx(0.9) == went[-1]
+
+
+def test_a_window_that_is_free_is_used_to_its_end() -> None:
+    """A call that comes late within it costs nobody else a place."""
+    world = Virtual(limited(rate("10/second", algorithm="fixed_window")))
+    for _ in range(20):
+        world.call()
+    stall(world, 0.5, 1.2)
+    went = world.run()
+
+    assert [0.0] * 10 + [1.7] * 10 == went
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    amount=st.integers(1, 60),
+    burst=st.integers(1, 5),
+    calls=st.integers(1, 80),
+    stalls=st.lists(st.tuples(st.floats(0, 3), st.floats(0.001, 1.0)), max_size=6),
+)
+# The third looks whether the second goes, in the moment in which neither of them could.
+@example(amount=3, burst=1, calls=4, stalls=[(0.0, 1.0), (0.0, 1.0), (2.0, 1.0), (2.0, 1.0)])
+def test_however_busy_the_loop_was_no_window_holds_more_than_a_burst_over(
+    amount: int, burst: int, calls: int, stalls: list[tuple[float, float]]
+) -> None:
+    """That is what a bucket gains while nobody goes; all calls go, in their order."""
+    world = Virtual(limited(rate(f"{amount}/second", burst=burst, max_wait="1h")))
+    for _ in range(calls):
+        world.call()
+    for at, seconds in stalls:
+        stall(world, at, seconds)
+    went = world.run()
+
+    assert list(range(calls)) == [label for _, label in world.inner.went]
+    # So much later than due is on time: a hundredth of a second.
+    holds = burst + max(burst, amount * 0.01)
+    for first, begin in enumerate(went):
+        for last in range(first, len(went)):
+            assert last - first + 1 <= amount * (went[last] - begin) + holds + 1e-3
+
+
+def test_who_waits_is_woken_for_its_own_turn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long that takes: once to be the first, and once when its slot is due."""
+    world = Virtual(limited(rate("1/second", burst=1, max_wait="1h")))
+    slept: list[float] = []
+    real_sleep = world.runtime.sleep
+
+    async def sleep(seconds: float, closing: Closing, waker: Any = None, /) -> bool:
+        slept.append(seconds)
+        return await real_sleep(seconds, closing, waker)
+
+    monkeypatch.setattr(world.runtime, "sleep", sleep)
+    for _ in range(61):
+        world.call()
+    went = world.run()
+
+    assert [float(number) for number in range(61)] == went
+    assert len(slept) <= 2 * 60
+
+
+@pytest.mark.parametrize("pace", [1, 100])
+def test_nobody_loses_more_than_a_moment_behind_a_call_whose_loop_has_stopped(pace: int) -> None:
+    """Each goes when the slot that it brought is overdue by a second, though the first never does."""
+    world = Virtual(limited(rate(f"{pace}/second", burst=1, max_wait="1h")))
+    world.call()
+    stopped = world.call()
+    for _ in range(20):
+        world.call()
+
+    def stop() -> None:
+        event = next(e for _, _, e in world.simulation._events if e.coroutine is stopped.coroutine)
+        event.coroutine = None
+
+    world.at(0.005, stop)
+    world.run()
+
+    assert [0, *range(2, 22)] == [label for _, label in world.inner.went]
+    assert pytest.approx([label / pace + 1.0 for label in range(2, 22)]) == [at for at, _ in world.inner.went][1:]
+
+
 @pytest.mark.parametrize(("shift", "told", "questions"), [(0.0, 0.0, 0), (0.0, 3.0, 1), (CHARGED, 3.0, 0)])
 def test_what_a_far_store_said_of_other_slots_says_nothing_of_older_ones(
     shift: float, told: float, questions: int

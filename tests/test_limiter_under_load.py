@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from resilience import _limiter as limiter_module
+from resilience._bucket_state import LONGEST
 from resilience._clock import Closing, RealClock
 from resilience._limiter import limiter_layer
 from resilience._outcome import Exchange, Outcome
@@ -29,16 +30,18 @@ POLICY = limited(rate(f"{PER_SECOND}/second", burst=1, queue=10_000))
 
 
 class Watched(MemoryStore):
-    """A store that remembers the slots that it gave."""
+    """A store that remembers the slots that it gave, and how many of them were for slots that a busy machine had missed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.slots: list[float] = []
+        self.instead = 0
 
     def run(self, command: Command, now: float, /) -> list[float]:
         reply = super().run(command, now)
         if command.name == "bucket.reserve" and reply[0]:
             self.slots.append(reply[3])
+            self.instead += command.arguments[0] == LONGEST
         return reply
 
 
@@ -90,12 +93,17 @@ def most_within(times: list[float], seconds: float) -> int:
     return max(bisect_left(times, at + seconds) - number for number, at in enumerate(times))
 
 
-def check_rate(gate: Gate, *, per_second: float) -> float:
-    """At least 99 % of the rate, from the first call to one of the last ten: the machine may be late with a single one."""
+def check_rate(store: Watched, gate: Gate, *, per_second: float) -> float:
+    """At least 99 % of the rate, from the first call to one of the last ten: the machine may be late with a single one.
+
+    A slot that it has missed is lost; none is, but in a time in which nobody went.
+    """
     times = sorted(at for at, _ in gate.went)
+    idle = sum(gap for gap in (later - earlier for earlier, later in pairwise(times)) if gap > 1 / per_second)
+    assert store.instead <= per_second * idle
     last = range(len(times) - 10, len(times))
-    achieved = max(number / (times[number] - times[0]) for number in last)
-    assert 0.99 * per_second <= achieved
+    achieved, at = max((number / (times[number] - times[0]), times[number]) for number in last)
+    assert 0.99 * per_second <= achieved + store.instead / (at - times[0])
     return achieved
 
 
@@ -133,7 +141,7 @@ def test_two_hundred_tasks_get_the_whole_rate_in_their_order() -> None:
 
     check_law(store, gate, per_second=PER_SECOND)
     check_windows(store, gate, per_second=PER_SECOND)
-    achieved = check_rate(gate, per_second=PER_SECOND)
+    achieved = check_rate(store, gate, per_second=PER_SECOND)
     print_numbers("200 tasks", store, gate, achieved, cpu)
     labels = [label for _, label in gate.went]
     assert sorted(labels) == labels
@@ -199,7 +207,7 @@ def test_thirty_two_threads_get_the_whole_rate_in_their_order(monkeypatch: pytes
 
     check_law(store, gate, per_second=PER_SECOND)
     check_windows(store, gate, per_second=PER_SECOND)
-    print_numbers("32 threads", store, gate, check_rate(gate, per_second=PER_SECOND), cpu)
+    print_numbers("32 threads", store, gate, check_rate(store, gate, per_second=PER_SECOND), cpu)
     assert 250 < len(turns)
     for _, stood, slot in turns:
         assert not any(comes > stood and its < slot for comes, _, its in turns)
