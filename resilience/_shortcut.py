@@ -30,7 +30,7 @@ from ._override import Override
 from ._pool_gate import stand
 from ._prepare import restore
 from ._retry import end_refused
-from ._telemetry import is_measured, is_traced, start
+from ._telemetry import is_measured, is_traced, start_spans
 from ._trail import observers
 from ._way_kind import Kind, Ways, kind_of
 
@@ -188,7 +188,7 @@ class Shortcut:
 
     def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
         """Begin the spans of a call, and that of its attempt."""
-        start(exchange, self._transport, self._runtime.clock.wall)
+        start_spans(exchange, self._transport, self._runtime.clock.wall)
         return None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
 
     def _end(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._attempt_span import NAMESPACE, AttemptSpan, parts_of, verdict_attributes
 from ._body import Body
 from ._ending import ended_by, error_type
-from ._enriched import Enriched, is_traced, may_be_traced
+from ._enriched import Enriched, is_there, is_traced, may_be_traced
 from ._telemetry import complain
 from ._trail import Attempt, Charged, Refused, Wait
 from ._units import seconds_text
@@ -44,8 +44,10 @@ class Spans:
 
     def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, wall: float) -> None:
         self._tracing = tracing
-        self._enriches = is_traced(transport)
-        self._may_enrich = self._enriches or may_be_traced(transport)
+        self._enriches = self._may_enrich = False
+        if is_there():
+            self._enriches = is_traced(transport)
+            self._may_enrich = self._enriches or may_be_traced(transport)
         self._parent = tracing.context.get_current()
         self._began = wall
         self._call: Any = None
@@ -67,7 +69,12 @@ class Spans:
     def enter(self, exchange: Exchange, runtime: Runtime) -> AttemptSpan | Enriched | None:
         """Begin a span for the attempt that is sent now, and put its context into the headers."""
         try:
-            return self._enter(exchange, runtime)
+            parent = self._within()
+            if self._may_enrich:
+                return self._enrich(exchange, parent, runtime)
+            self._attempt = attempt = AttemptSpan(self._tracing, parent, exchange)
+            attempt.enter(exchange.request, parent)
+            return attempt
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
             return None
@@ -77,13 +84,19 @@ class Spans:
         attempt, response = self._over(), outcome.response
         if attempt is None or response is None:
             return
+        is_recorded = True
         try:
-            attempt.answered(outcome)
+            is_recorded = attempt.answered(outcome)
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
         stream = response.stream
-        if response.is_closed or (isinstance(stream, Body) and stream.whole(maxsize) is not None):
-            # All of it has come. What the other layers know of a body that was looked at, they are to know still.
+        if (
+            not is_recorded
+            or response.is_closed
+            or (isinstance(stream, Body) and stream.whole(maxsize) is not None)
+        ):
+            # Nobody asks for its end, or all of it has come. What the other layers know of a body that was looked at,
+            # they are to know still.
             attempt.release()
         else:
             response.stream = runtime.library.held(stream, attempt)
@@ -141,13 +154,10 @@ class Spans:
             span.set_status(self._tracing.trace.StatusCode.ERROR)
         span.set_attributes(attributes)
 
-    def _enter(self, exchange: Exchange, runtime: Runtime) -> AttemptSpan | Enriched:
-        tracing, parent, request = self._tracing, self._within(), exchange.request
-        if not self._may_enrich:
-            self._attempt = attempt = AttemptSpan(tracing, parent, exchange)
-            attempt.enter(request)
-            return attempt
-        entered = Enriched(tracing, parent, parts_of(exchange)[1], request, is_surely=self._enriches)
+    def _enrich(self, exchange: Exchange, parent: Any, runtime: Runtime) -> Enriched:
+        """Have the span of somebody else know of the attempt that is sent now."""
+        attributes = parts_of(exchange)[1]
+        entered = Enriched(self._tracing, parent, attributes, exchange.request, is_surely=self._enriches)
         if not self._enriches:
             # A transport of the application's may hand on to one that is traced, or to one that is not: that will be seen.
             self._left_out = (entered, exchange, int(runtime.clock.wall() * 1e9))
