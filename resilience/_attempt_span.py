@@ -28,6 +28,8 @@ __all__ = ["NAMESPACE", "AttemptSpan", "Parts", "error_type", "parts_of", "verdi
 
 NAMESPACE = "resilience"
 """What attributes of our own begin with."""
+# Each call is told it, and a text that is put together anew is hashed anew.
+_CATEGORY = f"{NAMESPACE}.category"
 # RFC 9110 section 9, RFC 5789 and QUERY: the names that the conventions know.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2", b"HTTP/3": "3"}
@@ -115,7 +117,7 @@ def _hash_of(request: Request) -> int:
 
 def verdict_attributes(verdict: Verdict) -> dict[str, Any]:
     """What the policy says of an answer."""
-    found: dict[str, Any] = {f"{NAMESPACE}.category": str(verdict.category)}
+    found: dict[str, Any] = {_CATEGORY: str(verdict.category)}
     if verdict.code is not None:
         found[f"{NAMESPACE}.code"] = verdict.code[:_LONGEST]
     if verdict.rule is not None:

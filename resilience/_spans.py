@@ -89,17 +89,11 @@ class Spans:
             is_recorded = attempt.answered(outcome)
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
-        stream = response.stream
-        if (
-            not is_recorded
-            or response.is_closed
-            or (isinstance(stream, Body) and stream.whole(maxsize) is not None)
-        ):
-            # Nobody asks for its end, or all of it has come. What the other layers know of a body that was looked at,
-            # they are to know still.
+        # Of a span that nobody records nobody asks for the end.
+        if not is_recorded or response.is_closed or _has_come(response.stream, runtime):
             attempt.release()
         else:
-            response.stream = runtime.library.held(stream, attempt)
+            response.stream = runtime.library.held(response.stream, attempt)
 
     def unanswered(self, outcome: Outcome | None = None) -> None:
         """The attempt is over without an answer for the application; without an outcome it was cancelled.
@@ -197,6 +191,13 @@ class Spans:
             )
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
+
+
+def _has_come(stream: Any, runtime: Runtime) -> bool:
+    """Whether all of a body is here already: as mocks and caches give it, or read by a layer, which is to know it still."""
+    if isinstance(stream, Body):
+        return stream.whole(maxsize) is not None
+    return type(stream) is runtime.library.bytes_stream
 
 
 def _in_words(wait: Wait) -> str:
