@@ -163,12 +163,7 @@ class AttemptSpan:
         )
 
     def enter(self, request: Request, parent: Any) -> None:
-        """Have the request carry the context of this span, and whatever is begun while it is sent be within it.
-
-        Arguments:
-            request: what is sent.
-            parent: the context in which the attempt is made.
-        """
+        """Have the request carry the context of this span, and whatever is begun while it is sent be within it."""
         tracing = self._tracing
         within = tracing.trace.set_span_in_context(self.span, parent)
         self._carried = carry(tracing, within, request)
@@ -187,11 +182,7 @@ class AttemptSpan:
             complain()
 
     def answered(self, outcome: Outcome) -> bool:
-        """An answer came: say what it means.
-
-        Returns:
-            Whether anybody wants to know, as of a span that was not sampled nobody does.
-        """
+        """An answer came: say what it means; `False` where nobody records it, as of a span that is not sampled."""
         span, verdict, response = self.span, outcome.verdict, outcome.response
         if response is None or not span.is_recording():
             return False

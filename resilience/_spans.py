@@ -37,18 +37,19 @@ class Spans:
         exchange: the call.
         tracing: what the application traces with.
         transport: the client's own.
+        parent: the context in which the call is made.
         wall: seconds since 1970, when the call begins.
     """
 
     __slots__ = ("_attempt", "_began", "_call", "_enriches", "_left_out", "_may_enrich", "_parent", "_tracing")
 
-    def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, wall: float) -> None:
+    def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, parent: Any, wall: float) -> None:
         self._tracing = tracing
         self._enriches = self._may_enrich = False
         if is_there():
             self._enriches = is_traced(transport)
             self._may_enrich = self._enriches or may_be_traced(transport)
-        self._parent = tracing.context.get_current()
+        self._parent = parent
         self._began = wall
         self._call: Any = None
         self._attempt: AttemptSpan | None = None
@@ -74,10 +75,10 @@ class Spans:
                 return self._enrich(exchange, parent, runtime)
             self._attempt = attempt = AttemptSpan(self._tracing, parent, exchange)
             attempt.enter(exchange.request, parent)
-            return attempt
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
             return None
+        return attempt
 
     def answered(self, runtime: Runtime, outcome: Outcome) -> None:
         """Say what an answer means, and end its span with its body."""

@@ -177,8 +177,11 @@ def start_spans(exchange: Exchange, transport: Any, wall: Callable[[], float]) -
         wall: gives seconds since 1970.
     """
     try:
-        if exchange.settings.spans != "off" and (found := tracing()) is not None and not is_suppressed():
-            exchange.spans = found.spans(exchange, found, transport, wall())
+        found = None if exchange.settings.spans == "off" else tracing()
+        if found is not None:
+            parent = found.context.get_current()
+            if not (parent and is_suppressed()):
+                exchange.spans = found.spans(exchange, found, transport, parent, wall())
     except Exception:  # noqa: BLE001  a module may be half imported by another thread, a provider may raise what it likes
         complain()
 
