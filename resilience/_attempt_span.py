@@ -29,6 +29,8 @@ __all__ = ["NAMESPACE", "AttemptSpan", "Parts", "error_type", "parts_of", "verdi
 
 NAMESPACE = "resilience"
 """What attributes of our own begin with."""
+# Each call is told it, and a text that is put together anew is hashed anew.
+_CATEGORY = f"{NAMESPACE}.category"
 # RFC 9110 section 9, RFC 5789 and QUERY: the names that the conventions know.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 _VERSIONS = {b"HTTP/1.0": "1.0", b"HTTP/1.1": "1.1", b"HTTP/2": "2", b"HTTP/3": "3"}
@@ -116,7 +118,7 @@ def _hash_of(request: Request) -> int:
 
 def verdict_attributes(verdict: Verdict) -> dict[str, Any]:
     """What the policy says of an answer."""
-    found: dict[str, Any] = {f"{NAMESPACE}.category": str(verdict.category)}
+    found: dict[str, Any] = {_CATEGORY: str(verdict.category)}
     if verdict.code is not None:
         found[f"{NAMESPACE}.code"] = verdict.code[:_LONGEST]
     if verdict.rule is not None:
@@ -148,7 +150,7 @@ class AttemptSpan:
         began: when it began, in nanoseconds since 1970; by default now.
     """
 
-    __slots__ = ("_carried", "_forks", "_is_over", "_parent", "_token", "_tracing", "span")
+    __slots__ = ("_carried", "_forks", "_is_over", "_token", "_tracing", "span")
 
     renew_at = math.inf
     """A span has no end of its own."""
@@ -157,33 +159,37 @@ class AttemptSpan:
         name, attributes = parts_of(exchange)
         self._is_over = False
         self._forks = _Forks.count
-        self._tracing, self._parent = tracing, parent
+        self._tracing = tracing
         self._carried: Carried | None = None
-        self.span = tracing.tracer.start_span(
+        self._token: Any = None
+        self.span: Any = tracing.tracer.start_span(
             name, context=parent, kind=tracing.trace.SpanKind.CLIENT, attributes=attributes, start_time=began
         )
 
-    def enter(self, request: Request) -> None:
+    def enter(self, request: Request, parent: Any) -> None:
         """Have the request carry the context of this span, and whatever is begun while it is sent be within it."""
         tracing = self._tracing
-        within = tracing.trace.set_span_in_context(self.span, self._parent)
+        within = tracing.trace.set_span_in_context(self.span, parent)
         self._carried = carry(tracing, within, request)
         self._token = tracing.context.attach(within)
 
     def leave(self) -> None:
         """The request was sent: it gets its own headers back, and the context is the application's again."""
-        self._tracing.context.detach(self._token)
+        carried, token = self._carried, self._token
+        # An answer is kept until the collector comes: what is over is not kept with it.
+        self._carried = self._token = None
+        self._tracing.context.detach(token)
         try:
-            if self._carried is not None:
-                self._carried.take_out()
+            if carried is not None:
+                carried.take_out()
         except Exception:  # noqa: BLE001  headers are whatever the transport has made of them
             complain()
 
-    def answered(self, outcome: Outcome) -> None:
-        """An answer came: say what it means."""
+    def answered(self, outcome: Outcome) -> bool:
+        """An answer came: say what it means; `False` where nobody records it, as of a span that is not sampled."""
         span, verdict, response = self.span, outcome.verdict, outcome.response
         if response is None or not span.is_recording():
-            return
+            return False
         found = verdict_attributes(verdict)
         status = found["http.response.status_code"] = response.status_code
         version = _VERSIONS.get(response.extensions.get("http_version"))
@@ -194,6 +200,7 @@ class AttemptSpan:
             found["error.type"] = error
             span.set_status(self._tracing.trace.StatusCode.ERROR)
         span.set_attributes(found)
+        return True
 
     def failed(self, error: Exception, verdict: Verdict) -> None:
         """No answer came, or none in time."""
@@ -210,10 +217,11 @@ class AttemptSpan:
 
     def broke(self, error: BaseException) -> None:
         """The body broke off; what the caller has cancelled is no error, as the conventions have it."""
+        span = self.span
         try:
-            if isinstance(error, Exception) and self.span.is_recording():
-                self.span.set_attribute("error.type", _class_of(error))
-                self.span.set_status(self._tracing.trace.StatusCode.ERROR)
+            if span is not None and isinstance(error, Exception) and span.is_recording():
+                span.set_attribute("error.type", _class_of(error))
+                span.set_status(self._tracing.trace.StatusCode.ERROR)
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
         self.release()
@@ -223,8 +231,9 @@ class AttemptSpan:
         # A process that was forked off has a copy of what it did not begin.
         if not self._is_over and self._forks == _Forks.count:
             self._is_over = True
+            span, self.span = self.span, None
             try:
-                self.span.end()
+                span.end()
             except Exception:  # noqa: BLE001  a span processor of the application's
                 complain()
 

@@ -29,7 +29,7 @@ from ._override import Override
 from ._pool_gate import stand
 from ._prepare import restore
 from ._refusal import note
-from ._telemetry import is_measured, is_traced, start
+from ._telemetry import is_measured, is_traced, start_spans
 from ._trail import observers
 from ._way_kind import Kind, Ways, kind_of
 
@@ -188,7 +188,7 @@ class Shortcut:
 
     def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
         """Begin the spans of a call, and that of its attempt."""
-        start(exchange, self._transport, self._runtime.clock.wall)
+        start_spans(exchange, self._transport, self._runtime.clock.wall)
         return None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
 
     def _end(
@@ -201,8 +201,8 @@ class Shortcut:
         if not Hub.listeners and not observers:
             try:
                 trail = way.leave(made[1], made[0], response, (generation, began, started, self._now()))
-            except Exception:  # noqa: BLE001, S110  to suppress it by a context manager costs each call a microsecond
-                pass
+            except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
+                trail = None
         if trail is None:
             return way.hand_over(exchange, made, way.sent((began, started), generation, response))
         if exchange is not None:

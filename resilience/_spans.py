@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._attempt_span import NAMESPACE, AttemptSpan, parts_of, verdict_attributes
 from ._body import Body
 from ._ending import ended_by, error_type
-from ._enriched import Enriched, is_traced, may_be_traced
+from ._enriched import Enriched, is_there, is_traced, may_be_traced
 from ._held import hold
 from ._telemetry import complain
 from ._trail import Attempt, Charged, Refused, Wait
@@ -38,16 +38,19 @@ class Spans:
         exchange: the call.
         tracing: what the application traces with.
         transport: the client's own.
+        parent: the context in which the call is made.
         wall: seconds since 1970, when the call begins.
     """
 
     __slots__ = ("_attempt", "_began", "_call", "_enriches", "_left_out", "_may_enrich", "_parent", "_tracing")
 
-    def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, wall: float) -> None:
+    def __init__(self, exchange: Exchange, tracing: Tracing, transport: Any, parent: Any, wall: float) -> None:
         self._tracing = tracing
-        self._enriches = is_traced(transport)
-        self._may_enrich = self._enriches or may_be_traced(transport)
-        self._parent = tracing.context.get_current()
+        self._enriches = self._may_enrich = False
+        if is_there():
+            self._enriches = is_traced(transport)
+            self._may_enrich = self._enriches or may_be_traced(transport)
+        self._parent = parent
         self._began = wall
         self._call: Any = None
         self._attempt: AttemptSpan | None = None
@@ -68,23 +71,28 @@ class Spans:
     def enter(self, exchange: Exchange, runtime: Runtime) -> AttemptSpan | Enriched | None:
         """Begin a span for the attempt that is sent now, and put its context into the headers."""
         try:
-            return self._enter(exchange, runtime)
+            parent = self._within()
+            if self._may_enrich:
+                return self._enrich(exchange, parent, runtime)
+            self._attempt = attempt = AttemptSpan(self._tracing, parent, exchange)
+            attempt.enter(exchange.request, parent)
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
             return None
+        return attempt
 
     def answered(self, runtime: Runtime, outcome: Outcome) -> None:
         """Say what an answer means, and end its span with its body."""
         attempt, response = self._over(), outcome.response
         if attempt is None or response is None:
             return
+        is_recorded = True
         try:
-            attempt.answered(outcome)
+            is_recorded = attempt.answered(outcome)
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
-        stream = response.stream
-        if response.is_closed or (isinstance(stream, Body) and stream.whole(maxsize) is not None):
-            # All of it has come. What the other layers know of a body that was looked at, they are to know still.
+        # Of a span that nobody records nobody asks for the end.
+        if not is_recorded or response.is_closed or _has_come(response.stream):
             attempt.release()
         else:
             hold(runtime, response, attempt)
@@ -142,13 +150,10 @@ class Spans:
             span.set_status(self._tracing.trace.StatusCode.ERROR)
         span.set_attributes(attributes)
 
-    def _enter(self, exchange: Exchange, runtime: Runtime) -> AttemptSpan | Enriched:
-        tracing, parent, request = self._tracing, self._within(), exchange.request
-        if not self._may_enrich:
-            self._attempt = attempt = AttemptSpan(tracing, parent, exchange)
-            attempt.enter(request)
-            return attempt
-        entered = Enriched(tracing, parent, parts_of(exchange)[1], request, is_surely=self._enriches)
+    def _enrich(self, exchange: Exchange, parent: Any, runtime: Runtime) -> Enriched:
+        """Have the span of somebody else know of the attempt that is sent now."""
+        attributes = parts_of(exchange)[1]
+        entered = Enriched(self._tracing, parent, attributes, exchange.request, is_surely=self._enriches)
         if not self._enriches:
             # A transport of the application's may hand on to one that is traced, or to one that is not: that will be seen.
             self._left_out = (entered, exchange, int(runtime.clock.wall() * 1e9))
@@ -188,6 +193,11 @@ class Spans:
             )
         except Exception:  # noqa: BLE001  tracers, samplers and span processors are the application's
             complain()
+
+
+def _has_come(stream: Any) -> bool:
+    """Whether a layer has read all of a body: what the others know of it, they are to know still."""
+    return isinstance(stream, Body) and stream.whole(maxsize) is not None
 
 
 def _in_words(wait: Wait) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "is_traced",
     "meter_provider",
     "start",
+    "start_spans",
     "suppressing",
     "tracing",
 ]
@@ -162,8 +163,25 @@ def start(exchange: Exchange, transport: Any, wall: Callable[[], float]) -> None
             from ._metrics import measure
 
             measure(provider, exchange, transport)
-        if exchange.settings.spans != "off" and (found := tracing()) is not None and not is_suppressed():
-            exchange.spans = found.spans(exchange, found, transport, wall())
+    except Exception:  # noqa: BLE001  a module may be half imported by another thread, a provider may raise what it likes
+        complain()
+    start_spans(exchange, transport, wall)
+
+
+def start_spans(exchange: Exchange, transport: Any, wall: Callable[[], float]) -> None:
+    """Begin the spans of a call that nobody measures, where the application traces.
+
+    Arguments:
+        exchange: the call.
+        transport: the client's own, which may be traced already.
+        wall: gives seconds since 1970.
+    """
+    try:
+        found = None if exchange.settings.spans == "off" else tracing()
+        if found is not None:
+            parent = found.context.get_current()
+            if not (parent and is_suppressed()):
+                exchange.spans = found.spans(exchange, found, transport, parent, wall())
     except Exception:  # noqa: BLE001  a module may be half imported by another thread, a provider may raise what it likes
         complain()
 

@@ -112,7 +112,8 @@ class Trail:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts, in order."""
-        return tuple(event for event in self.events if isinstance(event, Attempt))
+        # Each call comes here, and a generator takes longer than a list.
+        return tuple([event for event in self.events if isinstance(event, Attempt)])
 
     @property
     def waits(self) -> tuple[Wait, ...]:

@@ -37,6 +37,7 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
@@ -1017,6 +1018,44 @@ def test_the_attempts_span_ends_with_its_body(library: str, way: str, tracing: T
     assert ([] if way == "read" else [0, 0, 1]) == open_spans
     (span,) = tracing.spans
     assert "1.1" == (span.attributes or {})["network.protocol.version"]
+
+
+class Stream(httpx.SyncByteStream):
+    """A body that comes from somewhere."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"{}"
+
+
+@pytest.mark.parametrize("is_sampled", [True, False])
+def test_nothing_is_put_around_a_body_whose_span_nobody_records(
+    is_sampled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is handed on as it came."""
+    use(monkeypatch, Tracing(sampler=None if is_sampled else ParentBased(ALWAYS_OFF)))
+    given: list[Any] = []
+
+    def handle(_request: httpx.Request) -> httpx.Response:
+        given.append(Stream())
+        return httpx.Response(200, stream=given[-1])
+
+    transport = client_of(handle)._transport
+    response = transport.handle_request(httpx.Request("GET", URL))
+    is_the_same = response.stream is given[0]
+    response.close()
+
+    assert is_sampled is not is_the_same
+
+
+def test_an_answer_keeps_nothing_of_a_span_that_is_over(tracing: Tracing) -> None:
+    """An application may keep answers for long, and httpx keeps them until the collector comes."""
+    with client_of(lambda _: httpx.Response(200, stream=Stream())) as client:
+        kept = client.get(URL)
+
+    (span,) = tracing.spans
+    gc.collect()
+    spans = [each for each in gc.get_objects() if isinstance(each, SdkSpan) and each.context == span.context]
+    assert (200, []) == (kept.status_code, spans)
 
 
 class Ended(SpanProcessor):
