@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from benchmarks._blocks import CONTROL
 from benchmarks._figures import Figure, ratio_figure, sure
 from benchmarks._ours import OURS, ours_call, ours_transport
 from benchmarks._processes import Failed, elsewhere
 from benchmarks._section import Effort, Found, measured, pooled
-from benchmarks._worlds import Answer, World
+from benchmarks._worlds import Answer, World, loaded
 
-__all__ = ["CHUNKS", "READ", "SECTION", "run"]
+__all__ = ["CHUNKS", "READ", "READERS", "SECTION", "run"]
 
 SECTION = "inspect"
 READ = "1 MiB of {kind}, read for its fields"
 CHUNKS = "calls for each chunk of a stream"
 MIB = 1 << 20
 KINDS = ("text", "objects")
+READERS = {"httpx": False, "httpx, with msgspec": True}
 BIG, BARE_BIG = "ours, 1 MiB", "bare, 1 MiB"
 
 
@@ -28,8 +29,9 @@ def run(effort: Effort) -> list[Figure]:
     """Measure both kinds of documents, and streams of both libraries."""
     figures: list[Figure] = []
     for kind in KINDS[:1] if effort.quick else KINDS:
-        found = pooled(f"{__name__}:measure", effort.processes, kind=kind, blocks=effort.blocks)
-        figures.append(_read(READ.format(kind=kind), found))
+        for column, is_fast in READERS.items():
+            found = pooled(f"{__name__}:measure", effort.processes, kind=kind, blocks=effort.blocks, is_fast=is_fast)
+            figures.append(_read(READ.format(kind=kind), column, found))
     for library in ("httpx",) if effort.quick else ("httpx", "httpx2"):
         try:
             calls = elsewhere(f"{__name__}:per_chunk", library=library)
@@ -40,21 +42,24 @@ def run(effort: Effort) -> list[Figure]:
     return figures
 
 
-def _read(row: str, found: Found) -> Figure:
+def _read(row: str, column: str, found: Found) -> Figure:
     # What our layers add to a bare call with this answer, as a part of `json.loads`.
     ours, bare = found["ratios"].get(BIG), found["ratios"].get(BARE_BIG)
     if not ours or not bare:
         reasons = [*found["reasons"].values(), "no good blocks"]
-        return Figure(section=SECTION, row=row, column="httpx", reason=reasons[0])
+        return Figure(section=SECTION, row=row, column=column, reason=reasons[0])
     less = sorted(bare)[len(bare) // 2]
     context = f"json.loads {found['microseconds']:.0f} µs"
-    return ratio_figure(
-        SECTION, row, "httpx", [each - less for each in ours], found["ratios"][CONTROL], context=context
-    )
+    return ratio_figure(SECTION, row, column, [each - less for each in ours], found["ratios"][CONTROL], context=context)
 
 
-def measure(kind: str, blocks: int) -> Found:
+def measure(kind: str, blocks: int, *, is_fast: bool) -> Found:
     """Measure one kind of document beside `json.loads`; the process is for this alone."""
+    if is_fast:
+        loaded("msgspec")
+    else:
+        # As where it is not installed.
+        sys.modules["msgspec"] = cast("Any", None)
     world = World("httpx", "sync")
     body = document(kind)
     url, _ = OURS["omniscrape"]
