@@ -10,11 +10,10 @@ from typing import Any
 
 from benchmarks._figures import Figure, notch, quartiles
 from benchmarks._http_server import pin
-from benchmarks._ours import ours_transport
 from benchmarks._processes import Failed, elsewhere
 from benchmarks._section import Effort
 from benchmarks._servers import NoServer, http_server
-from benchmarks._worlds import World, loaded
+from benchmarks._worlds import loaded
 
 __all__ = ["CALLS", "CPU", "P99", "SECTION", "SNIFFIO", "THROUGHPUT", "column", "run"]
 
@@ -139,18 +138,13 @@ async def _block(row: str, url: str, calls: int, seconds: float) -> list[float]:
 
 
 def _client(row: str, url: str) -> Any:
-    library = row.rsplit(maxsplit=1)[-1]
-    world = World(library, "asyncio")
-    module = world.module
+    module = loaded(row.rsplit(maxsplit=1)[-1])
     # The bare client's own, which would end the calls that wait longest, is off for all.
-    timeout = module.Timeout(60)
+    client = module.AsyncClient(timeout=module.Timeout(60))
     if row.startswith("bare"):
-        return module.AsyncClient(timeout=timeout)
-    host = url.removeprefix("http://")
-    transport = ours_transport(
-        world, "openai", module.AsyncHTTPTransport(), providers={"openai": {"hosts": [host]}}, reload="off"
-    )
-    return module.AsyncClient(transport=transport, timeout=timeout)
+        return client
+    hosts = {"openai": {"hosts": [url.removeprefix("http://")]}}
+    return loaded("resilience").wrap(client, config={"version": 1, "providers": hosts, "reload": "off"})
 
 
 def _sniffio(rounds: int) -> list[Figure]:
