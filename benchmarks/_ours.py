@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks._worlds import Answer, World, loaded
 
-__all__ = ["ELSEWHERE", "OURS", "TOO_MANY", "ours_call", "ours_transport"]
+__all__ = ["ELSEWHERE", "OURS", "TOO_MANY", "WRAPPED", "ours_call", "ours_transport"]
 
 ELSEWHERE = "a host without a policy"
+WRAPPED = ", by wrap()"
+"""Ends the names of rows whose client was given to `wrap`."""
 
 OURS = {
     "openai": (
@@ -40,7 +43,9 @@ TOO_MANY = Answer(
 )  # fmt: skip
 
 
-def ours_call(world: World, name: str, *answers: Answer, policy: Mapping[str, Any] | None = None) -> Any:
+def ours_call(
+    world: World, name: str, *answers: Answer, policy: Mapping[str, Any] | None = None, is_wrapped: bool = False
+) -> Any:
     """A function that calls once through all layers.
 
     Arguments:
@@ -48,9 +53,16 @@ def ours_call(world: World, name: str, *answers: Answer, policy: Mapping[str, An
         name: a row of `OURS`.
         answers: what is answered in turn; by default what `OURS` says.
         policy: what differs from the shipped policy of that name.
+        is_wrapped: the client is an application's own that was given to `wrap`, and has no transport of ours by itself.
     """
     url, answer = OURS[name]
-    get = world.client(ours_transport(world, name, world.lean(*(answers or (answer,)))(), policy)).get
+    inner = world.lean(*(answers or (answer,)))()
+    if is_wrapped:
+        with _stated(name, policy) as config:
+            client = loaded("resilience").wrap(world.client(inner), config=config)
+    else:
+        client = world.client(ours_transport(world, name, inner, policy))
+    get = client.get
     return lambda: get(url)
 
 
@@ -64,11 +76,17 @@ def ours_transport(world: World, name: str, inner: Any, policy: Mapping[str, Any
         policy: what differs from the shipped policy of that name.
         config: further keys of the configuration.
     """
-    adapter = loaded(f"resilience.{world.library}")
+    with _stated(name, policy) as stated:
+        return loaded(f"resilience.{world.library}").Transport(inner, config=stated | config)
+
+
+@contextmanager
+def _stated(name: str, policy: Mapping[str, Any] | None) -> Generator[dict[str, Any]]:
+    """A configuration with the shipped policies, or with one that differs from one of them."""
     if policy is None:
-        return adapter.Transport(inner, config={"version": 1, **config})
+        yield {"version": 1}
+        return
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / f"{name}.yaml"
         file.write_text(json.dumps({"version": 1, "provider": name, "extends": name, **policy}))
-        stated = {"version": 1, "policies": [str(file)], "shipped": False, "reload": "off", **config}
-        return adapter.Transport(inner, config=stated)
+        yield {"version": 1, "policies": [str(file)], "shipped": False, "reload": "off"}

@@ -7,23 +7,22 @@ from functools import partial
 from typing import Any
 
 from benchmarks._figures import Figure
-from benchmarks._ours import ELSEWHERE, OURS, ours_call
+from benchmarks._ours import ELSEWHERE, OURS, WRAPPED, ours_call
 from benchmarks._peers import PEERS, peer_call
 from benchmarks._section import Effort, Found, figures_of, measured, pooled
 from benchmarks._stack import instrumented, spans_nowhere, stack_client
 from benchmarks._worlds import World, loaded
 
-__all__ = ["INSTALLED", "QUICK", "SECTION", "STACK", "WORLDS", "WRAPPED", "run"]
+__all__ = ["INSTALLED", "QUICK", "SECTION", "STACK", "WORLDS", "run"]
 
 SECTION = "overhead"
-WRAPPED, INSTALLED = ", by wrap()", ", by install()"
-ALL_SHIPPED = {"version": 1}
+INSTALLED = ", by install()"
 SENDS = "_send_single_request"
 STACK = "stack by hand"
 INSTRUMENTATION = "OTel's instrumentation"
 WORLDS = [World(library, loop) for library in ("httpx", "httpx2") for loop in ("sync", "asyncio", "trio")]
 QUICK = [World("httpx", "sync"), World("httpx", "asyncio")]
-TELEMETRY = {"none": "", "doors": "", "peers": "", "api": ", OTel's API alone", "sdk": ", OTel's SDK"}
+TELEMETRY = {"none": "", "installed": "", "peers": "", "api": ", OTel's API alone", "sdk": ", OTel's SDK"}
 """What of OpenTelemetry a process has imported, and what is added to the names of its rows."""
 
 Rows = dict[str, Callable[[], Any]]
@@ -36,7 +35,7 @@ def run(effort: Effort) -> list[Figure]:
         if effort.quick and world not in QUICK:
             continue
         for telemetry, suffix in TELEMETRY.items():
-            if effort.quick and telemetry not in {"none", "doors", "sdk"}:
+            if effort.quick and telemetry not in {"none", "installed", "sdk"}:
                 continue
             found = pooled(
                 f"{__name__}:measure",
@@ -61,23 +60,23 @@ def run(effort: Effort) -> list[Figure]:
 def _costs(column: str, by_row: dict[str, Figure]) -> list[Figure]:
     # What ours adds to the bare call, beside what another adds.
     found: list[Figure] = []
-    for name, other in (("its cost", INSTRUMENTATION), ("cost beside the stack's", STACK)):
-        ours, theirs = by_row.get(f"openai{TELEMETRY['sdk']}"), by_row.get(other + TELEMETRY["sdk"])
-        if ours is None or theirs is None or ours.value is None or theirs.value is None or theirs.value <= 1:
-            continue
-        share, base = (ours.value - 1) / (theirs.value - 1), theirs.value - 1
-        noise = (ours.noise + share * theirs.noise) / base
-        found.append(
-            Figure(
-                section=SECTION,
-                row=f"openai{TELEMETRY['sdk']}: {name}",
-                column=column,
-                value=share,
-                low=(ours.low - 1) / base,
-                high=(ours.high - 1) / base,
-                noise=noise,
+    for row in (f"openai{TELEMETRY['sdk']}", f"openai{WRAPPED}{TELEMETRY['sdk']}"):
+        for name, other in (("its cost", INSTRUMENTATION), ("cost beside the stack's", STACK)):
+            ours, theirs = by_row.get(row), by_row.get(other + TELEMETRY["sdk"])
+            if ours is None or theirs is None or ours.value is None or theirs.value is None or theirs.value <= 1:
+                continue
+            share, base = (ours.value - 1) / (theirs.value - 1), theirs.value - 1
+            found.append(
+                Figure(
+                    section=SECTION,
+                    row=f"{row}: {name}",
+                    column=column,
+                    value=share,
+                    low=(ours.low - 1) / base,
+                    high=(ours.high - 1) / base,
+                    noise=(ours.noise + share * theirs.noise) / base,
+                )
             )
-        )
     return found
 
 
@@ -100,8 +99,8 @@ def measure(library: str, loop: str, telemetry: str, blocks: int, *, quick: bool
     # It keeps what `install` replaces, should that be measured.
     kept = type("Bare", (world.client_kind,), {SENDS: getattr(world.client_kind, SENDS)})
     get = world.client(lean(), kept).get
-    if telemetry == "doors":
-        return measured(world, lambda: get(url), _doors(world, lean, kept), blocks)
+    if telemetry == "installed":
+        return measured(world, lambda: get(url), _installed(world, lean), blocks)
     rows = _peers(world, lean, url) if telemetry == "peers" else _ours(world, quick=quick)
     if telemetry in {"api", "sdk"}:
         rows.pop(ELSEWHERE, None)
@@ -112,22 +111,18 @@ def measure(library: str, loop: str, telemetry: str, blocks: int, *, quick: bool
 
 def _ours(world: World, *, quick: bool) -> Rows:
     names = [name for name in OURS if not (quick and name == "omniscrape")]
-    return {name: partial(ours_call, world, name) for name in names}
+    rows: Rows = {name: partial(ours_call, world, name) for name in names}
+    return rows | {f"openai{WRAPPED}": partial(ours_call, world, "openai", is_wrapped=True)}
 
 
-def _doors(world: World, lean: type[Any], kept: type[Any]) -> Rows:
-    """A client of an application, which was given to `wrap`, or which `install` has found."""
-    resilience = loaded("resilience")
-
-    def wrapped() -> Any:
-        return _get(resilience.wrap(world.client(lean(), kept), config=ALL_SHIPPED), OURS["openai"][0])
+def _installed(world: World, lean: type[Any]) -> Rows:
+    """A client of an application, which `install` has found."""
 
     def installed(name: str) -> Any:
-        resilience.install(ALL_SHIPPED)
+        loaded("resilience").install({"version": 1})
         return _get(world.client(lean()), OURS[name][0])
 
     return {
-        f"openai{WRAPPED}": wrapped,
         f"openai{INSTALLED}": partial(installed, "openai"),
         f"{ELSEWHERE}{INSTALLED}": partial(installed, ELSEWHERE),
     }

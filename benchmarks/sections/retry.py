@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks._figures import Figure
-from benchmarks._ours import OURS, TOO_MANY, ours_call
+from benchmarks._ours import OURS, TOO_MANY, WRAPPED, ours_call
 from benchmarks._peers import peer_call
 from benchmarks._section import Effort, Found, figures_of, measured, pooled
 from benchmarks._stack import stack_client
@@ -49,7 +49,10 @@ def measure(library: str, loop: str, blocks: int, *, quick: bool) -> Found:
         return world.lean(TOO_MANY, answer)
 
     rows: dict[str, Callable[[], Any]] = {
-        "openai": partial(ours_call, world, "openai", TOO_MANY, answer, policy=POLICY),
+        f"openai{suffix}": partial(
+            ours_call, world, "openai", TOO_MANY, answer, policy=POLICY, is_wrapped=suffix == WRAPPED
+        )
+        for suffix in ("", WRAPPED)
     }
     for name in RETRYING[:1] if quick else RETRYING:
         rows[name] = partial(_peer, name, world, lean, url)
