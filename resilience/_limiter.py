@@ -8,6 +8,7 @@ reserve ──▶ all paid ─────────────────�
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._breaker import ask_again
@@ -235,7 +236,8 @@ async def _stand(visit: _Visit, place: Place, pay: Payment, due: float) -> Outco
     """Wait for a slot in one line; what it was is paid then."""
     exchange, runtime = visit.exchange, visit.runtime
     # What was granted is kept to, unless a pause moves it: the bound may lie a rounding before it.
-    turn = await place.stand(exchange.closing, max(visit.until, due))
+    deadline = math.inf if exchange.deadline is None else exchange.deadline
+    turn = await place.stand(exchange.closing, max(visit.until, due), deadline)
     if turn is Turn.CLOSED:
         return closed(exchange, runtime.library, "for its turn")
     if turn is Turn.LATE or place.slot is None:

@@ -12,6 +12,7 @@ earliest, and nobody overtakes.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -87,6 +88,7 @@ class Place:
         self._line, self._waker = entered
         with _lock:
             self._slots = _slots_of.setdefault(self._line, Slots())
+        self._lost = self._slots.lost
         self.slot: Slot | None = None
         """The slot in hand."""
         self._served = False
@@ -108,12 +110,13 @@ class Place:
         """When the last slot of the line is due: a call that left and came again would wait until then."""
         return self._slots.latest()
 
-    async def stand(self, closing: Closing, until: float) -> Turn:
+    async def stand(self, closing: Closing, longest: float, deadline: float = math.inf) -> Turn:
         """Wait for a slot.
 
         Arguments:
             closing: of the call's client.
-            until: the longest that the call waits, by the runtime's clock.
+            longest: how long the call waits, by the runtime's clock; and longer, if slots before its own were missed.
+            deadline: when its time is up, whatever was missed.
         """
         clock, waker = self._runtime.clock, self._waker
         # Whoever has just come does not know whether the first has stopped.
@@ -122,6 +125,8 @@ class Place:
             # Before the look, not after it: whoever leaves from here on wakes this call.
             waker.reset()
             now, due = clock.now(), self._slots.earliest()
+            # What was granted is kept to.
+            until = max(longest, min(longest + self._slots.lost - self._lost, deadline))
             is_first = self._line.is_first(waker)
             if is_first or (has_watched and due + _OVERDUE <= now):
                 if due <= now:
@@ -158,18 +163,18 @@ class Place:
         slot = self.slot = self._slots.take_due(now)
         if slot is None:
             return False
-        # Behind a call that has stopped nobody would have a slot for long.
-        if is_first and self._slots.is_missed(slot, now, Spec.of(self.spec)):
+        # Behind a call that has stopped nobody would have a slot for long. And to ask a store that is far away for each
+        # of them would take longer than the next ones take to come.
+        if is_first and self._store.instant and self._slots.is_missed(slot, now, Spec.of(self.spec)):
             command = Command("bucket.reserve", (self.key,), (LONGEST, [self.spec]))
             _, seconds, _, at, shift = await self._runtime.decide(self._store, command)
             self.slot = None
-            self._slots.add(Slot(self._runtime.clock.now() + seconds, at, shift))
+            self._slots.add_instead(Slot(self._runtime.clock.now() + seconds, at, shift))
             return False
         if slot.shift != CHARGED and not self._is_fresh(slot, now):
             command = Command("bucket.confirm", (self.key,), (slot.shift,))
             moved, shift = await self._runtime.decide(self._store, command)
-            told = self._runtime.clock.now()
-            self._slots.asked, self._slots.away = (told, shift), told - now
+            self._slots.asked = (self._runtime.clock.now(), shift)
             if moved > 0:
                 self.slot = None
                 self._slots.move(slot, moved, shift)

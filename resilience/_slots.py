@@ -19,8 +19,6 @@ FRESH = 0.05
 before the next may go, the way there and back would be the rate."""
 # Timers may be late by so many seconds, and all that is due by then is taken: else no fast rate would be reached.
 _LATE = 0.01
-# What a store takes to answer makes nothing late, up to so many seconds.
-_AWAY = 0.1
 
 
 class Slot(NamedTuple):
@@ -47,8 +45,8 @@ class Slots:
         self._shift = CHARGED
         self.asked = (-FRESH, CHARGED)
         """When the store said last whether a pause had moved slots, and the shift that it told."""
-        self.away = 0.0
-        """How many seconds it took to say so."""
+        self.lost = 0.0
+        """By how many seconds slots that were missed have put off the last of the line, so far."""
 
     def add(self, slot: Slot) -> bool:
         """Add one; whether it is the earliest now."""
@@ -56,6 +54,13 @@ class Slots:
             self._learn(slot.shift)
             insort(self._slots, slot)
             return self._slots[0] is slot
+
+    def add_instead(self, slot: Slot) -> None:
+        """Add one for one that was missed, behind all others: they wait longer by what that is later than the last one."""
+        with self._lock:
+            if self._slots:
+                self.lost += max(0.0, slot.due - self._slots[-1].due)
+        self.add(slot)
 
     def earliest(self) -> float:
         """When the first one is due."""
@@ -89,7 +94,7 @@ class Slots:
             return False
         with self._lock:
             is_last = not self._slots or self._slots[0].due > now
-        return not is_last and late > max(_LATE, spec.burst * spec.interval) + min(self.away, _AWAY)
+        return not is_last and late > max(_LATE, spec.burst * spec.interval)
 
     def take_last(self) -> Slot:
         """The last one."""

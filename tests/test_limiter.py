@@ -640,6 +640,45 @@ def test_a_loop_that_was_busy_does_not_make_good_for_it() -> None:
     assert pytest.approx(2.99 + 0.39, abs=0.011) == went[-1]
 
 
+def test_what_a_busy_loop_missed_makes_nobody_give_up() -> None:
+    """A call that was granted its turn within `max_wait` waits as much longer as turns before its own were lost."""
+    world = Virtual(limited(rate("10/second", burst=1, max_wait="3s")))
+    for _ in range(31):
+        world.call()
+    stall(world, 1.05, 1.0)
+    went = world.run()
+
+    assert list(range(31)) == [label for _, label in world.inner.went]
+    assert pytest.approx(3.9, abs=0.11) == went[-1]
+
+
+def test_what_a_busy_loop_missed_moves_no_deadline() -> None:
+    """Whose time is up goes, whatever was lost."""
+    world = Virtual(limited(rate("10/second", burst=1, max_wait="3s")))
+    for _ in range(31):
+        world.call(deadline=3.05)
+    stall(world, 1.05, 1.0)
+    went = world.run()
+
+    assert 31 > len(went)
+    assert went[-1] <= 3.05 + 1e-9
+
+
+@pytest.mark.parametrize(("pace", "away", "seconds"), [(100, 0.02, 0.1), (20, 0.06, 0.2), (50, 0.03, 0.4)])
+def test_a_store_that_is_far_away_is_not_asked_for_each_turn_that_was_missed(
+    pace: int, away: float, seconds: float
+) -> None:
+    """While it answers more turns would come than it could give in their place, and the line would stand still."""
+    world = Virtual(limited(rate(f"{pace}/second", burst=1, max_wait="10s")), away=away)
+    for _ in range(100):
+        world.call()
+    stall(world, 0.3, seconds)
+    went = world.run()
+
+    assert 100 == len(went)
+    assert went[-1] <= 100 / pace + seconds + 2 * away
+
+
 def test_a_loop_that_is_always_late_keeps_its_slots() -> None:
     """Each of them stands alone, since another process has those between: however late, it is one call."""
     world = Virtual(limited(rate("100/second", burst=1)))

@@ -183,8 +183,8 @@ def test_thirty_two_threads_get_the_whole_rate_in_their_order(monkeypatch: pytes
             came[threading.get_ident()] = before, time.monotonic()
             return place
 
-        async def stand(self, closing: Closing, until: float) -> Turn:
-            turn = await super().stand(closing, until)
+        async def stand(self, closing: Closing, longest: float, deadline: float = math.inf) -> Turn:
+            turn = await super().stand(closing, longest, deadline)
             if isinstance(self.slot, Slot) and turn is Turn.SERVED:
                 turns.append((*came[threading.get_ident()], self.slot.at))
             return turn
