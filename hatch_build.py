@@ -15,7 +15,7 @@ class PoliciesHook(BuildHookInterface[Any]):
     """Of a wheel, and of a checkout that is installed."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write `policies/*.json`; a policy with a mistake ends the build.
+        """Write `policies/*.json`; a policy with a mistake ends the build, a checkout that is read-only does not.
 
         Arguments:
             version: `standard` or `editable`.
@@ -28,4 +28,7 @@ class PoliciesHook(BuildHookInterface[Any]):
             from resilience._built import build
         finally:
             sys.path.remove(self.root)
-        build(Path(self.root) / "policies")
+        try:
+            build(Path(self.root) / "policies")
+        except OSError as error:
+            self.app.display_warning(f"the policies will be read from their YAML, which takes longer: {error}")

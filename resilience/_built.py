@@ -70,11 +70,13 @@ def built(path: Path) -> Built | None:
         first, _, body = path.with_suffix(_ENDING).read_bytes().partition(b"\n")
     except OSError:
         return None
-    # In a checkout, writing it may have been interrupted.
-    if not body.endswith(b"\n"):
+    try:
+        head = json.loads(first)
+        is_whole = head["made_from"] == _digest(content) and head["body"] == _digest(body)
+    except (ValueError, KeyError, TypeError):
+        # Writing it was interrupted, or the disk has lost some of it.
         return None
-    head = json.loads(first)
-    return Built(head, body, content, str(path)) if head["made_from"] == _digest(content) else None
+    return Built(head, body, content, str(path)) if is_whole else None
 
 
 def build(directory: Path) -> None:
@@ -82,6 +84,7 @@ def build(directory: Path) -> None:
 
     Raises:
         PolicyError: one of them cannot be honoured.
+        OSError: nothing can be written there.
     """
     from ._hosts_ahead import hosts_in
     from ._load import read_policy
@@ -95,9 +98,14 @@ def build(directory: Path) -> None:
         # What such a file says depends on another one.
         if "extends" in dict(children(data)):
             continue
-        head = {"made_from": _digest(content), "hosts": hosts_in(data), "dates": list(_dates(data))}
-        lines = (json.dumps(each, default=date.isoformat, separators=(",", ":")) for each in (head, data))
-        path.with_suffix(_ENDING).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        body = _line(data)
+        made = {"made_from": _digest(content), "body": _digest(body)}
+        head = made | {"hosts": hosts_in(data), "dates": list(_dates(data))}
+        path.with_suffix(_ENDING).write_bytes(_line(head) + body)
+
+
+def _line(data: object) -> bytes:
+    return (json.dumps(data, default=date.isoformat, separators=(",", ":")) + "\n").encode("ascii")
 
 
 def _digest(content: bytes) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -182,6 +184,38 @@ def test_what_was_not_written_to_its_end_is_not_heeded(own: Path) -> None:
         path.write_bytes(content[:end])
         assert built(own) is None
     assert "acme" == load_policy("acme").provider
+
+
+@pytest.mark.parametrize("first", [b"", b"nothing", b"{}", b"[]", b"1", b"\0" * 9, b"\xff"])
+def test_what_was_damaged_is_not_heeded(first: bytes, own: Path) -> None:
+    """A disk may lose some of a file, in its first line or behind it."""
+    path = own.with_suffix(".json")
+    head, _, body = path.read_bytes().partition(b"\n")
+    found: list[object] = []
+
+    for damaged in (first + b"\n" + body, head + b"\n" + first + b"\n", head + b"\n" + body.replace(b"acme", b"acne")):
+        path.write_bytes(damaged)
+        found.append(built(own))
+
+    assert [None] * 3 == found
+    assert "acme" == load_policy("acme").provider
+
+
+def test_a_wheel_is_built_of_a_checkout_that_is_read_only(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has the YAML alone, and whoever builds it is told."""
+
+    def refuse(_directory: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(own))
+
+    monkeypatch.setattr("resilience._built.build", refuse)
+    hooks: Any = runpy.run_path(str(CHECKOUT / "hatch_build.py"))
+    hook = hooks["PoliciesHook"](str(CHECKOUT), {}, None, None, "", "wheel")
+
+    hook.initialize("standard", {})
+
+    assert "read from their YAML" in "".join(capsys.readouterr())
 
 
 def test_json_beside_a_file_of_somebody_else_is_not_heeded(own: Path, tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ def test_msgspec_changes_nothing(paths: list[Path], data: bytes, position: int, 
     assert found(paths, without_it) == found(paths, with_it)
 
 
+def test_a_msgspec_that_is_too_old_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its errors are of another kind, and some versions read great integers as floats."""
+    monkeypatch.setattr("msgspec.DecodeError", type("DecodeError", (Exception,), {}))
+
+    fields = projection("a")
+
+    assert fields._skim is None
+    assert {"a": 1} == fields.read(b'{"a": 1, "b": 2}', complete=True)
+
+
 @given(st.text('{}[]",:\\ud8ntrue0-.eE \n', max_size=25))
 @example('{"a": "\\')
 @example('{"a": {"\\ud800": [')

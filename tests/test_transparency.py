@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib
+import inspect
 import json
+import sys
 import time
 import zlib
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import AsyncMock, create_autospec
 
 import brotli
 import httpx
@@ -348,3 +352,14 @@ def test_the_bytes_seen_are_the_bytes_sent(
 
     assert ([chunk for chunk in chunks if chunk], fails) == (seen, failed)
     assert sum(map(len, chunks)) == response.num_bytes_downloaded
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 cannot tell such a function from any other")
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_is_awaited_looks_like_it(library: str) -> None:
+    """Whoever asks before a call, as mocks of a class do, is told that our transport's async method is one."""
+    ours = importlib.import_module(f"resilience.{library}").Transport
+
+    assert inspect.iscoroutinefunction(LIBRARIES[library].AsyncHTTPTransport.handle_async_request)
+    assert inspect.iscoroutinefunction(ours.handle_async_request)
+    assert isinstance(create_autospec(ours).handle_async_request, AsyncMock)
