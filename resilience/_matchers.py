@@ -142,6 +142,9 @@ def same(left: object, right: object) -> bool:
 
 def _any_same(wanted: Iterable[object]) -> Test:
     known = tuple(wanted)
+    if len(known) == 1:
+        only = known[0]
+        return lambda value: same(value, only)
     return lambda value: any(same(value, item) for item in known)
 
 
