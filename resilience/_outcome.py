@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._spans import Spans
     from ._trail import Charged, Refused, Trail, Wait
     from ._transactions import Store
+    from ._way import Way
     from .events import Listener
 
 __all__ = ["Call", "Exchange", "Outcome", "Verdict"]
@@ -114,6 +115,8 @@ class Exchange:
     """Whether the attempt in hand has come to the transport: before that, nothing of it has cost the provider anything."""
     ahead: Sent | None = None
     """What came of the attempt in hand, where it was sent before the layers were asked."""
+    way: Way | None = None
+    """Its short cut, where it came by one."""
     watch: Watch | None = None
     """Whether anything of the attempt in hand has left, where somebody wants to know."""
     admission: Admission | None = None

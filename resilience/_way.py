@@ -16,6 +16,7 @@ from ._transactions import Command
 if TYPE_CHECKING:
     from ._clock import Closing
     from ._library import Request, Response
+    from ._outcome import Verdict
     from ._transactions import Reply, Store
     from ._way_kind import Kind
 
@@ -77,27 +78,42 @@ class Way:
             response: the answer.
             sent: what `enter` gave; when the call began, when it was sent and when its answer came, by the runtime's clock.
         """
-        kind, status = self._kind, response.status_code
-        verdict = kind.verdict_on(status)
-        if verdict is None or speaks(response.headers, kind.bill):
-            return None
+        kind = self._kind
         generation, began, started, ended = sent
-        if kind.plan is not None:
-            success = self._told
-            if success.arguments[1] != generation:
-                # In another thread it may be another one meanwhile.
-                success = self._told = self._success(generation)
-            store.run(success, ended)
+        verdict = self.tell(store, response, generation, ended)
+        if verdict is None:
+            return None
         if kind.ledger is not None:
             kind.ledger.called(began)
             command = kind.ledger.succeeded(None)
             if command is not None:
                 store.run(command, ended)
-        attempt = Attempt(1, started - began, ended - started, status, None, verdict)
+        attempt = Attempt(1, started - began, ended - started, response.status_code, None, verdict)
         trail = LAST.trail = Trail(kind.policy.provider, kind.operation, [attempt], "success", "success")
         keep_trail(request, trail)
         response.extensions = {**response.extensions, "resilience": trail}
         return trail
+
+    def tell(self, store: Store, response: Response, generation: int, now: float) -> Verdict | None:
+        """Tell the breaker of a success; `None` where the answer is one that the layers have to look at.
+
+        Arguments:
+            store: where the states are.
+            response: the answer.
+            generation: what `enter` gave.
+            now: by the runtime's clock.
+        """
+        kind = self._kind
+        verdict = kind.verdict_on(response.status_code)
+        if verdict is None or speaks(response.headers, kind.bill):
+            return None
+        if kind.plan is not None:
+            success = self._told
+            if success.arguments[1] != generation:
+                # In another thread it may be another one meanwhile.
+                success = self._told = self._success(generation)
+            store.run(success, now)
+        return verdict
 
     def call(self, request: Request, store: Store, closing: Closing) -> Exchange:
         """A call as the layers see it, whatever its transport makes of the request.
@@ -111,7 +127,7 @@ class Way:
         policy, operation = kind.policy, kind.operation
         trail = Trail(policy.provider, operation)
         exchange = Exchange(request, policy, operation, NO_OPTIONS, trail, closing, store, kind.settings, self._account)
-        exchange.extensions = request.extensions
+        exchange.extensions, exchange.way = request.extensions, self
         return exchange
 
     def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent | None) -> Exchange:

@@ -1,0 +1,165 @@
+"""What is sent again takes the short cut, too, and ends as it would have ended in the layers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+import resilience.httpx
+from resilience import _again, _chain, trail_of
+from resilience._breaker_machine import OPEN
+from resilience._gate import Gate
+from resilience._outcome import Call, Exchange, Outcome
+from resilience._runtime import Runtime
+from resilience._transactions import Command
+from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client
+from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
+from tests.worlds import URL, policy
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The attempts that the inner layers were asked about before they were sent."""
+    found: list[int] = []
+    layer: Callable[[Call, Runtime], Call] = _chain.credits_layer
+
+    def noting(inner: Call, runtime: Runtime) -> Call:
+        credits_call = layer(inner, runtime)
+
+        async def noted(exchange: Exchange) -> Outcome:
+            if exchange.ahead is None:
+                found.append(exchange.sent + 1)
+            return await credits_call(exchange)
+
+        return noted
+
+    monkeypatch.setattr(_chain, "credits_layer", noting)
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("last", ["good", "down", "silent", "left", "missing"])
+def test_a_second_attempt_asks_no_layer_before_it_is_sent(last: str, library: str, mode: str, asked: list[int]) -> None:
+    """Whatever comes of it, the layers hear of it then, if it is no plain success."""
+    client = Client(policy(**GUARDED), library, mode)
+
+    answer = client.call(ANSWERS["busy"], ANSWERS[last], headers={"X-Key": "me"})
+
+    trail = trail_of(answer)
+    assert trail is not None
+    assert ([], 2, 2) == (asked, client.seen, len(trail.attempts))
+    assert [0.0, 2.125] == [each.started for each in trail.attempts]
+    assert [0.125, 0.125] == [each.seconds for each in trail.attempts]
+
+
+def test_what_holds_a_second_attempt_up_the_layers_know(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its breaker was opened by hand while it waited: nothing is sent, and the first answer is handed back."""
+    client = Client(policy(**GUARDED), mode="asyncio")
+    runtime = client.transport.chain._runtime
+    real_sleep = runtime.sleep
+
+    async def sleep(*arguments: Any) -> bool:
+        slept: bool = await real_sleep(*arguments)
+        (key,) = [key for key in dict(client.store.scan()) if ":breaker:" in key]
+        client.store.run(Command("breaker.force", (key,), (OPEN, 60.0)), client.clock.now())
+        return slept
+
+    monkeypatch.setattr(runtime, "sleep", sleep)
+
+    answer = client.call(ANSWERS["down"], ANSWERS["good"], headers={"X-Key": "me"})
+
+    assert (500, [2], 1) == (answer.status_code, asked, client.seen)
+
+
+def test_whoever_begins_to_listen_meanwhile_hears_of_it_by_the_layers(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of all calls."""
+    client = Client(policy(**GUARDED))
+    client.meanwhile = lambda: monkeypatch.setattr(_again, "observers", [print])
+
+    assert 200 == client.call(ANSWERS["busy"], ANSWERS["good"]).status_code
+    assert [2] == asked
+
+
+@pytest.mark.parametrize("answers", [["busy", "good"], ["busy", "silent"], ["busy", "down"]])
+@pytest.mark.parametrize("room", [1, 2])
+def test_a_second_attempt_has_a_place_in_front_of_the_pool_while_it_is_sent(
+    room: int, answers: list[str], asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And gives it back; where there is none it waits for one as the layers do."""
+    gate = Gate(room)
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+    client = Client(policy(**GUARDED), mode="asyncio")
+    inside: list[int] = []
+    client.meanwhile = lambda: inside.append(gate.inside)
+
+    client.call(*[ANSWERS[name] for name in answers])
+
+    assert ([], [1, 1], 0) == (asked, inside, gate.inside)
+
+
+def test_a_second_attempt_that_finds_no_place_waits_for_one(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is paid meanwhile."""
+    gate = Gate(1)
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+    client = Client(policy(**GUARDED), mode="asyncio")
+    taken: list[bool] = []
+    join = gate.join
+
+    def leave_first() -> Any:
+        gate.leave()
+        return join()
+
+    monkeypatch.setattr(gate, "join", leave_first)
+    real_sleep = client.transport.chain._runtime.sleep
+
+    async def sleep(*arguments: Any) -> bool:
+        # Somebody comes in between the two attempts, and leaves when the second joins the line.
+        slept: bool = await real_sleep(*arguments)
+        taken.append(gate.try_enter())
+        return slept
+
+    monkeypatch.setattr(client.transport.chain._runtime, "sleep", sleep)
+
+    assert 200 == client.call(ANSWERS["busy"], ANSWERS["good"]).status_code
+    assert ([True], [2], 0) == (taken, asked, gate.inside)
+
+
+def test_a_second_attempt_that_is_cancelled_is_told_of() -> None:
+    """The provider has it, perhaps; the answer of nobody is kept, and the breaker holds nothing."""
+    sent = 0
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        nonlocal sent
+        sent += 1
+        if sent == 1:
+            return httpx.Response(429)
+        task.cancel()
+        await asyncio.sleep(9)
+        raise AssertionError
+
+    async def go() -> None:
+        nonlocal task
+        made = policy(
+            **GUARDED | {"retry": {"max_attempts": 2, "spread": 0, "backoff": {"initial": "0s", "max": "0s"}}}
+        )
+        transport = resilience.httpx.Transport(httpx.MockTransport(answer), policies=[made])
+        async with httpx.AsyncClient(transport=transport) as client:
+            task = asyncio.create_task(client.get(URL))
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    task: Any = None
+    asyncio.run(go())
+    gc.collect()
+
+    trail = resilience.last_trail()
+    assert trail is not None
+    assert ("interrupted", [429, None]) == (trail.why, [each.status for each in trail.attempts])
