@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -130,6 +130,80 @@ def test_a_second_attempt_that_finds_no_place_waits_for_one(asked: list[int], mo
 
     assert 200 == client.call(ANSWERS["busy"], ANSWERS["good"]).status_code
     assert ([True], [2], 0) == (taken, asked, gate.inside)
+
+
+def test_a_second_attempt_has_the_pools_whole_timeout(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has waited for a place, and was sent with what was left of it."""
+    gate = Gate(1)
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+    client = Client(policy(**GUARDED | {"limits": []}), mode="asyncio")
+    timeouts: list[float] = []
+    inner = client.transport.inner
+    is_served, send = gate.is_served, inner.handle_async_request
+
+    def be_served_after_a_second(waker: Any) -> bool:
+        if not timeouts and gate.waiting:
+            client.clock.advance(1.0)
+            gate.leave()
+            return False
+        return is_served(waker)
+
+    async def note(request: httpx.Request) -> Any:
+        timeouts.append(request.extensions["timeout"]["pool"])
+        return await send(request)
+
+    monkeypatch.setattr(gate, "is_served", be_served_after_a_second)
+    monkeypatch.setattr(inner, "handle_async_request", note)
+    gate.try_enter()
+
+    assert 200 == client.call(ANSWERS["down"], ANSWERS["good"]).status_code
+    assert ([4.0, 5.0], [2]) == ([round(each, 1) for each in timeouts], asked)
+
+
+@pytest.mark.parametrize("place", ["headers", "after"])
+def test_a_second_answer_that_cannot_be_handed_on_is_closed(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is free again, and the error is the caller's."""
+    closed: list[int] = []
+
+    class Stream(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b""
+
+        def close(self) -> None:
+            closed.append(200)
+
+    class Broken(httpx.Response):
+        @property
+        def headers(self) -> Any:
+            raise RuntimeError("no headers")
+
+        @headers.setter
+        def headers(self, value: Any) -> None:
+            self.__dict__["kept"] = value
+
+    class Lean(httpx.BaseTransport):
+        sent = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.sent += 1
+            if self.sent == 1:
+                return httpx.Response(500)
+            made = httpx.Response(200, stream=Stream())
+            if place == "headers":
+                made.__class__ = Broken
+            return made
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no headers")
+
+    if place == "after":
+        monkeypatch.setattr("resilience._retry._end", fail)
+    made = policy(retry={"max_attempts": 2, "spread": 0, "backoff": {"initial": "0s", "max": "0s"}})
+    transport = resilience.httpx.Transport(Lean(), policies=[made])
+    with httpx.Client(transport=transport) as client, pytest.raises(RuntimeError, match="no headers"):
+        client.get(URL)
+
+    assert [200] == closed[:1]
 
 
 def test_a_second_attempt_that_is_cancelled_is_told_of() -> None:
