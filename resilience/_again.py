@@ -11,6 +11,7 @@ from ._outcome import Outcome
 from ._trail import Attempt, observers
 
 if TYPE_CHECKING:
+    from ._library import Response
     from ._outcome import Call, Exchange, Verdict
     from ._runtime import Runtime
     from ._way import Way
@@ -32,7 +33,7 @@ def again_layer(inner: Call, runtime: Runtime) -> Call:
         if way is None or not _is_plain(exchange) or (gate is not None and not gate.try_enter()):
             return await inner(exchange)
         try:
-            outcome = await _send(exchange, way, runtime)
+            outcome = await _send(exchange, way, runtime, inner)
         finally:
             if gate is not None:
                 gate.leave()
@@ -47,8 +48,8 @@ def _is_plain(exchange: Exchange) -> bool:
     return exchange.ahead is None and not exchange.cuts and not heard_by
 
 
-async def _send(exchange: Exchange, way: Way, runtime: Runtime) -> Outcome | None:
-    """The outcome of a plain success; otherwise what came of it, if it was sent at all, is what the layers go on from."""
+async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> Outcome | None:
+    """The outcome of a plain success, or what the layers make of what came; `None` where nothing was sent."""
     store, clock = exchange.store, runtime.clock
     started = clock.now()
     reply = way.enter(store, started)
@@ -56,28 +57,28 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime) -> Outcome | Non
         return None
     times, generation = (exchange.started, started), int(reply[0])
     try:
-        response = await runtime.send(exchange.request)
+        exchange.answer = response = await runtime.send(exchange.request)
     except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
         exchange.ahead = way.sent(times, generation, error=error)
-        return None
-    ended = clock.now()
-    verdict: Verdict | None = None
-    # An answer that cannot even be looked at the layers close.
-    with suppress(Exception):
-        verdict = way.tell(store, response, generation, ended)
-    if verdict is None:
+    else:
+        ended = clock.now()
+        verdict = _told(way, exchange, response, (generation, ended))
+        if verdict is not None:
+            exchange.sent += 1
+            seconds = ended - started
+            status, began = response.status_code, started - exchange.started
+            exchange.record(Attempt(exchange.sent, began, seconds, status, None, verdict))
+            return Outcome(verdict, response)
         exchange.ahead = way.sent(times, generation, response)
+    # By this very frame: whoever closes a coroutine closes each of those within by itself.
+    return await inner(exchange)
+
+
+def _told(way: Way, exchange: Exchange, response: Response, sent: tuple[int, float]) -> Verdict | None:
+    """The verdict on a plain success, of which the breaker was told; an answer that cannot be looked at the layers close."""
+    # Who has begun to listen meanwhile hears of it by the layers.
+    if not _is_plain(exchange):
         return None
-    exchange.answer = response
-    exchange.sent += 1
-    exchange.record(
-        Attempt(
-            number=exchange.sent,
-            started=started - exchange.started,
-            seconds=ended - started,
-            status=response.status_code,
-            error=None,
-            verdict=verdict,
-        )
-    )
-    return Outcome(verdict, response)
+    with suppress(Exception):
+        return way.tell(exchange.store, response, *sent)
+    return None

@@ -198,7 +198,7 @@ class Shortcut:
         generation, began, started, exchange = sent
         trail = None
         # An answer that cannot even be looked at the layers close. Who has begun to listen meanwhile hears of it by them.
-        if not Hub.listeners and not observers:
+        if not Hub.listeners and not observers and Heard.by is None:
             try:
                 trail = way.leave(made[1], made[0], response, (generation, began, started, self._now()))
             except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it

@@ -40,7 +40,7 @@ class Way:
 
     def __init__(self, kind: Kind, account: str, asked: Command, lines: list[str]) -> None:
         self._kind = kind
-        self.pays = bool(lines)
+        self.pays = bool(asked.arguments[1])
         """Whether a limit has to be paid."""
         self._account = account
         self._asked = asked

@@ -79,7 +79,8 @@ class Kind:
         paid = () if self.bill.silent else buckets
         specs = [] if self.bill.silent else self.bill.specs
         self._asked = Command("shortcut.enter", (self.breaker, *shutters, *paid), (len(shutters), specs))
-        self._lines = [line_key(key, spec) for key, spec in zip(paid, specs, strict=True)]
+        # Where no limit applies others wait, too, for what an answer has paused.
+        self._lines = [line_key(key, spec) for key, spec in zip(buckets, self.bill.specs, strict=True)]
         self._account = policy.account
         headers = () if policy.account is None else policy.account.headers or ()
         self._header = headers[0].lower().encode() if len(headers) == 1 and headers[0].isascii() else None

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 import resilience.httpx
 from resilience import _again, _chain, trail_of
+from resilience._breaker_hearing import Heard
 from resilience._breaker_machine import OPEN
 from resilience._gate import Gate
 from resilience._outcome import Call, Exchange, Outcome
 from resilience._runtime import Runtime
+from resilience._trail_of import LAST
 from resilience._transactions import Command
+from resilience.testing import VirtualClock
 from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
@@ -60,6 +65,8 @@ def test_a_second_attempt_asks_no_layer_before_it_is_sent(last: str, library: st
 
 def test_what_holds_a_second_attempt_up_the_layers_know(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its breaker was opened by hand while it waited: nothing is sent, and the first answer is handed back."""
+    gate = Gate(1)
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
     client = Client(policy(**GUARDED), mode="asyncio")
     runtime = client.transport.chain._runtime
     real_sleep = runtime.sleep
@@ -74,7 +81,7 @@ def test_what_holds_a_second_attempt_up_the_layers_know(asked: list[int], monkey
 
     answer = client.call(ANSWERS["down"], ANSWERS["good"], headers={"X-Key": "me"})
 
-    assert (500, [2], 1) == (answer.status_code, asked, client.seen)
+    assert (500, [2], 1, 0) == (answer.status_code, asked, client.seen, gate.inside)
 
 
 def test_whoever_begins_to_listen_meanwhile_hears_of_it_by_the_layers(
@@ -86,6 +93,24 @@ def test_whoever_begins_to_listen_meanwhile_hears_of_it_by_the_layers(
 
     assert 200 == client.call(ANSWERS["busy"], ANSWERS["good"]).status_code
     assert [2] == asked
+
+
+@pytest.mark.parametrize("answers", [["good"], ["down", "good"]])
+def test_a_listener_of_breakers_that_comes_meanwhile_hears_of_the_result(
+    answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a first attempt and of a second one."""
+    hearing = Mock()
+    client = Client(policy(**GUARDED))
+
+    def meanwhile() -> None:
+        if client.seen == len(answers):
+            monkeypatch.setattr(Heard, "by", hearing)
+
+    client.meanwhile = meanwhile
+
+    assert 200 == client.call(*[ANSWERS[name] for name in answers]).status_code
+    assert ["after"] == [name for name, _, _ in hearing.method_calls]
 
 
 @pytest.mark.parametrize("answers", [["busy", "good"], ["busy", "silent"], ["busy", "down"]])
@@ -204,6 +229,45 @@ def test_a_second_answer_that_cannot_be_handed_on_is_closed(place: str, monkeypa
         client.get(URL)
 
     assert [200] == closed[:1]
+
+
+def test_a_second_attempt_whose_coroutine_is_closed_is_told_of() -> None:
+    """As an event loop does that ends; nothing of the call is kept in a circle."""
+
+    class Pending(httpx.AsyncBaseTransport):
+        sent = 0
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.sent += 1
+            if self.sent == 1:
+                return httpx.Response(500)
+            await asyncio.sleep(0)
+            raise AssertionError
+
+    async def call() -> None:
+        request = httpx.Request("GET", URL)
+        kept.append(weakref.ref(request))
+        await transport.handle_async_request(request)
+
+    kept: list[weakref.ref[httpx.Request]] = []
+    made = policy(retry={"max_attempts": 2, "spread": 0, "backoff": {"initial": "0s", "max": "0s"}})
+    transport = resilience.httpx.Transport(Pending(), policies=[made], clock=VirtualClock())
+
+    async def go() -> list[int | None]:
+        waiting = call()
+        while transport.inner.sent < 2:
+            waiting.send(None)
+        waiting.close()
+        trail, LAST.trail = LAST.trail, None
+        assert trail is not None
+        return [each.status for each in trail.attempts]
+
+    gc.disable()
+    try:
+        assert [500, None] == asyncio.run(go())
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_second_attempt_that_is_cancelled_is_told_of() -> None:

@@ -430,9 +430,10 @@ def test_nobody_overtakes_who_stands_in_line() -> None:
     assert sorted(order) == order
 
 
-def test_a_call_stands_behind_those_who_wait_for_the_same() -> None:
-    """Also where the limit would let it go: the layer knows their order."""
-    client = Client(policy(limits=[{"name": "pace", "rate": "9/minute"}]))
+@pytest.mark.parametrize("limits", [[{"name": "pace", "rate": "9/minute"}], []])
+def test_a_call_stands_behind_those_who_wait_for_the_same(limits: list[Any]) -> None:
+    """Also where the limit would let it go, or there is none and an answer has made them wait: the layer knows their order."""
+    client = Client(policy(limits=limits))
     client.call()
     (way,) = client.transport.chain._shortcut._ways.kept.values()
     client.store.lines.enter(way._lines[0], 5)
