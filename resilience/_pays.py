@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bill", "BucketNames", "Payment", "bill_of", "bucket_of", "check_cost", "keys_of"]
 
+# What `_feedback.py` reads whatever the policy says; the others of these groups say nothing without one of them.
+_USUAL = frozenset({b"ratelimit", b"ratelimit-remaining", b"x-ratelimit-remaining"})
 _MOST_NAMES = 4096
 _LONGEST_NAME = 64
 
@@ -68,8 +70,8 @@ class Bill(NamedTuple):
     """Every rate limit of the plan, whether these calls pay it or not: an answer may speak of it."""
     known: frozenset[str]
     """Every rate limit of the policy, in whatever plan."""
-    headers: tuple[str, ...]
-    """The headers that the limits name beside the usual ones, by which an answer tells of one."""
+    headers: frozenset[bytes]
+    """An answer that speaks of limits has one of these headers, in lower case; most answers have none."""
     learns: bool
     """Whether answers tell the names of buckets."""
     silent: bool
@@ -204,7 +206,7 @@ def _compiled(policy: Policy, plan: str | None, operation: str | None) -> Bill:
         specs=[pay.spec for pay in payments],
         named=named,
         known=frozenset(each.name for each in policy.limits_for(None) if each.limit.rate is not None),
-        headers=tuple(sorted(told)),
+        headers=_USUAL | {name.lower().encode() for name in told},
         learns=any(headers.bucket is not None for headers in stated),
         silent=payments == (_ANSWERS,),
         names=vars(policy).setdefault("_bucket_names", BucketNames()),

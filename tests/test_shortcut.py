@@ -174,6 +174,29 @@ def test_a_call_that_nothing_holds_up_goes_by_no_layer(library: str, mode: str) 
     assert resilience.last_trail() is trail_of(answer) is trail_of(answer.request)
 
 
+@pytest.mark.parametrize("name", ["X-RateLimit-Remaining-Requests", "X-RateLimit-Reset", "RateLimit-Policy"])
+def test_headers_that_alone_tell_nothing_of_a_limit_take_no_call_through_the_layers(name: str) -> None:
+    """Some providers send such with each answer."""
+    client = Client(policy(**GUARDED))
+    client.forbid_layers()
+
+    assert 200 == client.call((200, {name: "60"})).status_code
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("X-RateLimit-Remaining", "0"), ("RateLimit-Remaining", "0"), ("RateLimit", '"pace";r=0;t=4'), ("X-Left", "0")],
+)
+def test_a_header_that_tells_what_is_left_is_heeded(name: str, value: str) -> None:
+    """The usual ones, and the one that the policy names: the next call has to wait for the limit."""
+    limit = {"name": "pace", "rate": "4/10 seconds", "max_wait": "0s", "headers": {"remaining": "X-Left"}}
+    client = Client(policy(limits=[limit]))
+
+    assert 200 == client.call((200, {name: value})).status_code
+    assert 429 == client.call().status_code
+    assert 1 == client.seen
+
+
 @pytest.mark.parametrize(
     ("named", "parts"),
     [
