@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange
     from ._runtime import Runtime
 
-__all__ = ["attempt_layer", "unsent"]
+__all__ = ["attempt_layer", "look_at", "unsent"]
 
 # Whoever calls has set a time, or has lost interest: the provider has said nothing.
 _INTERRUPTED = Verdict(Category.TIMEOUT, retryable=False, message="its caller did not wait for the answer")
@@ -35,9 +35,11 @@ def attempt_layer(runtime: Runtime) -> Call:
     """Send one attempt and turn whatever comes of it into an outcome."""
 
     async def attempt_call(exchange: Exchange) -> Outcome:
-        started = runtime.clock.now() if exchange.ahead is None else exchange.ahead.times[1]
-        seconds = attempt_seconds(exchange, started)
-        if seconds is not None or exchange.pool_wait or exchange.cuts:
+        ahead = exchange.ahead
+        started = runtime.clock.now() if ahead is None else ahead.times[1]
+        # What was sent before has had its time.
+        seconds = attempt_seconds(exchange, started) if ahead is None else None
+        if seconds is not None or exchange.pool_wait or (exchange.cuts and ahead is None):
             cut_timeouts(exchange, seconds)
         until = None if seconds is None else started + seconds
         if exchange.policy.propagate is not None:
@@ -92,22 +94,17 @@ def _note(exchange: Exchange, started: float, runtime: Runtime, outcome: Outcome
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
     exchange.is_under_way = True
     spans = exchange.spans
+    ahead = exchange.ahead
     # What was sent before has its span already.
-    entered = None if spans is None or exchange.ahead is not None else spans.enter(exchange, runtime)
+    entered = None if spans is None or ahead is not None else spans.enter(exchange, runtime)
     try:
         response = await _sent(exchange, runtime)
     finally:
         if entered is not None:
             entered.leave()
     exchange.answer = response
-    try:
-        verdict = await _verdict(exchange, response, until, runtime)
-    except BaseException:
-        # Cancelled while its body was looked at: nobody else will close it.
-        exchange.answer = None
-        await runtime.close(response.stream)
-        raise
-    outcome = Outcome(verdict, response)
+    verdict = None if ahead is None else ahead.verdict
+    outcome = Outcome(verdict or await look_at(exchange, response, until, runtime), response)
     if spans is not None:
         spans.answered(runtime, outcome)
     return outcome
@@ -128,6 +125,24 @@ async def _watched(exchange: Exchange, runtime: Runtime) -> Response:
         return await runtime.send(request)
     finally:
         watch.end(request, before)
+
+
+async def look_at(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:
+    """What an answer means, by as much of its body as the policy asks for.
+
+    Arguments:
+        exchange: the call.
+        response: the answer; it gives its application the same body again.
+        until: when to stop reading, by the runtime's clock.
+        runtime: the call's.
+    """
+    try:
+        return await _verdict(exchange, response, until, runtime)
+    except BaseException:
+        # Cancelled while its body was looked at: nobody else will close it.
+        exchange.answer = None
+        await runtime.close(response.stream)
+        raise
 
 
 async def _verdict(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:

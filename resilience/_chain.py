@@ -15,7 +15,7 @@ match the host ─ no policy: the client's own transport, untouched
 the client's own transport
 
 A call that nothing holds up takes the short cut (`_shortcut.py`), and goes on here if its answer is no plain success; what
-is sent again of it takes the short cut from there (`_again.py`).
+is sent again of it takes the short cut from there, as do attempts that need more (`_attempt_shortcut.py`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._again import again_layer
 from ._attempt import attempt_layer
+from ._attempt_shortcut import attempt_shortcut_layer
 from ._breaker import breaker_layer
 from ._breaker import look_ahead as breaker_ahead
 from ._clock import Clock, Closing
@@ -67,7 +67,7 @@ def build(runtime: Runtime) -> Call:
     call = concurrency_layer(call, runtime)
     call = limiter_layer(call, runtime)
     call = breaker_layer(call, runtime)
-    call = again_layer(credits_layer(call, runtime), runtime)
+    call = attempt_shortcut_layer(credits_layer(call, runtime), runtime)
     call = retry_layer(call, runtime, {"breaker": breaker_ahead, "limiter": limiter_ahead})
     call = idempotency_layer(call, runtime)
     return deadline_layer(call, runtime)

@@ -13,14 +13,12 @@ import math
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._body import Body
 from ._categories import TREATMENTS, Category
 from ._deadline import attempt_seconds
-from ._held import hold
 from ._limits import NO_LIMIT, Limit, Resolved
 from ._modes import Mode
 from ._outcome import Outcome
-from ._permit import Permit
+from ._permit import Permit, hand_on, lease_of
 from ._refusal import closed, refused
 from ._scopes import key_of
 from ._trail import Wait
@@ -29,19 +27,14 @@ from ._units import seconds_text
 
 if TYPE_CHECKING:
     from ._clock import Waker
-    from ._library import Response
     from ._line import Line
     from ._outcome import Call, Exchange
     from ._policy import Policy
     from ._reasons import RefusalReason
     from ._runtime import Runtime
 
-__all__ = ["concurrency_layer", "use_of"]
+__all__ = ["Use", "concurrency_layer", "places_of", "use_of"]
 
-# The lease of a call without an attempt timeout, and what any lease is longer than its attempt: a process that is
-# alive renews it long before, and the places of one that died are free after it.
-_LEASE = 300.0
-_MARGIN = 30.0
 # How often the first of a line asks a store that other processes share: they cannot wake it.
 _PACE = 0.02
 _SLOWEST_PACE = 0.25
@@ -86,30 +79,21 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
         try:
             if mode is Mode.OBSERVE:
                 await _observe(exchange, use, permit)
-            else:
-                ended = await _admit(exchange, use, permit, runtime)
-                if ended is not None:
-                    return ended
+            elif exchange.ahead is None and (ended := await _admit(exchange, use, permit, runtime)) is not None:
+                return ended
             outcome = await inner(exchange)
             _learn(exchange, use, permit, outcome, runtime)
         except BaseException:
             # Cancelled, also while the store was asked: whether it granted a place or not, there is none now.
             permit.release()
             raise
-        response = outcome.response
-        if response is None or _is_over(response):
+        if outcome.response is None:
             permit.release()
         else:
-            hold(runtime, response, permit)
+            hand_on(outcome.response, permit, runtime)
         return outcome
 
     return concurrency_call
-
-
-def _is_over(response: Response) -> bool:
-    """Whether the provider has sent all of an answer: it was read by its transport, or looked at to its end."""
-    stream = response.stream
-    return response.is_closed or (isinstance(stream, Body) and stream.whole(sys.maxsize) is not None)
 
 
 def use_of(policy: Policy, plan: str | None, operation: str | None) -> Use:
@@ -132,10 +116,17 @@ def use_of(policy: Policy, plan: str | None, operation: str | None) -> Use:
     return use
 
 
+def places_of(exchange: Exchange, use: Use) -> tuple[str, ...]:
+    """The keys of the limits, for one call."""
+    return tuple([key_of(exchange, "permits", each.name, each.limit.per) for each in use.limits])
+
+
 def _permit(exchange: Exchange, use: Use, runtime: Runtime) -> Permit:
-    keys = tuple([key_of(exchange, "permits", each.name, each.limit.per) for each in use.limits])
+    if exchange.ahead is not None and exchange.ahead.permit is not None:
+        # It was asked for before it was sent.
+        return exchange.ahead.permit
     now = runtime.clock.now()
-    lease = (attempt_seconds(exchange, now) or _LEASE) + _MARGIN
+    lease, keys = lease_of(attempt_seconds(exchange, now)), places_of(exchange, use)
     return Permit(exchange.store, runtime, keys=keys, documented=use.documented, lease=lease, now=now)
 
 

@@ -96,10 +96,7 @@ def speaks(headers: Any, bill: Bill) -> bool:
         headers: the answer's.
         bill: what its call paid.
     """
-    for _, name, _ in fields_of(headers):
-        if name in bill.headers:
-            return True
-    return False
+    return not bill.headers.isdisjoint([name for _, name, _ in fields_of(headers)])
 
 
 def _learn(exchange: Exchange, headers: Any, bill: Bill) -> bool:

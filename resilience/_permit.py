@@ -6,19 +6,37 @@ The lease of a place ends only for a process that died or a body that nobody rea
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from _thread import start_new_thread
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ._body import Body
+from ._held import hold
 from ._holder import new_name
 from ._transactions import Command
 
 if TYPE_CHECKING:
+    from ._library import Response
     from ._runtime import Runtime
     from ._transactions import Reply, Store
 
-__all__ = ["Permit"]
+__all__ = ["Permit", "hand_on", "lease_of"]
+
+# The lease of a call without an attempt timeout, and what any lease is longer than its attempt: a process that is
+# alive renews it long before, and the places of one that died are free after it.
+_LEASE = 300.0
+_MARGIN = 30.0
+
+
+def lease_of(seconds: float | None) -> float:
+    """Seconds after which the places of a call are free again if nobody renews them.
+
+    Arguments:
+        seconds: how long its attempt may take, if that is known.
+    """
+    return (seconds or _LEASE) + _MARGIN
 
 
 class Permit:
@@ -75,12 +93,25 @@ class Permit:
 
     async def ask(self) -> Reply:
         """Ask for all places: `permits.acquire`."""
-        command = Command("permits.acquire", self.keys, (self._holder, self._lease, *self._documented))
-        reply = await self._runtime.decide(self._store, command)
+        reply = await self._runtime.decide(self._store, Command("permits.acquire", self.keys, self.asked))
         if reply[0]:
-            self.lowerings = list(zip(reply[3::2], reply[4::2], strict=True))
-            self.renew_at = self._runtime.clock.now() + self._lease / 2
+            self.granted(reply[3:], self._runtime.clock.now())
         return reply
+
+    @property
+    def asked(self) -> tuple[str | float, ...]:
+        """What `permits.acquire` is asked."""
+        return (self._holder, self._lease, *self._documented)
+
+    def granted(self, told: list[float], now: float) -> None:
+        """The places are taken.
+
+        Arguments:
+            told: for each limit how often it was lowered, and whether it is low now.
+            now: the runtime's time.
+        """
+        self.lowerings = list(zip(told[::2], told[1::2], strict=True))
+        self.renew_at = now + self._lease / 2
 
     def take(self) -> None:
         """Be counted whatever the number says."""
@@ -134,3 +165,18 @@ class Permit:
             line = self._store.lines.get(key)
             if line is not None:
                 line.wake_first()
+
+
+def hand_on(response: Response, permit: Permit, runtime: Runtime) -> None:
+    """Hold a permit until the provider has sent all of an answer: it may have been read by its transport, or looked at to its end.
+
+    Arguments:
+        response: the answer.
+        permit: of its call.
+        runtime: where the body is read.
+    """
+    stream = response.stream
+    if response.is_closed or (isinstance(stream, Body) and stream.whole(sys.maxsize) is not None):
+        permit.release()
+    else:
+        hold(runtime, response, permit)

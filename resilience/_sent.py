@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._breaker_hearing import Admission
     from ._library import Response
+    from ._outcome import Verdict
+    from ._permit import Permit
 
 __all__ = ["Sent"]
 
@@ -17,21 +19,26 @@ class Sent:
     Arguments:
         times: when the call began and when it was sent, by the runtime's clock.
         admission: what the breaker has let it through with; `None` without a breaker.
+        permit: what the call holds; `None` where nothing limits how many are in flight.
         response: the answer.
         error: what was raised.
     """
 
-    __slots__ = ("admission", "error", "response", "times")
+    __slots__ = ("admission", "error", "permit", "response", "times", "verdict")
 
     def __init__(
         self,
         times: tuple[float, float],
         admission: Admission | None,
-        response: Response | None,
-        error: BaseException | None,
+        permit: Permit | None = None,
+        response: Response | None = None,
+        error: BaseException | None = None,
     ) -> None:
         self.times = times
         self.admission = admission
+        self.permit = permit
+        self.verdict: Verdict | None = None
+        """What the answer means, if it was looked at."""
         self.response = response
         self.error = error
 

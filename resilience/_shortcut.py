@@ -1,6 +1,7 @@
 """The short cut of the calls that nothing holds up: one decision before such a call is sent, and one after its success.
 
 find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
+ │ └────▶ permits, timeouts of its attempts, answers to be looked at ───────────────▶ the layers, where each attempt has one
  ▼
 enter ──▶ a breaker that is open, and for which no call waits ──────────────────────▶ refused, as its layer would
  │ └────▶ one that is half open, a latch, a line, a limit used up ──────────────────▶ the layers; nothing was taken
@@ -17,21 +18,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ._bounded import Bounded
 from ._breaker import told
 from ._breaker_hearing import Heard
-from ._caller import UNTIL
 from ._deadline import cut_timeouts
-from ._fork import renewed
 from ._hub import Hub
 from ._outcome import Outcome
-from ._override import Override
 from ._pool_gate import stand
 from ._prepare import restore
 from ._refusal import note
-from ._telemetry import is_measured, is_traced, start_spans
+from ._telemetry import is_traced, start_spans
 from ._trail import observers
-from ._way_kind import Kind, Ways, kind_of
+from ._way_finder import WayFinder
 
 if TYPE_CHECKING:
     from ._attempt_span import AttemptSpan
@@ -48,12 +45,6 @@ if TYPE_CHECKING:
     from .events import Listener
 
 __all__ = ["Shortcut"]
-
-# Hosts and methods may be a stranger's choice; what is forgotten is made anew when it comes again.
-_MOST = 1024
-# So are accounts: two megabytes of them.
-_MOST_WAYS = 2048
-_Key = tuple["Source", str | None, str, bytes, int | None]
 
 
 class Calls(Protocol):
@@ -73,7 +64,7 @@ class Calls(Protocol):
 
 
 class Shortcut:
-    """The ways of the calls of one transport, by operation, method and host.
+    """The short cut of the calls of one transport.
 
     Arguments:
         runtime: of the client's async calls.
@@ -94,16 +85,7 @@ class Shortcut:
         self._now = runtime.clock.now
         self._transport = transport
         self._calls = calls
-        self._stream = runtime.library.bytes_stream
-        self._is_heard = bool(listeners)
-        self.renew()
-        renewed(self)
-
-    def renew(self) -> None:
-        """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
-        # What needs the layers each time is kept as `False`.
-        self._kinds: Bounded[_Key, Kind | bool] = Bounded(_MOST)
-        self._ways: Ways = Bounded(_MOST_WAYS)
+        self._ways = WayFinder(runtime.library, calls.prepare, is_heard=bool(listeners))
 
     def send(self, request: Request, source: Source, store: Store, closing: Closing) -> Response | Exchange | None:
         """Send a request of a sync client, if nothing holds it up.
@@ -117,11 +99,13 @@ class Shortcut:
         Returns:
             The answer; the call, if it was sent and the layers have to look at what came; `None` if nothing was sent.
         """
-        way, began = self._find(request, source), self._now()
-        reply = None if way is None else way.enter(store, began)
-        if way is None or reply is None:
+        way, began = self._ways.find(request, source), self._now()
+        if way is None or not way.is_short:
+            return None if way is None or is_traced() else way.call(request, store, closing)
+        reply = way.enter(store, began)
+        if reply is None:
             return None
-        if len(reply) > 1:
+        if reply[0] < 0:
             return self._refuse(way, (request, store, closing), reply)
         made, exchange, entered, generation = (request, store, closing), None, None, int(reply[0])
         if is_traced():
@@ -140,16 +124,16 @@ class Shortcut:
         self, request: Request, source: Source, store: Store, closing: Closing
     ) -> Response | Exchange | None:
         """The same for an async client."""
-        way, gate, began = self._find(request, source), self._gate, self._now()
-        if way is None:
-            return None
+        way, gate, began = self._ways.find(request, source), self._gate, self._now()
+        if way is None or not way.is_short:
+            return None if way is None or is_traced() else way.call(request, store, closing)
         is_inside = gate is None or gate.try_enter()
         try:
             # Who pays for a place in time and then waits for one in the pool may have to give it back: the layers do.
             reply = way.enter(store, began) if is_inside or not way.pays else None
             if reply is None:
                 return None
-            if len(reply) > 1:
+            if reply[0] < 0:
                 return self._refuse(way, (request, store, closing), reply)
             made, exchange, entered, generation, started = (request, store, closing), None, None, int(reply[0]), began
             if gate is not None and not is_inside:
@@ -220,31 +204,4 @@ class Shortcut:
         if is_traced() or Hub.listeners or observers:
             return None
         exchange = way.call(*made)
-        return self._calls.hand_back(exchange, note(exchange, told(reply), way.breaker))
-
-    def _find(self, request: Request, source: Source) -> Way | None:
-        """The way of a request; `None` where it has to go through the layers."""
-        if (
-            "resilience" in request.extensions
-            or Hub.listeners
-            or self._is_heard
-            or observers
-            or Override.mode is not None
-            or Heard.by is not None
-            or UNTIL.get() is not None
-            or not isinstance(request.stream, self._stream)
-            or is_measured()
-        ):
-            return None
-        policy, url, method = source.policy(), request.url, request.method
-        operation = policy.operation_finder.find(method, url.raw_path.partition(b"?")[0].decode("ascii"))
-        # One host may have a policy for each of its ports, those that its scheme means among them.
-        key = (source, operation, method, url.raw_host, url.port)
-        found = self._kinds.kept.get(key)
-        kind = self._learn(key, request, source) if found is None else found
-        return kind.way_of(request) if isinstance(kind, Kind) else None
-
-    def _learn(self, key: _Key, request: Request, source: Source) -> Kind | bool:
-        exchange = self._calls.prepare(request, source)
-        kind = None if exchange is None else kind_of(exchange, self._runtime.library, self._ways)
-        return self._kinds.keep(key, kind or False)
+        return self._calls.hand_back(exchange, note(exchange, told(reply[1:]), way.breaker))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._breaker_machine import CLOSED, OPEN, SUCCESS, count, new
 from ._breaker_state import IDLE, admit
 from ._bucket import reserve
+from ._permits import acquire, release
 
 if TYPE_CHECKING:
     from ._transactions import Reply, Transaction
@@ -15,32 +16,43 @@ __all__ = ["enter", "leave"]
 
 # What `breaker.admit` is told by a call that holds nothing; an open breaker asks for none of it.
 _NO_PROBE = ((), 0.0, 0, 0)
+_NO_PLACES = [1.0]
 
 
-def enter(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[int, list[list[Any]]]) -> Reply:
-    """Pay the limits of a call if nothing else holds it up; otherwise take nothing, and change nothing.
+def enter(
+    transaction: Transaction, keys: tuple[str, ...], arguments: tuple[int, list[list[Any]], tuple[Any, ...]]
+) -> Reply:
+    """Pay the limits of a call and take its permits if nothing else holds it up; otherwise take nothing, and change nothing.
 
     Arguments:
         transaction: the store's.
-        keys: the breaker's; what must not be there at all; the buckets'.
-        arguments: how many of the keys must not be there, and a spec for each bucket, as `bucket.reserve` has it.
+        keys: the breaker's; what must not be there at all; the buckets'; those of the limits on calls in flight.
+        arguments: how many of the keys must not be there, a spec for each bucket, as `bucket.reserve` has it, and what
+            `permits.acquire` has, if there are such limits.
 
     Returns:
-        [the generation of the closed breaker]; of an open one, if nothing was asked before it, what `breaker.admit`
-        replies; or nothing.
+        [the generation of the closed breaker, and what `permits.acquire` tells of each limit]; of an open one, if nothing
+        was asked before it, -1 and what `breaker.admit` replies; or nothing.
     """
-    shutters, specs = arguments
+    shutters, specs, places = arguments
     for key in keys[1 : shutters + 1]:
         if transaction.load(key) is not None:
             return []
     state = transaction.load(keys[0])
     if state is not None and state["state"] != CLOSED:
         if state["state"] == OPEN and transaction.now < state["ends"]:
-            return admit(transaction, keys[:1], _NO_PROBE)
+            return [-1.0, *admit(transaction, keys[:1], _NO_PROBE)]
         return []
-    if specs and not reserve(transaction, keys[shutters + 1 :], (0.0, specs))[0]:
+    buckets = shutters + 1 + len(specs)
+    taken = acquire(transaction, keys[buckets:], places) if places else _NO_PLACES
+    if not taken[0]:
         return []
-    return [0 if state is None else state["generation"]]
+    # While a limit is low its successes raise it again: that is the layers' to tell.
+    if any(taken[4::2]) or (specs and not reserve(transaction, keys[shutters + 1 : buckets], (0.0, specs))[0]):
+        if places:
+            release(transaction, keys[buckets:], places[:1])
+        return []
+    return [0 if state is None else state["generation"], *taken[3:]]
 
 
 def leave(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[float, int]) -> Reply:

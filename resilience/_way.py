@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._breaker_hearing import Admission
+from ._categories import Category
 from ._feedback import speaks
 from ._options import NO_OPTIONS
 from ._outcome import Exchange
+from ._permit import Permit, lease_of
 from ._sent import Sent
 from ._trail import Attempt, Trail
 from ._trail_of import LAST, keep_trail
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ._clock import Closing
     from ._library import Request, Response
     from ._outcome import Verdict
+    from ._runtime import Runtime
     from ._transactions import Reply, Store
     from ._way_kind import Kind
 
@@ -36,10 +39,12 @@ class Way:
         lines: the keys of the lines that others may stand in.
     """
 
-    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told", "pays")
+    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told", "is_short", "pays")
 
     def __init__(self, kind: Kind, account: str, asked: Command, lines: list[str]) -> None:
         self._kind = kind
+        self.is_short = kind.is_short
+        """Whether its calls need no more than a question and an answer; otherwise their attempts take a short cut each."""
         self.pays = bool(asked.arguments[1])
         """Whether a limit has to be paid."""
         self._account = account
@@ -52,20 +57,48 @@ class Way:
         """The key of its breaker."""
         return self._asked.keys[0]
 
-    def enter(self, store: Store, now: float) -> Reply | None:
+    def enter(self, store: Store, now: float, permit: Permit | None = None) -> Reply | None:
         """Pay for a call: `[the generation of the breaker that lets it through]`, `None` where anything holds it up.
 
-        A breaker that is open, and for which no call waits, says so as `breaker.admit` does.
+        A breaker that is open, and for which no call waits, says so: -1 and what `breaker.admit` replies.
 
         Arguments:
             store: where the states are.
             now: by the runtime's clock.
+            permit: what it has to take as well; what it has to know of that stands in the reply.
         """
         for line in self._lines:
             if store.lines.get(line) is not None:
                 return None
-        reply = store.run(self._asked, now)
-        return reply if len(reply) == 1 or (reply and self._kind.refuses) else None
+        asked = self._asked
+        if permit is not None:
+            asked = Command(asked.name, asked.keys, (*asked.arguments[:2], permit.asked))
+        reply = store.run(asked, now)
+        return reply if reply and (reply[0] >= 0 or self._kind.refuses) else None
+
+    def admit(self, store: Store, runtime: Runtime, times: tuple[float, float], seconds: float | None) -> Sent | None:
+        """Pay for an attempt, and take its permits: what will come of it; `None` where anything holds it up.
+
+        Arguments:
+            store: where the states are.
+            runtime: the call's.
+            times: when the call began, and now.
+            seconds: how long the attempt may take, if that is known.
+        """
+        permit, documented = None, self._kind.use.documented
+        if documented:
+            keys = self._asked.keys[-len(documented) :]
+            permit = Permit(store, runtime, keys=keys, documented=documented, lease=lease_of(seconds), now=times[1])
+        reply = self.enter(store, times[1], permit)
+        if reply is None or reply[0] < 0:
+            return None
+        if permit is not None:
+            permit.granted(reply[1:], times[1])
+        return self.sent(times, int(reply[0]), permit=permit)
+
+    def is_plain(self, status: int) -> bool:
+        """Whether a status says all of an answer: that it is a success of which no rule speaks."""
+        return self._kind.verdict_on(status) is not None
 
     def leave(
         self, store: Store, request: Request, response: Response, sent: tuple[int, float, float, float]
@@ -94,7 +127,9 @@ class Way:
         response.extensions = {**response.extensions, "resilience": trail}
         return trail
 
-    def tell(self, store: Store, response: Response, generation: int, now: float) -> Verdict | None:
+    def tell(
+        self, store: Store, response: Response, generation: int, now: float, looked: Verdict | None = None
+    ) -> Verdict | None:
         """Tell the breaker of a success; `None` where the answer is one that the layers have to look at.
 
         Arguments:
@@ -102,10 +137,16 @@ class Way:
             response: the answer.
             generation: what `enter` gave.
             now: by the runtime's clock.
+            looked: what the answer means, if it was looked at.
         """
         kind = self._kind
-        verdict = kind.verdict_on(response.status_code)
-        if verdict is None or speaks(response.headers, kind.bill):
+        verdict = kind.verdict_on(response.status_code) or looked
+        if (
+            verdict is None
+            or verdict.rule
+            or verdict.category is not Category.SUCCESS
+            or speaks(response.headers, kind.bill)
+        ):
             return None
         if kind.plan is not None:
             success = self._told
@@ -148,6 +189,7 @@ class Way:
         generation: int,
         response: Response | None = None,
         error: BaseException | None = None,
+        permit: Permit | None = None,
     ) -> Sent:
         """What came of a call, for the layers.
 
@@ -156,10 +198,11 @@ class Way:
             generation: what `enter` gave.
             response: the answer.
             error: what was raised instead.
+            permit: what the call holds.
         """
         plan = self._kind.plan
         admission = None if plan is None else Admission(self._asked.keys[0], plan, generation)
-        return Sent(times, admission, response, error)
+        return Sent(times, admission, permit, response, error)
 
     def _success(self, generation: int) -> Command:
         plan = self._kind.plan

@@ -9,7 +9,7 @@ from ._bounded import Bounded
 from ._breaker_key import breaker_key
 from ._breaker_machine import SUCCESS
 from ._categories import Category
-from ._concurrency import use_of
+from ._concurrency import places_of, use_of
 from ._credits import latch_keys
 from ._fields import only_value
 from ._guard import guard_of
@@ -23,6 +23,7 @@ from ._way import Way
 
 if TYPE_CHECKING:
     from ._breaker_policy import BreakerPlan
+    from ._concurrency import Use
     from ._library import Library, Request
     from ._outcome import Exchange, Verdict
     from ._pays import Bill
@@ -53,12 +54,14 @@ class Kind:
         "_ways",
         "bill",
         "breaker",
+        "is_short",
         "ledger",
         "operation",
         "plan",
         "policy",
         "refuses",
         "settings",
+        "use",
         "verdicts"
     )  # fmt: skip
 
@@ -78,9 +81,15 @@ class Kind:
         shutters = latch_keys(exchange) + (buckets if self.bill.silent else ())
         paid = () if self.bill.silent else buckets
         specs = [] if self.bill.silent else self.bill.specs
-        self._asked = Command("shortcut.enter", (self.breaker, *shutters, *paid), (len(shutters), specs))
+        self.use: Use = use_of(policy, self.settings.plan, self.operation)
+        """The limits on how many of them are in flight."""
+        places = places_of(exchange, self.use)
+        self._asked = Command("shortcut.enter", (self.breaker, *shutters, *paid, *places), (len(shutters), specs, ()))
         # Where no limit applies others wait, too, for what an answer has paused.
-        self._lines = [line_key(key, spec) for key, spec in zip(buckets, self.bill.specs, strict=True)]
+        self._lines = [line_key(key, spec) for key, spec in zip(buckets, self.bill.specs, strict=True)] + [*places]
+        is_timed = policy.times_for(self.operation) != (None, None)
+        self.is_short = not (places or is_timed) and self.verdict_on(200) is not None
+        """Whether a question before them and an answer after them is all that they need."""
         self._account = policy.account
         headers = () if policy.account is None else policy.account.headers or ()
         self._header = headers[0].lower().encode() if len(headers) == 1 and headers[0].isascii() else None
@@ -124,11 +133,9 @@ def kind_of(exchange: Exchange, library: Library, ways: Ways) -> Kind | None:
     if (
         settings.modes
         or not exchange.store.instant
-        or policy.times_for(operation) != (None, None)
         or policy.propagate is not None
         or (takes_key and exchange.request.method not in IDEMPOTENT)
         or guard_of(exchange) is not None
-        or use_of(policy, settings.plan, operation).limits
         or bill_of(exchange).learns
     ):
         return None

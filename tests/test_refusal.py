@@ -62,7 +62,7 @@ def layers(monkeypatch: pytest.MonkeyPatch) -> Layers:
 
         monkeypatch.setattr(_chain, "attempt_layer", scripted_layer)
         # These layers have something to say of each call.
-        monkeypatch.setattr(_chain.Shortcut, "_find", lambda *_: None)
+        monkeypatch.setattr("resilience._way_finder.WayFinder.find", lambda *_: None)
         return looks
 
     return install

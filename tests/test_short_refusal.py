@@ -12,7 +12,7 @@ import pytest
 
 import resilience.httpx
 import resilience.httpx2
-from resilience import Policy, _chain, last_trail, trail_of
+from resilience import Policy, last_trail, trail_of
 from resilience._breaker_machine import HALF_OPEN, ISOLATED, OPEN
 from resilience._hub import Hub
 from resilience._log import LogListener
@@ -136,7 +136,7 @@ def test_a_refusal_is_that_of_the_layers(
     monkeypatch.setattr(Hub, "own", (LogListener(),))
     short = told(stages[0], caplog)
     monkeypatch.setattr(Hub, "own", (LogListener(),))
-    monkeypatch.setattr(_chain.Shortcut, "_find", lambda *_: None)
+    monkeypatch.setattr("resilience._way_finder.WayFinder.find", lambda *_: None)
     whole = told(stages[1], caplog)
 
     assert whole == short

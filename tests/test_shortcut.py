@@ -7,7 +7,7 @@ import gc
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,8 @@ from resilience import Policy, _chain, _fields, _retry_ledger, trail_of
 from resilience._breaker_machine import OPEN
 from resilience._fields import fields_of, only_value
 from resilience._headers import FoldedHeaders
-from resilience._shortcut import _MOST, _MOST_WAYS
 from resilience._transactions import Command
+from resilience._way_finder import _MOST, _MOST_WAYS
 from resilience.events import Listener
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
@@ -64,6 +64,20 @@ class Signed(httpx.Headers):
     """Of an application's own kind."""
 
 
+def streamed(module: Any, *chunks: bytes) -> Any:
+    """A body that comes in chunks, for either kind of client."""
+
+    class Chunks(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(chunks)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+
+    return Chunks()
+
+
 class Deaf(Listener):
     """Whoever listens to a client has its calls go through the layers."""
 
@@ -91,7 +105,9 @@ class Client:
             raise given
         if isinstance(given, str):
             raise getattr(self.module, given)("no", request=request)
-        status, headers = given
+        status, headers, *body = given
+        if body:
+            return self.module.Response(status, headers=headers, stream=streamed(self.module, *body))
         return self.module.Response(status, headers=headers)
 
     def call(self, *answers: Any, method: str = "GET", url: str = URL, **named: Any) -> Any:
@@ -132,32 +148,40 @@ def told(answer: Any) -> dict[str, Any]:
     return {"kind": type(answer).__name__, "status": status, "trail": trail.to_dict(), "again": trail.retry_after}
 
 
-calls = st.tuples(
-    st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=2),
-    st.sampled_from(["me", "you", None]),
-    st.sampled_from([("GET", "/things"), ("GET", "/else?x=1"), ("POST", "/jobs")]),
-    st.sampled_from([0.0, 0.25, 1.0, 3.0, 6.0, 400.0]),
-)
+def calls_with(answers: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Answers, account, what is called, and the time until the next call."""
+    return st.tuples(
+        st.lists(st.sampled_from(sorted(answers)), min_size=1, max_size=2),
+        st.sampled_from(["me", "you", None]),
+        st.sampled_from([("GET", "/things"), ("GET", "/else?x=1"), ("POST", "/jobs")]),
+        st.sampled_from([0.0, 0.25, 1.0, 3.0, 6.0, 400.0]),
+    )
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(calls, max_size=14), st.sampled_from(["sync", "asyncio"]), st.booleans())
-def test_calls_end_as_they_would_in_the_layers(history: list[Any], mode: str, is_limited: bool) -> None:
-    """Answer, trail, time and every state that is left are the same, whatever happened before."""
-    made = policy(**(GUARDED if is_limited else {**GUARDED, "limits": []}))
+calls = calls_with(ANSWERS)
+
+
+def play(made: Policy, answers: dict[str, Any], history: list[Any], mode: str) -> None:
+    """The same to a client that takes the short cut and to one that does not: answers, trails, time and states are the same."""
     short, long = Client(made, mode=mode), Client(made, mode=mode, listeners=[Deaf()])
-
     for names, key, (method, path), gap in history:
-        answers = [ANSWERS[name] for name in names]
+        given = [answers[name] for name in names]
         headers = {} if key is None else {"X-Key": key}
         url = f"https://provider.test{path}"
-        found = [told(each.call(*answers, method=method, url=url, headers=headers)) for each in (short, long)]
+        found = [told(each.call(*given, method=method, url=url, headers=headers)) for each in (short, long)]
 
         assert found[1] == found[0]
         assert long.states == short.states
         assert (long.clock.now(), long.seen) == (short.clock.now(), short.seen)
         short.clock.advance(gap)
         long.clock.advance(gap)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(calls, max_size=14), st.sampled_from(["sync", "asyncio"]), st.booleans())
+def test_calls_end_as_they_would_in_the_layers(history: list[Any], mode: str, is_limited: bool) -> None:
+    """Answer, trail, time and every state that is left are the same, whatever happened before."""
+    play(policy(**(GUARDED if is_limited else {**GUARDED, "limits": []})), ANSWERS, history, mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -408,9 +432,9 @@ def test_calls_of_a_parent_are_not_told_by_its_child() -> None:
     client = Client(policy())
     client.call()
 
-    client.transport.chain._shortcut.renew()
+    client.transport.chain._shortcut._ways.renew()
 
-    assert {} == client.transport.chain._shortcut._kinds.kept
+    assert {} == client.transport.chain._shortcut._ways._kinds.kept
 
 
 def test_accounts_without_end_take_no_memory_without_end() -> None:
@@ -420,7 +444,7 @@ def test_accounts_without_end_take_no_memory_without_end() -> None:
     for number in range(_MOST_WAYS + 10):
         client.call(headers={"X-Key": f"key-{number}"})
 
-    assert _MOST_WAYS == len(client.transport.chain._shortcut._ways.kept)
+    assert _MOST_WAYS == len(client.transport.chain._shortcut._ways._ways.kept)
     assert 200 == client.call(headers={"X-Key": "key-0"}).status_code
 
 
@@ -431,7 +455,7 @@ def test_hosts_without_end_take_no_memory_without_end() -> None:
     for number in range(_MOST + 10):
         client.call(url=f"https://h{number}.test/")
 
-    assert _MOST == len(client.transport.chain._shortcut._kinds.kept)
+    assert _MOST == len(client.transport.chain._shortcut._ways._kinds.kept)
 
 
 def test_nobody_overtakes_who_stands_in_line() -> None:
@@ -458,7 +482,7 @@ def test_a_call_stands_behind_those_who_wait_for_the_same(limits: list[Any]) -> 
     """Also where the limit would let it go, or there is none and an answer has made them wait: the layer knows their order."""
     client = Client(policy(limits=limits))
     client.call()
-    (way,) = client.transport.chain._shortcut._ways.kept.values()
+    (way,) = client.transport.chain._shortcut._ways._ways.kept.values()
     client.store.lines.enter(way._lines[0], 5)
     client.forbid_layers()
 

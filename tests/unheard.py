@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resilience import _again, _shortcut
+from resilience import _attempt_shortcut, _shortcut, _way_finder
 from resilience._breaker_hearing import Heard
 from resilience._hub import Hub
 from resilience._override import Override
@@ -17,6 +17,7 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Heard, "by", None)
     monkeypatch.setattr(Override, "mode", None)
     monkeypatch.setattr(_shortcut, "observers", [])
-    monkeypatch.setattr(_again, "observers", [])
-    monkeypatch.setattr(_shortcut, "is_measured", lambda: False)
+    monkeypatch.setattr(_attempt_shortcut, "observers", [])
+    monkeypatch.setattr(_way_finder, "observers", [])
+    monkeypatch.setattr(_way_finder, "is_measured", lambda: False)
     monkeypatch.setattr(_shortcut, "is_traced", lambda: False)

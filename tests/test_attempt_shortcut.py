@@ -1,19 +1,21 @@
-"""What is sent again takes the short cut, too, and ends as it would have ended in the layers."""
+"""An attempt takes the short cut by itself, what is sent again among them, and ends as it would have ended in the layers."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import resilience.httpx
-from resilience import _again, _chain, trail_of
+from resilience import _attempt_shortcut, _chain, trail_of
 from resilience._breaker_hearing import Heard
 from resilience._breaker_machine import OPEN
 from resilience._gate import Gate
@@ -22,7 +24,7 @@ from resilience._runtime import Runtime
 from resilience._trail_of import LAST
 from resilience._transactions import Command
 from resilience.testing import VirtualClock
-from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client
+from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client, calls_with, play
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
 
@@ -89,7 +91,7 @@ def test_whoever_begins_to_listen_meanwhile_hears_of_it_by_the_layers(
 ) -> None:
     """As of all calls."""
     client = Client(policy(**GUARDED))
-    client.meanwhile = lambda: monkeypatch.setattr(_again, "observers", [print])
+    client.meanwhile = lambda: monkeypatch.setattr(_attempt_shortcut, "observers", [print])
 
     assert 200 == client.call(ANSWERS["busy"], ANSWERS["good"]).status_code
     assert [2] == asked
@@ -182,7 +184,7 @@ def test_a_second_attempt_has_the_pools_whole_timeout(asked: list[int], monkeypa
     gate.try_enter()
 
     assert 200 == client.call(ANSWERS["down"], ANSWERS["good"]).status_code
-    assert ([4.0, 5.0], [2]) == ([round(each, 1) for each in timeouts], asked)
+    assert ([4.0, 5.0], []) == ([round(each, 1) for each in timeouts], asked)
 
 
 @pytest.mark.parametrize("place", ["headers", "after"])
@@ -301,3 +303,194 @@ def test_a_second_attempt_that_is_cancelled_is_told_of() -> None:
     trail = resilience.last_trail()
     assert trail is not None
     assert ("interrupted", [429, None]) == (trail.why, [each.status for each in trail.attempts])
+
+
+FULLER: dict[str, Any] = GUARDED | {
+    "limits": [
+        {"name": "pace", "rate": "8/10 seconds", "max_wait": "3s"},
+        {"name": "few", "concurrency": 3, "max_wait": "3s", "operations": ["find"]},
+        {"name": "host", "concurrency": 5, "max_wait": "3s", "per": "host"},
+    ],
+    "operations": {
+        "find": {"path": "/things", "attempt_timeout": "9s"},
+        "make": {"method": "POST", "path": "/jobs", "deadline": "5s"},
+    },
+    "answers": [
+        *GUARDED["answers"],
+        {"rule": "full", "when": {"status": 420}, "category": "concurrency_limited", "limit": "few"},
+        {"rule": "unwell", "when": {"status": 200, "body": {"ok": False}}, "category": "upstream_unavailable"},
+        {"rule": "gone", "when": {"status": 200, "body": {"ok": None}}, "category": "not_found"},
+    ],
+}
+LOOKED_AT: dict[str, Any] = ANSWERS | {
+    "full": (420, {}),
+    "fine": (200, {}, b'{"ok": ', b"true}"),
+    "unwell": (200, {}, b'{"ok": false}'),
+    "gone": (200, {}, b'{"ok": null}'),
+    "broken": (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+    "fine, told": (200, {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "4"}, b'{"ok": 1}'),
+    "quoting": (500, {}, b'{"error": {"code": "secret-of-mine", "message": "no"}}'),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(calls_with(LOOKED_AT), max_size=14), st.sampled_from(["sync", "asyncio"]))
+def test_attempts_end_as_they_would_in_the_layers(history: list[Any], mode: str) -> None:
+    """With permits, timeouts and answers that are looked at, whatever happened before."""
+    play(policy(**FULLER), LOOKED_AT, history, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_an_attempt_that_nothing_holds_up_asks_no_layer(method: str, library: str, mode: str, asked: list[int]) -> None:
+    """It has its permits, its timeout, and an answer to be looked at."""
+    client = Client(policy(**FULLER), library, mode)
+
+    answer = client.call(LOOKED_AT["fine"], method=method, url="https://provider.test/things")
+
+    assert (200, b'{"ok": true}', [], 1) == (answer.status_code, answer.content, asked, client.seen)
+    assert not [key for key in client.states if ":permits:" in key]
+
+
+def held(client: Client) -> int:
+    """How many places are taken."""
+    states = {key: state for key, state in dict(client.store.scan()).items() if ":permits:" in key}
+    return sum(len(state["holders"]) for state in states.values())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_permit_is_held_until_the_body_is_closed(library: str, asked: list[int]) -> None:
+    """As the layer holds it; of a body that was looked at to its end there is nothing to wait for."""
+    client = Client(policy(**FULLER | {"answers": []}), library)
+    with client.module.Client(transport=client.transport) as sender:
+        for _ in range(2):
+            client.next = [(200, {}, b"a", b"b")]
+            with sender.stream("GET", URL) as response:
+                during = held(client)
+                assert b"ab" == response.read()
+            assert (2, 0) == (during, held(client))
+
+    assert [] == asked
+
+
+@pytest.mark.parametrize("name", ["full", "down", "silent", "unreachable", "missing", "unwell", "gone"])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_fails_gives_its_permit_back(mode: str, name: str) -> None:
+    """By the layers, which go on from there."""
+    client = Client(policy(**FULLER), mode=mode)
+    client.meanwhile = lambda: during.append(held(client))
+    during: list[int] = []
+
+    client.call(LOOKED_AT[name], LOOKED_AT[name], url="https://provider.test/things")
+
+    assert ({2}, 0) == (set(during), held(client))
+
+
+def test_a_limit_that_was_lowered_is_the_layers_to_raise(asked: list[int]) -> None:
+    """Its successes count."""
+    client = Client(policy(**FULLER))
+    client.call(LOOKED_AT["full"], LOOKED_AT["full"])
+    asked.clear()
+
+    assert 200 == client.call(LOOKED_AT["fine"]).status_code
+    assert ([1], 0) == (asked, held(client))
+
+
+def test_nobody_overtakes_who_waits_for_a_permit(asked: list[int]) -> None:
+    """Whoever stands in its line comes first, also in the moment when a place is free."""
+    client = Client(policy(**FULLER))
+    client.call(LOOKED_AT["fine"])
+    (way,) = client.transport.chain._shortcut._ways._ways.kept.values()
+    places = [line for line in way._lines if ":permits:" in line]
+    entered = client.store.lines.enter(places[0], 5)
+    assert entered is not None
+
+    ended = client.call(LOOKED_AT["fine"])
+
+    assert ([1], 420) == (asked, ended.status_code)
+    assert 1 == client.seen
+
+
+def test_what_pays_no_limit_takes_no_permit() -> None:
+    """All of it or nothing: a bucket that is empty leaves no place taken."""
+    limits = [{"name": "pace", "rate": "1/10 seconds", "max_wait": "0s"}, {"name": "few", "concurrency": 3}]
+    client = Client(policy(limits=limits))
+    client.call()
+
+    assert 429 == client.call().status_code
+    assert (0, 1) == (held(client), client.seen)
+
+
+@pytest.mark.parametrize("when", ["sent", "looked at"])
+@pytest.mark.parametrize("how", ["cancelled", "closed", "out of time"])
+def test_an_attempt_that_is_interrupted_holds_nothing(how: str, when: str, asked: list[int]) -> None:
+    """Its permit is given back, its answer is closed, and the trail tells of it."""
+    closed: list[str] = []
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await wait()
+            yield b""
+
+        async def aclose(self) -> None:
+            closed.append("answer")
+
+    async def wait() -> None:
+        if how == "cancelled":
+            task.cancel()
+        waiting.append(held(client))
+        await (asyncio.Event().wait() if how == "out of time" else asyncio.sleep(0))
+        raise AssertionError
+
+    async def send(_request: httpx.Request) -> httpx.Response:
+        if when == "sent":
+            await wait()
+        return httpx.Response(200, stream=Endless())
+
+    seconds = "0.05s" if how == "out of time" else "9s"
+    operations = {"find": {"path": "/things", "attempt_timeout": seconds}}
+    client = Client(policy(**FULLER | {"operations": operations, "retry": {"max_attempts": 1}}), mode="asyncio")
+    client.transport.inner.handle_async_request = send
+    waiting: list[int] = []
+    task: Any = None
+
+    async def go() -> None:
+        nonlocal task
+        request = httpx.Request("GET", "https://provider.test/things")
+        call: Any = client.transport.handle_async_request(request)
+        if how == "closed":
+            while not waiting:
+                call.send(None)
+            call.close()
+            return
+        task = asyncio.ensure_future(call)
+        with pytest.raises(asyncio.CancelledError if how == "cancelled" else httpx.TimeoutException):
+            await task
+
+    asyncio.run(go())
+
+    trail = resilience.last_trail()
+    assert trail is not None
+    assert ([2], 0, []) == (waiting, held(client), asked)
+    assert (["answer"] if when == "looked at" else []) == closed[:1]
+    assert [None] == [each.status for each in trail.attempts]
+
+
+def test_a_timeout_of_attempts_bounds_each_of_them() -> None:
+    """The request's own timeouts are cut, and given back."""
+    client = Client(policy(**FULLER))
+    timeouts: list[Any] = []
+    real = client.transport.inner.handle_request
+    request = httpx.Request("GET", "https://provider.test/things", extensions={"timeout": {"read": 20.0, "pool": 2.0}})
+
+    def note(sent: httpx.Request) -> Any:
+        timeouts.append(dict(sent.extensions["timeout"]))
+        return real(sent)
+
+    client.transport.inner.handle_request = note
+    client.next = [ANSWERS["busy"], ANSWERS["good"]]
+
+    assert 200 == client.transport.handle_request(request).status_code
+    assert [{"connect": 9.0, "read": 9.0, "write": 9.0, "pool": 2.0}] * 2 == timeouts
+    assert {"read": 20.0, "pool": 2.0} == request.extensions["timeout"]

@@ -1,0 +1,87 @@
+"""Which way a request goes: that of its kind and account, if nobody hears of it and it asks for nothing of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ._bounded import Bounded
+from ._breaker_hearing import Heard
+from ._caller import UNTIL
+from ._fork import renewed
+from ._hub import Hub
+from ._override import Override
+from ._telemetry import is_measured
+from ._trail import observers
+from ._way_kind import Kind, Ways, kind_of
+
+if TYPE_CHECKING:
+    from ._library import Library, Request
+    from ._outcome import Exchange
+    from ._registry import Source
+    from ._way import Way
+
+__all__ = ["WayFinder"]
+
+# Hosts and methods may be a stranger's choice; what is forgotten is made anew when it comes again.
+_MOST = 1024
+# So are accounts: two megabytes of them.
+_MOST_WAYS = 2048
+_Key = tuple["Source", str | None, str, bytes, int | None]
+_Prepare = Callable[["Request", "Source"], "Exchange | None"]
+
+
+class WayFinder:
+    """The ways of the calls of one transport, by operation, method and host.
+
+    Arguments:
+        library: of the caller's client.
+        prepare: a call as the layers see it; `None` where its options switch them off.
+        is_heard: whether anybody hears of this client's calls.
+    """
+
+    def __init__(self, library: Library, prepare: _Prepare, *, is_heard: bool) -> None:
+        self._library = library
+        self._prepare = prepare
+        self._stream = library.bytes_stream
+        self._is_heard = is_heard
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
+        # What needs the layers each time is kept as `False`.
+        self._kinds: Bounded[_Key, Kind | bool] = Bounded(_MOST)
+        self._ways: Ways = Bounded(_MOST_WAYS)
+
+    def find(self, request: Request, source: Source) -> Way | None:
+        """The way of a request; `None` where it has to go through the layers.
+
+        Arguments:
+            request: as the client sends it.
+            source: the policy of its host.
+        """
+        if (
+            "resilience" in request.extensions
+            or Hub.listeners
+            or self._is_heard
+            or observers
+            or Override.mode is not None
+            or Heard.by is not None
+            or UNTIL.get() is not None
+            or not isinstance(request.stream, self._stream)
+            or is_measured()
+        ):
+            return None
+        policy, url, method = source.policy(), request.url, request.method
+        operation = policy.operation_finder.find(method, url.raw_path.partition(b"?")[0].decode("ascii"))
+        # One host may have a policy for each of its ports, those that its scheme means among them.
+        key = (source, operation, method, url.raw_host, url.port)
+        found = self._kinds.kept.get(key)
+        kind = self._learn(key, request, source) if found is None else found
+        return kind.way_of(request) if isinstance(kind, Kind) else None
+
+    def _learn(self, key: _Key, request: Request, source: Source) -> Kind | bool:
+        exchange = self._prepare(request, source)
+        kind = None if exchange is None else kind_of(exchange, self._library, self._ways)
+        return self._kinds.keep(key, kind or False)
