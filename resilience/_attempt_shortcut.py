@@ -65,9 +65,9 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     sent = way.admit(exchange.store, runtime, (exchange.started, started), seconds)
     if sent is None:
         return None
-    if seconds is not None or exchange.cuts:
-        cut_timeouts(exchange, seconds)
     try:
+        if seconds is not None or exchange.cuts:
+            cut_timeouts(exchange, seconds)
         sent.response = await runtime.attempt(seconds, _answer(exchange, way, sent, seconds, runtime))
     except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
         sent.error = error

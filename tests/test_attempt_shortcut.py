@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resilience.httpx
-from resilience import _attempt_shortcut, _chain, trail_of
+from resilience import _attempt, _attempt_shortcut, _chain, trail_of
 from resilience._breaker_hearing import Heard
 from resilience._breaker_machine import OPEN
 from resilience._gate import Gate
@@ -343,14 +343,62 @@ def test_attempts_end_as_they_would_in_the_layers(history: list[Any], mode: str)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_an_attempt_that_nothing_holds_up_asks_no_layer(method: str, library: str, mode: str, asked: list[int]) -> None:
+def test_an_attempt_that_nothing_holds_up_goes_by_no_layer_within(
+    method: str, library: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has its permits, its timeout, and an answer to be looked at."""
+
+    async def refuse(_exchange: Exchange) -> Outcome:
+        raise AssertionError("this attempt goes through the layers")
+
+    monkeypatch.setattr(_chain, "credits_layer", lambda *_: refuse)
     client = Client(policy(**FULLER), library, mode)
 
     answer = client.call(LOOKED_AT["fine"], method=method, url="https://provider.test/things")
 
-    assert (200, b'{"ok": true}', [], 1) == (answer.status_code, answer.content, asked, client.seen)
+    assert (200, b'{"ok": true}', 1) == (answer.status_code, answer.content, client.seen)
     assert not [key for key in client.states if ":permits:" in key]
+
+
+@pytest.mark.parametrize("name", ["unwell", "quoting"])
+def test_an_answer_is_looked_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the layers get of it is what it means."""
+    looks: list[int] = []
+    real = _attempt.peek
+
+    async def peek(*arguments: Any) -> Any:
+        looks.append(1)
+        return await real(*arguments)
+
+    monkeypatch.setattr(_attempt, "peek", peek)
+    client = Client(policy(**FULLER))
+
+    client.call(LOOKED_AT[name], LOOKED_AT[name])
+
+    assert (client.seen, 2) == (len(looks), client.seen)
+
+
+def test_an_answer_or_a_request_that_cannot_be_handled_holds_no_permit() -> None:
+    """Its headers cannot be read; its timeouts are none."""
+
+    class Broken(httpx.Response):
+        @property
+        def headers(self) -> Any:
+            raise RuntimeError("no headers")
+
+        @headers.setter
+        def headers(self, value: Any) -> None:
+            self.__dict__["kept"] = value
+
+    client = Client(policy(**FULLER | {"answers": []}))
+    client.transport.inner.handle_request = lambda _: Broken(200)
+    broken = httpx.Request("GET", "https://provider.test/things", extensions={"timeout": "soon"})
+
+    with pytest.raises(ValueError, match="dictionary"):
+        client.transport.handle_request(broken)
+    with pytest.raises(RuntimeError, match="no headers"):
+        client.transport.handle_request(httpx.Request("GET", "https://provider.test/things"))
+    assert 0 == held(client)
 
 
 def held(client: Client) -> int:
