@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from ._telemetry import complain
@@ -33,12 +34,12 @@ class Carried:
         self._headers = headers = request.headers
         self._items: list[_Item] = []
         self._list = found = _list_of(headers)
-        for name, value in carrier.items():
-            key = name.lower().encode()
+        for text, value in carrier.items():
+            name, key = _encoded(text)
             if found is None or _holds(found, key):
                 self._replace(carrier)
                 return
-            self._items.append((name.encode(), key, value.encode()))
+            self._items.append((name, key, value.encode()))
         if found is not None:
             found += self._items
 
@@ -80,6 +81,13 @@ def carry(tracing: Tracing, context: Any, request: Request) -> Carried | None:
     except Exception:  # noqa: BLE001  propagators are the application's
         complain()
         return None
+
+
+# Each call has the same names, and keeps them for as long as it waits.
+@lru_cache(64)
+def _encoded(name: str) -> tuple[bytes, bytes]:
+    """The name of a header as it is sent, and in lower case."""
+    return name.encode(), name.lower().encode()
 
 
 def _holds(found: list[_Item], key: bytes) -> bool:

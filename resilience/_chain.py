@@ -14,8 +14,8 @@ match the host ─ no policy: the client's own transport, untouched
   ▼
 the client's own transport
 
-A call that nothing holds up takes the short cut (`_shortcut.py`), and goes on here if its answer is no plain success; what
-is sent again of it takes the short cut from there, as do attempts that need more (`_attempt_shortcut.py`).
+A call that nothing holds up takes the short cut (`_shortcut.py`), and goes on here if its answer is no plain success; an
+attempt that nothing holds up takes one of its own between 3 and 4 (`_attempt_shortcut.py`).
 """
 
 from __future__ import annotations
@@ -129,15 +129,31 @@ class Chain:
             return untouched
         sent = self._shortcut.send(request, source, self._store or self._open(), self._closing)
         if sent is None:
-            exchange = self.prepare(request, source)
-            if exchange is None:
-                untouched = self._transport.handle_request(request)
-                return untouched  # noqa: RET504  what a transport returns has no type
-            self._begin(exchange)
-        elif isinstance(sent, Exchange):
-            exchange = sent
-        else:
-            return sent
+            sent = self._begun(request, source)
+        if sent is None:
+            untouched = self._transport.handle_request(request)
+            return untouched  # noqa: RET504  what a transport returns has no type
+        return self._go_on(sent) if isinstance(sent, Exchange) else sent
+
+    async def handle_async(self, request: Request) -> Response:
+        """Send a request of an async client."""
+        source = self._source_of(request)
+        if source is None:
+            untouched: Response = await self._transport.handle_async_request(request)
+            return untouched
+        if not source.is_loaded:
+            # It imports the models and reads a file: other tasks are not to wait for that.
+            await source.load_aside()
+        sent = await self._shortcut.send_async(request, source, self._store or self._open(), self._closing)
+        if sent is None:
+            sent = self._begun(request, source)
+        if sent is None:
+            untouched = await self._transport.handle_async_request(request)
+            return untouched  # noqa: RET504  what a transport returns has no type
+        return await self._go_on_async(sent) if isinstance(sent, Exchange) else sent
+
+    def _go_on(self, exchange: Exchange) -> Response:
+        """Have a call of a sync client go through the layers."""
         ended = None
         try:
             try:
@@ -153,26 +169,8 @@ class Chain:
             raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
-    async def handle_async(self, request: Request) -> Response:
-        """Send a request of an async client."""
-        source = self._source_of(request)
-        if source is None:
-            untouched: Response = await self._transport.handle_async_request(request)
-            return untouched
-        if not source.is_loaded:
-            # It imports the models and reads a file: other tasks are not to wait for that.
-            await source.load_aside()
-        sent = await self._shortcut.send_async(request, source, self._store or self._open(), self._closing)
-        if sent is None:
-            exchange = self.prepare(request, source)
-            if exchange is None:
-                untouched = await self._transport.handle_async_request(request)
-                return untouched  # noqa: RET504  what a transport returns has no type
-            self._begin(exchange)
-        elif isinstance(sent, Exchange):
-            exchange = sent
-        else:
-            return sent
+    async def _go_on_async(self, exchange: Exchange) -> Response:
+        """The same for an async client; what it needs is kept by no call that only waits for its answer."""
         ended = None
         try:
             try:
@@ -187,11 +185,13 @@ class Chain:
             raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
-    def _begin(self, exchange: Exchange) -> None:
-        """Tell of the call where somebody hears of it."""
-        exchange.listeners = self._listeners
-        if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
-            start(exchange, self._transport, self._clock.wall)
+    def _begun(self, request: Request, source: Source) -> Exchange | None:
+        """A call that goes through the layers, of which is told where somebody hears of it; `None` if it is to be untouched."""
+        if (exchange := self.prepare(request, source)) is not None:
+            exchange.listeners = self._listeners
+            if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
+                start(exchange, self._transport, self._clock.wall)
+        return exchange
 
     def hand_back(self, exchange: Exchange, refusal: Refusal) -> Response:
         trail = LAST.trail = exchange.trail

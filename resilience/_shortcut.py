@@ -102,12 +102,10 @@ class Shortcut:
         way, began = self._ways.find(request, source), self._now()
         if way is None or not way.is_short:
             return None if way is None or is_traced() else way.call(request, store, closing)
-        reply = way.enter(store, began)
-        if reply is None:
-            return None
-        if reply[0] < 0:
-            return self._refuse(way, (request, store, closing), reply)
-        made, exchange, entered, generation = (request, store, closing), None, None, int(reply[0])
+        generation = way.enter(store, began)
+        if not isinstance(generation, int):
+            return None if generation is None else self._refuse(way, (request, store, closing), generation)
+        made, exchange, entered = (request, store, closing), None, None
         if is_traced():
             exchange = way.call(*made)
             entered = self._begin(exchange)
@@ -130,21 +128,15 @@ class Shortcut:
         is_inside = gate is None or gate.try_enter()
         try:
             # Who pays for a place in time and then waits for one in the pool may have to give it back: the layers do.
-            reply = way.enter(store, began) if is_inside or not way.pays else None
-            if reply is None:
-                return None
-            if reply[0] < 0:
-                return self._refuse(way, (request, store, closing), reply)
-            made, exchange, entered, generation, started = (request, store, closing), None, None, int(reply[0]), began
+            generation = way.enter(store, began) if is_inside or not way.pays else None
+            if not isinstance(generation, int):
+                return None if generation is None else self._refuse(way, (request, store, closing), generation)
+            made, exchange, entered, started = (request, store, closing), None, None, began
             if gate is not None and not is_inside:
-                exchange = way.call(*made)
-                exchange.started = began
-                if (ended := await self._stand(exchange, gate)) is not None:
-                    # That the client was closed the layers see for themselves.
-                    is_late, error = exchange.trail.why != "closed", ended.forget_error()
-                    late = way.sent((began, began), generation, error=error) if is_late else None
-                    return way.hand_over(None, made, late)
-                is_inside, started = True, self._now()
+                exchange, is_inside = await self._stand(way, made, gate, (began, generation))
+                if not is_inside:
+                    return exchange
+                started = self._now()
             if is_traced():
                 exchange = exchange or way.call(*made)
                 entered = self._begin(exchange)
@@ -162,13 +154,21 @@ class Shortcut:
                 gate.leave()
         return self._end(way, made, response, (generation, began, started, exchange))
 
-    async def _stand(self, exchange: Exchange, gate: Gate) -> Outcome | None:
-        """Wait in front of the pool: `None` when there is a place, else how the call ends."""
+    async def _stand(self, way: Way, made: Made, gate: Gate, entered: tuple[float, int]) -> tuple[Exchange, bool]:
+        """Wait in front of the pool: the call, and whether there is a place now; otherwise the layers have to look at it."""
+        exchange = way.call(*made)
+        exchange.started, generation = entered
         try:
-            return await stand(exchange, self._runtime, gate)
+            ended = await stand(exchange, self._runtime, gate)
         except BaseException:
             self._calls.end(exchange, None)
             raise
+        if ended is None:
+            return exchange, True
+        # That the client was closed the layers see for themselves.
+        is_late, error = exchange.trail.why != "closed", ended.forget_error()
+        late = way.sent((exchange.started, exchange.started), generation, error=error) if is_late else None
+        return way.hand_over(None, made, late), False
 
     def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
         """Begin the spans of a call, and that of its attempt."""
@@ -204,4 +204,4 @@ class Shortcut:
         if is_traced() or Hub.listeners or observers:
             return None
         exchange = way.call(*made)
-        return self._calls.hand_back(exchange, note(exchange, told(reply[1:]), way.breaker))
+        return self._calls.hand_back(exchange, note(exchange, told(reply), way.breaker))

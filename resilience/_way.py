@@ -57,15 +57,15 @@ class Way:
         """The key of its breaker."""
         return self._asked.keys[0]
 
-    def enter(self, store: Store, now: float, permit: Permit | None = None) -> Reply | None:
-        """Pay for a call: `[the generation of the breaker that lets it through]`, `None` where anything holds it up.
+    def enter(self, store: Store, now: float, permit: Permit | None = None) -> int | Reply | None:
+        """Pay for a call: the generation of the breaker that lets it through, `None` where anything holds it up.
 
-        A breaker that is open, and for which no call waits, says so: -1 and what `breaker.admit` replies.
+        Of a breaker that is open, and for which no call waits, it is what `breaker.admit` replies.
 
         Arguments:
             store: where the states are.
             now: by the runtime's clock.
-            permit: what it has to take as well; what it has to know of that stands in the reply.
+            permit: what it has to take as well.
         """
         for line in self._lines:
             if store.lines.get(line) is not None:
@@ -74,7 +74,13 @@ class Way:
         if permit is not None:
             asked = Command(asked.name, asked.keys, (*asked.arguments[:2], permit.asked))
         reply = store.run(asked, now)
-        return reply if reply and (reply[0] >= 0 or self._kind.refuses) else None
+        if not reply:
+            return None
+        if reply[0] < 0:
+            return reply[1:] if self._kind.refuses else None
+        if permit is not None:
+            permit.granted(reply[1:], now)
+        return int(reply[0])
 
     def admit(self, store: Store, runtime: Runtime, times: tuple[float, float], seconds: float | None) -> Sent | None:
         """Pay for an attempt, and take its permits: what will come of it; `None` where anything holds it up.
@@ -89,12 +95,8 @@ class Way:
         if documented:
             keys = self._asked.keys[-len(documented) :]
             permit = Permit(store, runtime, keys=keys, documented=documented, lease=lease_of(seconds), now=times[1])
-        reply = self.enter(store, times[1], permit)
-        if reply is None or reply[0] < 0:
-            return None
-        if permit is not None:
-            permit.granted(reply[1:], times[1])
-        return self.sent(times, int(reply[0]), permit=permit)
+        generation = self.enter(store, times[1], permit)
+        return self.sent(times, generation, permit=permit) if isinstance(generation, int) else None
 
     def is_plain(self, status: int) -> bool:
         """Whether a status says all of an answer: that it is a success of which no rule speaks."""

@@ -460,6 +460,33 @@ def test_nobody_overtakes_who_waits_for_a_permit(asked: list[int]) -> None:
     assert 1 == client.seen
 
 
+def test_a_full_limit_is_the_layers_to_wait_for(asked: list[int]) -> None:
+    """Nothing is paid of the others."""
+    limits = [{"name": "pace", "rate": "8/hour"}, {"name": "few", "concurrency": 1, "max_wait": "0s"}]
+    client = Client(policy(limits=limits))
+    with client.module.Client(transport=client.transport) as sender:
+        client.next = [(200, {}, b"a", b"b")]
+        with sender.stream("GET", URL):
+            refused = client.call()
+
+    assert (429, [1], 1) == (refused.status_code, asked, client.seen)
+    assert 0 == held(client)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_limit_that_was_lowered_and_raised_is_lowered_again(mode: str) -> None:
+    """It is known how often that has happened, since calls that were under way then say it once more."""
+    limits = [{"name": "few", "concurrency": 2}]
+    made = policy(**FULLER | {"limits": limits, "breaker": {"off": True}, "retry": {"max_attempts": 1}})
+    client = Client(made, mode=mode)
+    lows: list[bool] = []
+    for names in (["full"], *[["good"]] * 40, ["full"]):
+        client.call(*[LOOKED_AT[name] for name in names])
+        lows.append(any("most" in state for key, state in client.states.items() if ":permits:" in key))
+
+    assert [True, False, True] == [lows[0], lows[-2], lows[-1]]
+
+
 def test_what_pays_no_limit_takes_no_permit() -> None:
     """All of it or nothing: a bucket that is empty leaves no place taken."""
     limits = [{"name": "pace", "rate": "1/10 seconds", "max_wait": "0s"}, {"name": "few", "concurrency": 3}]
