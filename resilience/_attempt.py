@@ -151,7 +151,7 @@ async def _verdict(exchange: Exchange, response: Response, until: float | None, 
     if plain is not None:
         return plain
     # A failure is asked for a dozen of them.
-    headers = response.headers if response.status_code < 400 else FoldedHeaders(texts_of(response.headers))
+    headers = response.headers if response.status_code < 400 else FoldedHeaders.from_lower(texts_of(response.headers))
     answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
     limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
     broken = None

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ._deadline import shorter_reads
 
@@ -28,8 +27,7 @@ _DRAIN_SECONDS = 1.0
 _CHUNK_COST = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Peeked:
+class Peeked(NamedTuple):
     """The start of a raw body; `error` is what ended the reading early, if something did."""
 
     data: bytes
@@ -53,7 +51,7 @@ class Body:
 
     def __iter__(self) -> Iterator[bytes]:
         # The rest of a long body goes through no code of ours.
-        return chain(self._given_again(), () if self._ended else self._chunks, self._nothing())
+        return chain(self._given_again(), () if self._ended else self._chunks, self._checked())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._given_again():
@@ -92,7 +90,8 @@ class Body:
         if self._error is not None:
             raise self._error
 
-    def _nothing(self) -> Iterator[bytes]:
+    def _checked(self) -> Iterator[bytes]:
+        """No further chunk; whoever reads to the end comes here."""
         self._check_open()
         yield from ()
 

@@ -19,7 +19,7 @@ from ._paths import compile_path
 from ._projection import Projection
 from ._retry import Retry, resolve
 from ._until import seconds_until
-from ._wait_hints import read_hints
+from ._wait_hints import WaitHint, read_hints
 
 if TYPE_CHECKING:
     from ._policy import Policy
@@ -30,6 +30,8 @@ __all__ = ["TIMEOUTS", "Classifier"]
 # RFC 9110: answers that have no body whatever their headers say (sections 9.3.2, 15.2, 15.3.5, 15.4.5).
 _BODILESS = frozenset({204, 205, 304})
 _LASTING = frozenset({ErrorKind.CERTIFICATE, ErrorKind.REQUEST, ErrorKind.OTHER})
+_Settings = tuple[Retry, tuple[WaitHint, ...]]
+"""Those that apply to an answer, and which of its hints count for what it means."""
 _Wait = tuple[float | None, str | None]
 """Seconds that an answer asks to wait, and where it says so."""
 TIMEOUTS = frozenset({ErrorKind.READ_TIMEOUT, ErrorKind.WRITE_TIMEOUT, ErrorKind.ATTEMPT_TIMEOUT})
@@ -55,7 +57,7 @@ class Classifier:
         self._rules = [(compile_when(rule.when), rule) for rule in policy.answers]
         self._tables: dict[tuple[int | None, str | None], _Table] = {}
         self._successes: dict[str | None, Verdict] = {}
-        self._retries: dict[tuple[str, str | None, str | None], Retry] = {}
+        self._settings: dict[tuple[str, str | None, str | None], _Settings] = {}
 
     def plain_success(self, status: int, operation: str | None) -> Verdict | None:
         """The verdict on a success about which the policy has nothing to say: the way that most answers go."""
@@ -81,9 +83,8 @@ class Classifier:
         """
         table = self._table(answer.status, answer.operation)
         if answer.body:
-            answer.document = table.projection.read(
-                answer.body, complete=answer.complete, content_type=answer.headers.get("content-type", "")
-            )
+            kind = answer.headers.get("content-type", "")
+            answer.document = table.projection.read(answer.body, complete=answer.complete, content_type=kind)
         if table.reads_code:
             answer.code, answer.message = self._envelope(answer)
         rule = next((rule for condition, rule in table.rules if condition(answer)), None)
@@ -109,20 +110,21 @@ class Classifier:
 
     def retry_for(self, verdict: Verdict) -> Retry:
         """The settings that apply to an answer: the policy's, then its category's, its operation's and its rule's."""
-        return self._retry_for(verdict.category, verdict.operation, verdict.rule)
+        return self._settings_for(verdict.category, verdict.operation, verdict.rule)[0]
 
-    def _retry_for(self, category: Category, operation: str | None, rule: str | None) -> Retry:
+    def _settings_for(self, category: Category, operation: str | None, rule: str | None) -> _Settings:
         key = (category, operation, rule)
-        found = self._retries.get(key)
+        found = self._settings.get(key)
         if found is None:
             policy = self._policy
             speaking, called = policy.rules.get(rule or ""), policy.operations.get(operation or "")
-            found = self._retries[key] = resolve(
+            retry = resolve(
                 policy.retry,
                 policy.retry.categories.get(category),
                 called.retry if called else None,
                 speaking.retry if speaking else None,
             )
+            found = self._settings[key] = retry, tuple(hint for hint in retry.wait if hint.counts_for(category))
         return found
 
     def _success(self, operation: str | None) -> Verdict:
@@ -189,14 +191,10 @@ class Classifier:
     def _wait(self, answer: Answer, category: Category, rule: Rule | None, wall: float) -> _Wait:
         if answer.status is None:
             return None, None
-
-        def field(text: str) -> object:
-            return compile_path(text).search(answer.document)
-
-        hints = self._retry_for(category, answer.operation, rule.rule if rule else None).wait
-        hint = read_hints(hints, header=answer.header, field=field, category=category, wall=wall)
+        _, hints = self._settings_for(category, answer.operation, rule.rule if rule else None)
+        hint = read_hints(hints, header=answer.header, field=answer.search, wall=wall)
         if hint is not None:
-            return hint.seconds, hint.source
+            return hint
         until = None if rule is None else rule.until
         return (None, None) if until is None else (seconds_until(until, wall), until)
 

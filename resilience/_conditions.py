@@ -120,6 +120,9 @@ class Answer:
         present, value = path.find(self.document)
         return value if present else MISSING
 
+    def search(self, path: str) -> object:
+        return compile_path(path).search(self.document)
+
     @property
     def content_type(self) -> str:
         return media_type(self.headers.get("content-type", ""))

@@ -12,9 +12,8 @@ import importlib
 import io
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import ModuleType
-from typing import cast
+from typing import NamedTuple, cast
 
 __all__ = ["Decoded", "charset_of", "decode", "media_type", "text_of"]
 
@@ -30,8 +29,7 @@ _ZSTD_SKIPPABLE = 0x184D2A50
 _OLD_BROTLI_SLICE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A decoded body.
 
     Arguments:
@@ -60,6 +58,8 @@ def decode(raw: bytes, content_encoding: str, *, limit: int) -> Decoded:
         content_encoding: the value of `Content-Encoding`; several codings are separated by commas.
         limit: bytes of output, at most.
     """
+    if not content_encoding:
+        return Decoded(raw[:limit], len(raw) <= limit)
     # RFC 9110 section 8.4: the codings are listed in the order in which they were applied.
     names = [name for part in content_encoding.split(",", 64) if (name := part.strip().lower()) not in {"", "identity"}]
     if not names:

@@ -16,6 +16,8 @@ from ._paths import compile_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._paths import Path
+
 __all__ = ["PROBLEM_JSON", "Envelope", "compile_envelopes"]
 
 # Codes and messages are shown and compared; a provider that sends a megabyte here means something else.
@@ -83,10 +85,10 @@ def _compile(envelope: Envelope) -> Callable[[Answer], tuple[str | None, str | N
     tests = [(compile_path(path), compile_matcher(matcher)) for path, matcher in (envelope.when or {}).items()]
 
     def read(answer: Answer) -> tuple[str | None, str | None]:
-        if not all(test(answer.field(path)) for path, test in tests):
-            return None, None
-        code = next((text for path in codes if (text := _code(answer.field(path)))), None)
-        message = next((text for path in messages if (text := _message(answer.field(path)))), None)
+        for path, test in tests:
+            if not test(answer.field(path)):
+                return None, None
+        code, message = _first(answer, codes, _code), _first(answer, messages, _message)
         if envelope.code_header is not None:
             code = code or _code(answer.header(envelope.code_header))
         if envelope.message_header is not None:
@@ -94,6 +96,13 @@ def _compile(envelope: Envelope) -> Callable[[Answer], tuple[str | None, str | N
         return code, message
 
     return read
+
+
+def _first(answer: Answer, paths: list[Path], text_of: Callable[[object], str | None]) -> str | None:
+    for path in paths:
+        if text := text_of(answer.field(path)):
+            return text
+    return None
 
 
 def _code(value: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["fields_of", "only_value", "texts_of"]
+__all__ = ["Field", "fields_of", "only_value", "texts_of"]
 
 Field = tuple[bytes, bytes, bytes]
 """A name as it is sent, the same in lower case, and the value."""

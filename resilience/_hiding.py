@@ -53,6 +53,8 @@ class Hiding:
 
     def target(self, text: str, depth: int) -> str:
         """An address, or what of it follows the host."""
+        if _HARMLESS.fullmatch(text):
+            return text
         text, hash_sign, fragment = text.partition("#")
         path, mark, query = text.partition("?")
         return f"{self.path(path, depth)}{mark}{self.query(query, depth)}{hash_sign}{self.query(fragment, depth)}"

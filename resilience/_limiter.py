@@ -146,7 +146,10 @@ async def look_ahead(exchange: Exchange, runtime: Runtime) -> float:
     if exchange.settings.modes.get("limiter", Mode.ENFORCE) is not Mode.ENFORCE:
         return 0.0
     bill = bill_of(exchange)
-    reply = await runtime.decide(exchange.store, Command("bucket.look", keys_of(exchange, bill), (bill.specs,)))
+    keys = keys_of(exchange, bill)
+    if bill.silent and not exchange.store.holds(keys[0]):
+        return 0.0
+    reply = await runtime.decide(exchange.store, Command("bucket.look", keys, (bill.specs,)))
     return reply[0]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._categories import Category
 from ._hub import Hub, tell_happened
-from ._trail import Attempt
+from ._trail import Attempt, Wait
 
 if TYPE_CHECKING:
     from ._breaker import Admission
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._sending import Watch
     from ._sent import Sent
     from ._spans import Spans
-    from ._trail import Charged, Refused, Trail, Wait
+    from ._trail import Charged, Refused, Trail
     from ._transactions import Store
     from ._way import Way
     from .events import Listener
@@ -162,7 +162,7 @@ class Exchange:
             seconds: how long.
         """
         wait: Any = self.trail.events[place]
-        self.trail.events[place] = wait = wait._replace(seconds=seconds)
+        self.trail.events[place] = wait = Wait(seconds, *wait[1:])
         tell_happened(self, wait)
 
     @property

@@ -10,12 +10,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from ._fields import texts_of
-from ._redact import HIDDEN, hidden_in, is_secret_header, safe_url
+from ._bounded import Bounded
+from ._fields import fields_of, texts_of
+from ._redact import HIDDEN, hidden_in, hidden_in_header, is_secret_header, safe_url
 from ._secret_runs import runs_of, whole_runs_of, without
 from ._secret_words import user_of
 
 if TYPE_CHECKING:
+    from ._fields import Field
     from ._library import Request
     from ._outcome import Verdict
     from ._policy import Policy
@@ -27,6 +29,9 @@ SHORTEST_SECRET = 8
 _MOST_SECRETS = 200
 # Signs of a secret whose forms are worth keeping.
 _MOST_KEPT = 512
+# Requests, and signs of all headers of one, of which it is worth keeping what the headers tell.
+_MOST_REQUESTS = 64
+_LONGEST_HEADERS = 4096
 _SEPARATORS = re.compile(r"[;,]")
 # RFC 3986 section 2.3: what is never encoded.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
@@ -41,31 +46,39 @@ class Carrier(Protocol):
     def headers(self) -> Any: ...
 
 
-def secrets_of(request: Request, policy: Policy | None = None) -> list[str]:
+def secrets_of(request: Request, policy: Policy | None = None) -> tuple[str, ...]:
     """The credentials that a request carries, in the forms in which an answer may quote them, the longest first.
 
     Arguments:
         request: as it was sent.
         policy: of the provider.
     """
-    secret, others = _of_headers(request, policy)
-    # The URLs of a simulation have no user.
-    user = unquote(getattr(request.url, "userinfo", b"").decode("ascii", "replace"))
+    in_headers = _in_headers(request, policy)
     # What hides them where they are shown knows where they are.
-    found = {*secret, user, *user.split(":", 1)} | hidden_in(_target(request), others, policy)
-    return _forms(found)
+    found = hidden_in(_target(request), policy)
+    # The URLs of a simulation have no user.
+    if userinfo := getattr(request.url, "userinfo", b""):
+        user = unquote(userinfo.decode("ascii", "replace"))
+        found |= {user, *user.split(":", 1)}
+    return _longest_first(_forms(found).union(in_headers)) if found else in_headers
 
 
-def _of_headers(request: Carrier, policy: Policy | None) -> tuple[set[str], list[str]]:
-    """The credentials in headers, and the values of all other headers."""
-    found: set[str] = set()
-    others: list[str] = []
-    for name, value in texts_of(request.headers).items():
-        if is_secret_header(name, policy):
-            found |= {value, *_within(value)}
-        else:
-            others.append(value)
-    return found, others
+def _in_headers(request: Request, policy: Policy | None) -> tuple[str, ...]:
+    """The credentials in the headers of a request; the calls of one client carry the same, most of the time."""
+    own: dict[str, Any] = {} if policy is None else vars(policy)
+    told: Bounded[tuple[Field, ...], tuple[str, ...]]
+    told = own.get("_told") or own.setdefault("_told", Bounded(_MOST_REQUESTS))
+    fields = tuple(fields_of(request.headers))
+    forms = told.kept.get(fields)
+    if forms is None:
+        found: set[str] = set()
+        for name, value in texts_of(request.headers).items():
+            is_secret = is_secret_header(name, policy)
+            found |= {value, *_within(value)} if is_secret else hidden_in_header(value, policy)
+        forms = _longest_first(_forms(found))
+        if sum(len(value) for _, _, value in fields) <= _LONGEST_HEADERS:
+            told.keep(fields, forms)
+    return forms
 
 
 def _target(request: Request) -> str:
@@ -73,11 +86,14 @@ def _target(request: Request) -> str:
     return target
 
 
-def _forms(found: Iterable[str]) -> list[str]:
+def _forms(found: Iterable[str]) -> set[str]:
     """As answers write them: as they are, encoded as a part of an address or of a form, or within HTML."""
     long = {each for each in found if len(each) >= SHORTEST_SECRET}
-    forms = {form for each in long for form in (_kept_forms if len(each) <= _MOST_KEPT else _encoded)(each)}
-    return sorted(forms, key=len, reverse=True)[:_MOST_SECRETS]
+    return {form for each in long for form in (_kept_forms if len(each) <= _MOST_KEPT else _encoded)(each)}
+
+
+def _longest_first(forms: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(forms, key=len, reverse=True)[:_MOST_SECRETS])
 
 
 def _encoded(secret: str) -> tuple[str, ...]:
@@ -130,7 +146,9 @@ def safe_beside(shown: str, request: Carrier, policy: Policy, secrets: Iterable[
     """
     found = {*secrets}
     if may_show(shown, request, policy):
-        found |= _of_headers(request, policy)[0]
+        for name, value in texts_of(request.headers).items():
+            if is_secret_header(name, policy):
+                found |= {value, *_within(value)}
     if not found:
         return shown
     runs = [run for run in whole_runs_of(shown, _forms(found)) if run[0] >= place]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HIDDEN",
     "hidden_in",
+    "hidden_in_header",
     "is_secret_header",
     "is_secret_parameter",
     "safe_address",
@@ -68,19 +69,27 @@ def safe_address(text: str, policy: Policy | None = None) -> str:
     return _cut(Hiding(policy).target(text, 0))
 
 
-def hidden_in(address: str, headers: Iterable[str], policy: Policy | None = None) -> set[str]:
-    """What is hidden where these are shown, as it stands there and decoded.
+def hidden_in(address: str, policy: Policy | None = None) -> set[str]:
+    """What is hidden where an address is shown, as it stands there and decoded.
 
     Arguments:
         address: path and query.
-        headers: the values of headers that are no secrets themselves.
         policy: of the provider.
     """
     found: set[str] = set()
-    hiding = Hiding(policy, found)
-    hiding.target(address, 0)
-    for value in headers:
-        hiding.header(value)
+    Hiding(policy, found).target(address, 0)
+    return found
+
+
+def hidden_in_header(value: str, policy: Policy | None = None) -> set[str]:
+    """The same of the value of a header that is no secret itself.
+
+    Arguments:
+        value: of the header.
+        policy: of the provider.
+    """
+    found: set[str] = set()
+    Hiding(policy, found).header(value)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field, StrictFloat, StrictInt
 
@@ -60,8 +60,7 @@ def resolve(base: Retry, *overrides: Retry | None) -> Retry:
     return base.model_copy(update=given) if given else base
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """The call is sent again, after so many seconds."""
 
     wait: float

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Annotated, Self, cast
+from typing import Annotated, NamedTuple, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -108,8 +107,7 @@ WaitHints = Annotated[tuple[WaitHint, ...], AfterValidator(check_precedence)]
 """Wait hints in order of precedence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """What an answer asked for.
 
     Attributes:
@@ -126,36 +124,40 @@ def read_hints(
     *,
     header: Callable[[str], str | None],
     field: Callable[[str], object],
-    category: str,
     wall: float,
 ) -> Hint | None:
-    """The wait of the first hint that is usable: it counts for the category, its conditions hold, and its value reads.
+    """The wait of the first hint that is usable: its conditions hold, and its value reads.
 
     Arguments:
-        hints: where to look, in order of precedence.
+        hints: where to look, in order of precedence; those that count for what the answer means.
         header: the value of a header by its name, in any case; None if it is absent.
         field: the value at a path of the body; None if it is absent.
-        category: what the answer means.
         wall: epoch seconds of our own clock, for an answer without a `Date`.
     """
     for hint in hints:
-        if not hint.counts_for(category):
-            continue
         value = header(hint.header) if hint.header else field(cast("str", hint.body))
         if value is None or not _conditions_hold(hint, header):
             continue
         # The provider's own clock wrote its points in time; ours may differ from it by minutes.
         now = wall if (date := http_date(header("Date"), near=wall)) is None else date
-        values = cast("list[object]", value) if isinstance(value, list) else [value]
-        delays = (read_delay(item, hint.dialect, now=now) for item in islice(values, _MOST_VALUES))
-        seconds = next((delay for delay in delays if delay is not None), None)
+        seconds = _seconds(value, hint.dialect, now)
         if seconds is not None:
             return Hint(seconds, hint.source)
     return None
+
+
+def _seconds(value: object, dialect: Dialect, now: float) -> float | None:
+    if not isinstance(value, list):
+        return read_delay(value, dialect, now=now)
+    delays = (read_delay(item, dialect, now=now) for item in islice(cast("list[object]", value), _MOST_VALUES))
+    return next((delay for delay in delays if delay is not None), None)
 
 
 def _conditions_hold(hint: WaitHint, header: Callable[[str], str | None]) -> bool:
     # The same draft, Caching: RateLimit fields SHOULD be ignored on an answer that comes from a cache.
     if hint.dialect == "ratelimit" and read_delay(header("Age"), "integer", now=0):
         return False
-    return all((header(name) or "").strip(" \t") == value for name, value in hint.when_header.items())
+    # Most hints have none.
+    return not hint.when_header or all(
+        (header(name) or "").strip(" \t") == value for name, value in hint.when_header.items()
+    )

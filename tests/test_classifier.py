@@ -464,3 +464,14 @@ def test_plain_data_gets_the_verdict_of_its_json(document: Any, status: int) -> 
     assert found.rule == EVERYTHING.classify(status=status, body=as_json.encode(), headers=headers).rule
     if not isinstance(document, str):
         assert found.rule == EVERYTHING.classify(status=status, body=document).rule
+
+
+def test_a_hint_counts_for_some_categories() -> None:
+    """A reset that stands on every answer is no wait for a server error; each category has its own of one policy."""
+    reset = {"header": "X-Reset", "as": "seconds"}
+    paced = policy(retry={"wait": [{**reset, "categories": ["conflict"]}, reset | {"header": "X-RateLimit-Reset"}]})
+    headers = {"X-Reset": "7", "X-RateLimit-Reset": "9"}
+
+    waits = [paced.classify(status=status, headers=headers).retry_after for status in (409, 429, 500, 409)]
+
+    assert [7, 9, None, 7] == waits

@@ -852,6 +852,29 @@ def test_looking_ahead_says_how_long_the_next_attempt_would_wait() -> None:
     assert 0.0 == run_now(look_ahead(observing, world.runtime))
 
 
+def test_looking_ahead_without_a_limit_asks_a_store_only_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else holds such calls up."""
+    world, decided = Virtual(limited()), list[str]()
+    exchange = exchange_of(world.policy, store=world.store)
+    monkeypatch.setattr(world.runtime, "decide", _noting(decided, world.runtime.decide))
+
+    before = run_now(look_ahead(exchange, world.runtime))
+    unasked = list(decided)
+    world.store.run(Command("bucket.pause", (world.key(),), (3.0, world.spec())), 0.0)
+    after = run_now(look_ahead(exchange, world.runtime))
+
+    assert (0.0, 3.0) == (before, after)
+    assert ([], ["bucket.look"]) == (unasked, decided)
+
+
+def _noting(names: list[str], decide: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(store: Any, command: Command) -> Any:
+        names.append(command.name)
+        return decide(store, command)
+
+    return noted
+
+
 # Whatever happens
 
 ALGORITHMS = ["token_bucket", "fixed_window", "moving_window"]

@@ -430,8 +430,35 @@ def test_the_credentials_of_a_request() -> None:
         assert each in found
     assert sorted(map(len, found), reverse=True) == list(map(len, found))
     assert not {"short", "application/json", "2", "", "me"} & set(found)
-    assert [] == secrets_of(request())
+    assert () == secrets_of(request())
     assert "not base64!" in secrets_of(request(authorization="Basic not base64!"))
+
+
+def test_what_headers_tell_is_kept_for_requests_with_the_same() -> None:
+    """Of each policy apart, since it says which headers are secrets; of another value, or more of them, it is found anew."""
+    own, other = policy(), policy(headers=["x-other"])
+
+    first = secrets_of(request(x_acme=SECRET), own)
+
+    assert first is secrets_of(request(x_acme=SECRET), own)
+    assert (SECRET,) == first
+    assert () == secrets_of(request(x_acme=SECRET), other)
+    assert ("another-longer-secret",) == secrets_of(request(x_acme="another-longer-secret"), own)
+    assert ("another-longer-secret", SECRET) == secrets_of(
+        request(x_acme=SECRET, x_api_key="another-longer-secret"), own
+    )
+    assert (SECRET, "query-secret") == secrets_of(request("https://h.example/?key=query-secret", x_acme=SECRET), own)
+
+
+def test_long_headers_are_not_kept() -> None:
+    """A client of many users has as many keys, and some of them carry kilobytes."""
+    own, long = policy(), "k" * 4096
+
+    assert long in secrets_of(request(x_acme=long), own)
+    assert secrets_of(request(x_acme=long), own) is not secrets_of(request(x_acme=long), own)
+    for number in range(100):
+        secrets_of(request(x_acme=f"{SECRET}{number}"), own)
+    assert 64 == len(vars(own)["_told"].kept)
 
 
 def test_words_do_not_quote_a_secret() -> None:

@@ -33,10 +33,9 @@ def read(
     """What the hints find in an answer with these headers and these values at the paths of its body."""
     folded = {name.lower(): value for name, value in (headers or {}).items()}
     return read_hints(
-        HINTS.validate_python(hints),
+        [hint for hint in HINTS.validate_python(hints) if hint.counts_for(category)],
         header=lambda name: folded.get(name.lower()),
         field=(body or {}).get,
-        category=category,
         wall=WALL,
     )
 
