@@ -25,8 +25,8 @@ __all__ = ["WayFinder"]
 
 # Hosts and methods may be a stranger's choice; what is forgotten is made anew when it comes again.
 _MOST = 1024
-# So are accounts: two megabytes of them.
-_MOST_WAYS = 2048
+# So are accounts: fourteen megabytes of them, at most.
+_MOST_WAYS = 16_384
 _Key = tuple["Source", str | None, str, bytes, int | None]
 _Prepare = Callable[["Request", "Source"], "Exchange | None"]
 

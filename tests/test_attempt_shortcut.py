@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resilience.httpx
-from resilience import _attempt, _attempt_shortcut, _chain, trail_of
+from resilience import _attempt, _attempt_shortcut, _chain, _shortcut, trail_of
 from resilience._breaker_hearing import Heard
 from resilience._breaker_machine import OPEN
 from resilience._gate import Gate
@@ -343,8 +343,9 @@ def test_attempts_end_as_they_would_in_the_layers(history: list[Any], mode: str)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize("parts", [{}, {"limits": [], "operations": {}}], ids=["permits", "looks"])
 def test_an_attempt_that_nothing_holds_up_goes_by_no_layer_within(
-    method: str, library: str, mode: str, monkeypatch: pytest.MonkeyPatch
+    parts: dict[str, Any], method: str, library: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has its permits, its timeout, and an answer to be looked at."""
 
@@ -352,12 +353,22 @@ def test_an_attempt_that_nothing_holds_up_goes_by_no_layer_within(
         raise AssertionError("this attempt goes through the layers")
 
     monkeypatch.setattr(_chain, "credits_layer", lambda *_: refuse)
-    client = Client(policy(**FULLER), library, mode)
+    client = Client(policy(**FULLER | parts), library, mode)
 
     answer = client.call(LOOKED_AT["fine"], method=method, url="https://provider.test/things")
 
     assert (200, b'{"ok": true}', 1) == (answer.status_code, answer.content, client.seen)
     assert not [key for key in client.states if ":permits:" in key]
+
+
+@pytest.mark.parametrize("mode", ["sync", "asyncio"])
+def test_who_traces_has_its_spans_by_the_layers(mode: str, asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the attempts that need more than a question."""
+    monkeypatch.setattr(_shortcut, "is_traced", lambda: True)
+    client = Client(policy(**FULLER), mode=mode)
+
+    assert 200 == client.call(LOOKED_AT["fine"]).status_code
+    assert [1] == asked
 
 
 @pytest.mark.parametrize("name", ["unwell", "quoting"])
