@@ -14,10 +14,30 @@ local KEYS, arguments, now, given
 -- A record is four values of MessagePack, which keeps every number exactly: when it was saved, by how much the clock of
 -- its states is ahead of the server's, until when it counts, and the state.
 local records, ahead
+-- The records as texts, `false` where there is none, and for how many milliseconds those are to be kept that have changed.
+-- Decisions that share a key read it once and write it once: to call the server takes as long as to decide.
+local texts, changed = {}, {}
+
+local function read(key)
+  if texts[key] == nil then
+    texts[key] = redis.call('GET', key)
+  end
+  return texts[key]
+end
 
 local function write(key, milliseconds)
   local record = records[key]
-  redis.call('SET', key, cmsgpack.pack(now, ahead, record[1], record[2]), 'PX', string.format('%.0f', milliseconds))
+  texts[key], changed[key] = cmsgpack.pack(now, ahead, record[1], record[2]), milliseconds
+end
+
+local function write_all()
+  for key, milliseconds in pairs(changed) do
+    if texts[key] then
+      redis.call('SET', key, texts[key], 'PX', string.format('%.0f', milliseconds))
+    else
+      redis.call('DEL', key)
+    end
+  end
 end
 
 local function begin(position, decision)
@@ -28,7 +48,7 @@ local function begin(position, decision)
   for number = 1, decision[1] do
     local key = ALL_KEYS[position + number]
     KEYS[number] = key
-    local found = redis.call('GET', key)
+    local found = read(key)
     if found then
       local saved, before, expires, state = cmsgpack.unpack(found)
       if type(state) ~= 'table' then
@@ -44,7 +64,7 @@ local function begin(position, decision)
   if is_set_back then
     -- Remembered at once: a script that refuses saves nothing, and time would stand still until one does.
     for key in pairs(records) do
-      write(key, math.max(redis.call('PTTL', key), 1))
+      write(key, changed[key] or math.max(redis.call('PTTL', key), 1))
     end
   end
 end
@@ -60,7 +80,7 @@ end
 local function save(key, state, seconds)
   if state == nil then
     records[key] = nil
-    redis.call('DEL', key)
+    texts[key], changed[key] = false, 0
     return
   end
   records[key] = { now + seconds, state }
