@@ -491,16 +491,26 @@ def test_a_full_limit_is_the_layers_to_wait_for(asked: list[int]) -> None:
 
 def test_a_limit_that_was_lowered_and_raised_is_lowered_again() -> None:
     """It is known how often that has happened, since calls that were under way then say it once more."""
-    limits = [{"name": "few", "concurrency": 3}]
-    client = Client(policy(**FULLER | {"limits": limits, "breaker": {"off": True}, "retry": {"max_attempts": 1}}))
+    full = {"rule": "full", "when": {"status": 420}, "category": "concurrency_limited"}
+    limits = [{"name": "few", "concurrency": 6}]
+    client = Client(policy(answers=[full], limits=limits, breaker={"off": True}, retry={"max_attempts": 1}))
     lows: list[bool] = []
+
+    def call(name: str) -> None:
+        assert client.call(LOOKED_AT[name]).extensions["resilience"].attempts
+        (state,) = [state for key, state in client.states.items() if ":permits:" in key]
+        lows.append("most" in state)
+
     with client.module.Client(transport=client.transport) as sender:
-        client.next = [(200, {}, b"a", b"b")]
+        client.next = [(200, {}, b"a", b"b")] * 5
+        streams = [sender.send(sender.build_request("GET", URL), stream=True) for _ in range(5)]
+        call("full")
         # As long as somebody is in flight nothing of it is forgotten.
-        with sender.stream("GET", URL):
-            for name in ("full", *["good"] * 40, "full"):
-                client.call(LOOKED_AT[name])
-                lows.append(any("most" in state for key, state in client.states.items() if ":permits:" in key))
+        for stream in streams[1:]:
+            stream.close()
+        for name in (*["good"] * 40, "full"):
+            call(name)
+        streams[0].close()
 
     assert [True, False, True] == [lows[0], lows[-2], lows[-1]]
 
