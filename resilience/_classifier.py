@@ -44,6 +44,9 @@ class _Table:
     rules: tuple[tuple[Condition, Rule], ...]
     reads_body: bool
     reads_code: bool
+    """Whether an answer may have a code and a message."""
+    asks_code: bool
+    """Whether one of the rules asks for them."""
     projection: Projection
 
 
@@ -78,19 +81,21 @@ class Classifier:
         """The verdict on an answer whose body, as far as it is looked at, is already decompressed.
 
         Arguments:
-            answer: the answer; `document`, `code` and `message` are filled in here.
+            answer: the answer; `document` is filled in here, and `code` and `message` if it is no plain success.
             wall: seconds since 1970, for dates in the answer.
         """
         table = self._table(answer.status, answer.operation)
         if answer.body:
             kind = answer.headers.get("content-type", "")
             answer.document = table.projection.read(answer.body, complete=answer.complete, content_type=kind)
-        if table.reads_code:
+        if table.asks_code:
             answer.code, answer.message = self._envelope(answer)
         rule = next((rule for condition, rule in table.rules if condition(answer)), None)
         category, retryable = self._meaning(answer, rule)
         if category is Category.SUCCESS and rule is None:
             return self._success(answer.operation)
+        if table.reads_code and not table.asks_code:
+            answer.code, answer.message = self._envelope(answer)
         stated = None if category is Category.SUCCESS else self._statement(answer)
         page = self._policy.docs.get(rule.doc) if rule is not None and rule.doc else None
         wait, source = self._wait(answer, category, rule, wall)
@@ -142,7 +147,7 @@ class Classifier:
     def _build(self, status: int | None, operation: str | None) -> _Table:
         rules = tuple(entry for entry in self._rules if _can_speak(entry[1], status, operation))
         if status is None:
-            return _Table(rules, reads_body=False, reads_code=False, projection=Projection(()))
+            return _Table(rules, reads_body=False, reads_code=False, asks_code=False, projection=Projection(()))
         policy = self._policy
         fails = status >= 400 or bool(rules)
         retries = (policy.retry, *policy.retry.categories.values())
@@ -156,7 +161,8 @@ class Classifier:
             wanted |= {rule.target_status for _, rule in rules if rule.target_status}
         # A success is looked at only where a rule asks; an error always, for its code and message.
         reads_body = status >= 400 or any(rule.when.reads_body for _, rule in rules)
-        return _Table(rules, reads_body, fails, Projection(compile_path(path) for path in sorted(wanted)))
+        asks_code = fails and any(rule.when.code or rule.when.message for _, rule in rules)
+        return _Table(rules, reads_body, fails, asks_code, Projection(compile_path(path) for path in sorted(wanted)))
 
     def _meaning(self, answer: Answer, rule: Rule | None) -> tuple[Category, bool]:
         if rule is not None:
