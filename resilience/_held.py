@@ -87,42 +87,53 @@ class Held:
 
     def ended(self) -> None:
         """The source has come to its end."""
-        for holder in self._holders:
-            holder.ended()
+        self._tell(lambda holder: holder.ended())
 
     def broke(self, error: BaseException) -> None:
         """The source gives nothing more."""
-        for holder in self._holders:
-            holder.broke(error)
+        self._tell(lambda holder: holder.broke(error))
 
     def _release(self) -> None:
+        self._tell(lambda holder: holder.release())
+
+    def _tell(self, tell: Callable[[Holder], None]) -> None:
+        """Tell all of them: what one raises, as a store may, is raised when none is left behind."""
+        failed = None
         for holder in self._holders:
-            holder.release()
+            try:
+                tell(holder)
+            except Exception as error:  # noqa: BLE001  raised below
+                failed = error if failed is None else failed
+        if failed is not None:
+            raise failed
 
     def close(self) -> None:
         try:
             self._source.close()
         finally:
-            self._release()
-            for chunks in self._opened:
-                # Another thread may be reading at this moment; it meets the end of the source by itself.
-                with suppress(ValueError, AttributeError):
-                    chunks.close()
+            try:
+                self._release()
+            finally:
+                for chunks in self._opened:
+                    # Another thread may be reading at this moment; it meets the end of the source by itself.
+                    with suppress(ValueError, AttributeError):
+                        chunks.close()
 
     async def aclose(self) -> None:
         try:
             await self._source.aclose()
         finally:
-            self._release()
-            for chunks in self._opened:
-                # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
-                with suppress(RuntimeError, AttributeError):
-                    await chunks.aclose()
+            try:
+                self._release()
+            finally:
+                for chunks in self._opened:
+                    # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
+                    with suppress(RuntimeError, AttributeError):
+                        await chunks.aclose()
 
     def __del__(self) -> None:
         # A response that was never closed: its connection ends with it, and so does what the provider counts.
-        for holder in self._holders:
-            holder.abandon()
+        self._tell(lambda holder: holder.abandon())
 
 
 class _AsyncChunks:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import resilience.httpx2
 from resilience._body import peek
 from resilience._runtime import SyncRuntime, run_now
 from resilience.testing import VirtualClock
+from tests.counted import calls_of
 
 LIBRARIES = [resilience.httpx.LIBRARY, resilience.httpx2.LIBRARY]
 EACH = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
@@ -47,18 +47,10 @@ def test_the_rest_of_a_long_body_goes_through_no_code_of_ours(library: Any) -> N
 
     def calls(chunks: int) -> int:
         body = peeked(library, Source(chunks), 10)
-        counted: list[str] = []
-
-        def count(frame: FrameType, event: str, _: Any) -> None:
-            if event == "call" and frame.f_globals.get("__package__") == "resilience":
-                counted.append(frame.f_code.co_name)
-
-        sys.setprofile(count)
-        try:
-            assert chunks == len(list(body))
-        finally:
-            sys.setprofile(None)
-        return len(counted)
+        read: list[bytes] = []
+        counted = calls_of(lambda: read.extend(body))
+        assert chunks == len(read)
+        return counted
 
     assert 0 == calls(200) - calls(100)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import math
 import os
-import sys
 import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -24,6 +23,7 @@ from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
 from resilience._transactions import Command, Reply
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
+from tests.counted import calls_of
 
 LIBRARIES = [resilience.httpx.LIBRARY, resilience.httpx2.LIBRARY]
 KEY = "{p}:permits:a"
@@ -532,6 +532,33 @@ def test_each_is_told_that_a_body_broke_off(*, asynchronous: bool) -> None:
     assert [b"a"] == two.seen
 
 
+class Raising(Noting):
+    """Raises whatever it is told, as what a store that is away makes of it may."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"ended", "broke", "release"}:
+            raise LookupError(name)
+        return super().__getattribute__(name)
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["ended", "broke", "release"])
+def test_what_one_raises_leaves_no_other_behind(how: str, *, asynchronous: bool) -> None:
+    """It is raised when all were told."""
+    two = Two(LIBRARIES[0], Source(OSError if how == "broke" else None))
+    two.held._holders.insert(0, Raising("first", two.notes, two.clock, math.inf))
+
+    with pytest.raises(LookupError, match=how):
+        if how != "release":
+            two.read(asynchronous=asynchronous)
+        elif asynchronous:
+            anyio.run(two.held.aclose)
+        else:
+            two.held.close()
+
+    assert ["inner", "outer"] == [note.split()[0] for note in two.notes]
+
+
 def test_a_reader_that_goes_away_breaks_nothing_off() -> None:
     """The body may still be read by another; it is over when it is closed."""
     two = Two(LIBRARIES[0], Many(3))
@@ -568,17 +595,6 @@ def test_a_chunk_costs_one_call(library: Any, *, asynchronous: bool) -> None:
     def calls(chunks: int) -> int:
         two = Two(library, Many(chunks))
         two.clock.now = time.monotonic  # type: ignore[method-assign]  # as a real clock has it: no Python code either
-        counted: list[str] = []
-
-        def count(frame: FrameType, event: str, _: Any) -> None:
-            if event == "call" and frame.f_globals.get("__package__") == "resilience":
-                counted.append(frame.f_code.co_name)
-
-        sys.setprofile(count)
-        try:
-            two.read(asynchronous=asynchronous)
-        finally:
-            sys.setprofile(None)
-        return len(counted)
+        return calls_of(lambda: two.read(asynchronous=asynchronous))
 
     assert 100 == calls(200) - calls(100)
