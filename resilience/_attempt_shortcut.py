@@ -62,13 +62,13 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     """The outcome of a plain success, or what the layers make of what came; `None` where nothing was sent."""
     started = runtime.clock.now()
     seconds = attempt_seconds(exchange, started)
+    if seconds is not None or exchange.cuts:
+        cut_timeouts(exchange, seconds)
     sent = way.admit(exchange.store, runtime, (exchange.started, started), seconds)
     if sent is None:
         return None
     try:
-        if seconds is not None or exchange.cuts:
-            cut_timeouts(exchange, seconds)
-        sent.response = await runtime.attempt(seconds, _answer(exchange, way, sent, seconds, runtime))
+        sent.response = await runtime.attempt(seconds, _answer(exchange, sent, seconds, runtime))
     except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
         sent.error = error
     else:
@@ -84,11 +84,10 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     return await inner(exchange)
 
 
-async def _answer(exchange: Exchange, way: Way, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
-    """The answer, looked at if it is not plain by its status."""
+async def _answer(exchange: Exchange, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
+    """The answer, and what it means."""
     response = exchange.answer = await runtime.send(exchange.request)
-    if not way.is_plain(response.status_code):
-        sent.verdict = await look_at(exchange, response, None if seconds is None else sent.times[1] + seconds, runtime)
+    sent.verdict = await look_at(exchange, response, None if seconds is None else sent.times[1] + seconds, runtime)
     return response
 
 

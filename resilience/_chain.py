@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from ._attempt import attempt_layer
 from ._attempt_shortcut import attempt_shortcut_layer
@@ -36,7 +36,6 @@ from ._hub import Hub, end_call
 from ._idempotency import idempotency_layer
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
-from ._local_reply import error_of, reply_to
 from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
 from ._pool_gate import gate_layer, gate_of
@@ -46,19 +45,17 @@ from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._shortcut import Shortcut
 from ._telemetry import start
 from ._trail import observers
-from ._trail_of import LAST, keep_trail, note_trail
+from ._trail_of import LAST, keep_trail
+from ._unwrap import in_place_of_answer, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._library import Library, Request, Response, Transport
     from ._refusal import Refusal
     from ._registry import Policies, Source
-    from ._trail import Trail
     from ._transactions import Store
     from .events import Listener
 
-__all__ = ["Chain", "build", "unwrap"]
+__all__ = ["Chain", "build"]
 
 
 def build(runtime: Runtime) -> Call:
@@ -197,7 +194,7 @@ class Chain:
         trail = LAST.trail = exchange.trail
         trail.stop("refused", refusal.story, refusal.retry_after)
         keep_trail(exchange.request, trail)
-        return _in_place_of_answer(exchange, refusal, self._library, self._clock.wall)
+        return in_place_of_answer(exchange, refusal, self._library, self._clock.wall)
 
     def end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail
@@ -211,40 +208,3 @@ class Chain:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
             # Whoever heard of it may have called something.
             LAST.trail = trail
-
-
-def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callable[[], float]) -> Response:
-    """The response, or the error raised, with the trail on it.
-
-    Arguments:
-        exchange: the call.
-        outcome: what the outermost layer made of it.
-        library: of the caller's client; a call that we refused gets a response or an error of its classes.
-        wall: gives epoch seconds, for a reply that names a point in time.
-    """
-    if outcome.refusal is not None:
-        return _in_place_of_answer(exchange, outcome.refusal, library, wall)
-    if outcome.response is None:
-        _raise(outcome.forget_error(), exchange.trail)
-    return _marked(outcome.response, exchange.trail)
-
-
-def _in_place_of_answer(exchange: Exchange, refusal: Refusal, library: Library, wall: Callable[[], float]) -> Response:
-    """What the application gets for a refusal: a response, or the error that its user asked for."""
-    if exchange.settings.refusals == "raise":
-        _raise(error_of(exchange, refusal, library), exchange.trail)
-    return _marked(reply_to(exchange, refusal, library, wall()), exchange.trail)
-
-
-def _marked(response: Response, trail: Trail) -> Response:
-    response.extensions = {**response.extensions, "resilience": trail}
-    return response
-
-
-def _raise(error: Any, trail: Trail) -> NoReturn:
-    note_trail(error, trail)
-    try:
-        raise error
-    finally:
-        # Its traceback holds this frame, which must not hold it in turn.
-        del error

@@ -83,14 +83,14 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
                 return ended
             outcome = await inner(exchange)
             _learn(exchange, use, permit, outcome, runtime)
+            if outcome.response is None:
+                permit.release()
+            else:
+                hand_on(outcome.response, permit, runtime)
         except BaseException:
             # Cancelled, also while the store was asked: whether it granted a place or not, there is none now.
             permit.release()
             raise
-        if outcome.response is None:
-            permit.release()
-        else:
-            hand_on(outcome.response, permit, runtime)
         return outcome
 
     return concurrency_call

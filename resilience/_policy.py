@@ -131,6 +131,10 @@ class Policy(Model):
             del vars(copied)[name]
         return copied
 
+    def copy(self, **named: Any) -> Self:
+        """The older name of `model_copy`, whose own way would take along what was compiled from the old parts."""
+        return self.model_copy(**named)
+
     def classify(
         self,
         *,

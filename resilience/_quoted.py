@@ -76,7 +76,9 @@ def _in_headers(request: Request, policy: Policy | None) -> tuple[str, ...]:
             is_secret = is_secret_header(name, policy)
             found |= {value, *_within(value)} if is_secret else hidden_in_header(value, policy)
         forms = _longest_first(_forms(found))
-        if sum(len(value) for _, _, value in fields) <= _LONGEST_HEADERS:
+        values = b"".join([value for _, _, value in fields])
+        # Which other text it is depends on the encoding that the caller has set.
+        if values.isascii() and len(values) <= _LONGEST_HEADERS:
             told.keep(fields, forms)
     return forms
 

@@ -28,6 +28,7 @@ from ._prepare import restore
 from ._refusal import note
 from ._telemetry import is_traced, start_spans
 from ._trail import observers
+from ._unwrap import raise_with
 from ._way_finder import WayFinder
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Shortcut:
         return self._end(way, made, response, (generation, began, started, exchange))
 
     async def _stand(self, way: Way, made: Made, gate: Gate, entered: tuple[float, int]) -> tuple[Exchange, bool]:
-        """Wait in front of the pool: the call, and whether there is a place now; otherwise the layers have to look at it."""
+        """Wait in front of the pool: the call, and whether it has a place now; otherwise the layers have to look at it."""
         exchange = way.call(*made)
         exchange.started, generation = entered
         try:
@@ -165,9 +166,10 @@ class Shortcut:
             raise
         if ended is None:
             return exchange, True
-        # That the client was closed the layers see for themselves.
-        is_late, error = exchange.trail.why != "closed", ended.forget_error()
-        late = way.sent((exchange.started, exchange.started), generation, error=error) if is_late else None
+        if exchange.trail.why == "closed":
+            self._calls.end(exchange, ended)
+            raise_with(ended.forget_error(), exchange.trail)
+        late = way.sent((exchange.started, exchange.started), generation, error=ended.forget_error())
         return way.hand_over(None, made, late), False
 
     def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:

@@ -22,7 +22,7 @@ _NO_PLACES = [1.0]
 def enter(
     transaction: Transaction, keys: tuple[str, ...], arguments: tuple[int, list[list[Any]], tuple[Any, ...]]
 ) -> Reply:
-    """Pay the limits of a call and take its permits if nothing else holds it up; otherwise take nothing, and change nothing.
+    """Pay the limits of a call and take its permits if nothing else holds it up; otherwise take nothing.
 
     Arguments:
         transaction: the store's.

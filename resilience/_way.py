@@ -98,10 +98,6 @@ class Way:
         generation = self.enter(store, times[1], permit)
         return self.sent(times, generation, permit=permit) if isinstance(generation, int) else None
 
-    def is_plain(self, status: int) -> bool:
-        """Whether a status says all of an answer: that it is a success of which no rule speaks."""
-        return self._kind.verdict_on(status) is not None
-
     def leave(
         self, store: Store, request: Request, response: Response, sent: tuple[int, float, float, float]
     ) -> Trail | None:
@@ -142,7 +138,7 @@ class Way:
             looked: what the answer means, if it was looked at.
         """
         kind = self._kind
-        verdict = kind.verdict_on(response.status_code) or looked
+        verdict = looked or kind.verdict_on(response.status_code)
         if (
             verdict is None
             or verdict.rule

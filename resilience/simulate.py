@@ -24,7 +24,7 @@ from uuid import UUID
 
 from . import errors
 from ._body import Body
-from ._chain import build, unwrap
+from ._chain import build
 from ._clock import Closing
 from ._config import policies_for
 from ._headers import FoldedHeaders
@@ -32,6 +32,7 @@ from ._held import Held
 from ._library import ErrorKind, Library
 from ._prepare import prepare
 from ._replay import Replay
+from ._unwrap import unwrap
 from .stores._memory import MemoryStore
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from resilience._runtime import Runtime
 from resilience._trail_of import LAST
 from resilience._transactions import Command
 from resilience.testing import VirtualClock
-from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client, calls_with, play
+from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client, calls_with, play, streamed
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
 
@@ -393,28 +393,69 @@ def test_an_answer_is_looked_at_once(name: str, monkeypatch: pytest.MonkeyPatch)
     assert (client.seen, 2) == (len(looks), client.seen)
 
 
-def test_an_answer_or_a_request_that_cannot_be_handled_holds_no_permit() -> None:
-    """Its headers cannot be read; its timeouts are none."""
+@pytest.mark.parametrize("timeout", ["soon", httpx.Timeout(5)])
+def test_timeouts_that_are_none_cost_nothing(timeout: Any) -> None:
+    """Nothing was sent, as the layers have it."""
+    client = Client(policy(**FULLER | {"limits": [{"name": "pace", "rate": "1/hour", "max_wait": "0s"}]}))
+    broken = httpx.Request("GET", "https://provider.test/things", extensions={"timeout": timeout})
 
-    class Broken(httpx.Response):
-        @property
-        def headers(self) -> Any:
-            raise RuntimeError("no headers")
+    for _ in range(2):
+        with pytest.raises((ValueError, TypeError)):
+            client.transport.handle_request(broken)
+        trail = resilience.last_trail()
+        assert trail is not None
+        assert ("interrupted", ()) == (trail.why, trail.attempts)
+    assert 200 == client.call().status_code
 
-    def send(_request: httpx.Request) -> httpx.Response:
-        response = httpx.Response(200)
-        response.__class__ = Broken
+
+class Unreadable(httpx.Response):
+    """Raises when a part of it is looked at; the part is named where it is made."""
+
+    part = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "part"):
+            raise RuntimeError(f"no {name}")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("mode", ["sync", "asyncio"])
+@pytest.mark.parametrize(
+    ("part", "parts"),
+    [
+        ("headers", {}),
+        ("headers", {"limits": []}),
+        ("status_code", {}),
+        ("status_code", {"limits": []}),
+        ("is_closed", {}),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_closed_and_holds_nothing(part: str, mode: str, parts: dict[str, Any]) -> None:
+    """Its connection is free again, and so is its place."""
+    closed: list[str] = []
+    client = Client(policy(**FULLER | {"answers": []} | parts), mode=mode)
+    stream = streamed(httpx, b"a")
+    stream.__class__.close = lambda _: closed.append(part)
+
+    async def aclose(_: Any) -> None:
+        closed.append(part)
+
+    def send(request: httpx.Request) -> httpx.Response:
+        response = httpx.Response(200, stream=stream, request=request)
+        response.__class__ = Unreadable
+        response.__dict__["part"] = part
         return response
 
-    client = Client(policy(**FULLER | {"answers": []}))
-    client.transport.inner.handle_request = send
-    broken = httpx.Request("GET", "https://provider.test/things", extensions={"timeout": "soon"})
+    async def send_async(request: httpx.Request) -> httpx.Response:
+        return send(request)
 
-    with pytest.raises(ValueError, match="dictionary"):
-        client.transport.handle_request(broken)
-    with pytest.raises(RuntimeError, match="no headers"):
-        client.transport.handle_request(httpx.Request("GET", "https://provider.test/things"))
-    assert 0 == held(client)
+    stream.__class__.aclose = aclose
+    client.transport.inner.handle_request, client.transport.inner.handle_async_request = send, send_async
+
+    ended = client.call(url="https://provider.test/things")
+
+    assert (f"no {part}", 0) == (str(ended), held(client))
+    assert part in closed
 
 
 def held(client: Client) -> int:

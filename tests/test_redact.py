@@ -450,6 +450,18 @@ def test_what_headers_tell_is_kept_for_requests_with_the_same() -> None:
     assert (SECRET, "query-secret") == secrets_of(request("https://h.example/?key=query-secret", x_acme=SECRET), own)
 
 
+def test_what_a_key_is_in_another_encoding_is_hidden_too() -> None:
+    """The caller says how the bytes of its headers are to be read."""
+    own, found = policy(), []
+    for encoding in ("utf-8", "latin-1"):
+        made = httpx.Request("GET", "https://h.example/", headers=[(b"X-Acme", "schlüssel-geheim".encode())])
+        made.headers.encoding = encoding
+        found.append(secrets_of(made, own))
+
+    assert "schlüssel-geheim" in found[0]
+    assert "schlÃ¼ssel-geheim" in found[1]
+
+
 def test_long_headers_are_not_kept() -> None:
     """A client of many users has as many keys, and some of them carry kilobytes."""
     own, long = policy(), "k" * 4096

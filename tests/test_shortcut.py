@@ -688,6 +688,38 @@ def test_who_was_in_the_pool_waits_for_it_no_more(ending: str) -> None:
     assert ending == asyncio.run(go())
 
 
+@pytest.mark.parametrize("listeners", [[], [Deaf()]], ids=["short", "long"])
+def test_a_client_that_is_closed_sends_nobody_who_waits_in_front_of_the_pool(listeners: list[Listener]) -> None:
+    """Though a place becomes free in the same moment."""
+
+    class Slow(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            sent.append(request)
+            await go_on.wait()
+            return httpx.Response(200)
+
+    async def go() -> list[Any]:
+        config = {"version": 1, "gate": 1}
+        transport = resilience.httpx.Transport(Slow(), policies=[policy()], config=config, listeners=listeners)
+        calls = []
+        for _ in range(2):
+            calls.append(asyncio.ensure_future(transport.handle_async_request(httpx.Request("GET", URL))))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        transport.chain.close()
+        go_on.set()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    sent: list[httpx.Request] = []
+    go_on = asyncio.Event()
+    first, second = asyncio.run(go())
+
+    assert (200, 1) == (first.status_code, len(sent))
+    trail = trail_of(second)
+    assert trail is not None
+    assert ("ClientClosed", "closed", ()) == (type(second).__name__, trail.why, trail.attempts)
+
+
 def test_who_gives_up_in_front_of_the_pool_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trail says so, and the log how long it was."""
     ended: list[float] = []
