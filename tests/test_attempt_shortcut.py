@@ -24,7 +24,7 @@ from resilience._runtime import Runtime
 from resilience._trail_of import LAST
 from resilience._transactions import Command
 from resilience.testing import VirtualClock
-from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client, calls_with, play, streamed
+from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client, calls_with, play, streamed, unreadable
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
 
@@ -199,15 +199,6 @@ def test_a_second_answer_that_cannot_be_handed_on_is_closed(place: str, monkeypa
         def close(self) -> None:
             closed.append(200)
 
-    class Broken(httpx.Response):
-        @property
-        def headers(self) -> Any:
-            raise RuntimeError("no headers")
-
-        @headers.setter
-        def headers(self, value: Any) -> None:
-            self.__dict__["kept"] = value
-
     class Lean(httpx.BaseTransport):
         sent = 0
 
@@ -216,9 +207,7 @@ def test_a_second_answer_that_cannot_be_handed_on_is_closed(place: str, monkeypa
             if self.sent == 1:
                 return httpx.Response(500)
             made = httpx.Response(200, stream=Stream())
-            if place == "headers":
-                made.__class__ = Broken
-            return made
+            return unreadable("headers", made) if place == "headers" else made
 
     def fail(*_: object) -> None:
         raise RuntimeError("no headers")
@@ -408,17 +397,6 @@ def test_timeouts_that_are_none_cost_nothing(timeout: Any) -> None:
     assert 200 == client.call().status_code
 
 
-class Unreadable(httpx.Response):
-    """Raises when a part of it is looked at; the part is named where it is made."""
-
-    part = ""
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == object.__getattribute__(self, "part"):
-            raise RuntimeError(f"no {name}")
-        return super().__getattribute__(name)
-
-
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
 @pytest.mark.parametrize(
     ("part", "parts"),
@@ -441,10 +419,7 @@ def test_an_answer_that_cannot_be_read_is_closed_and_holds_nothing(part: str, mo
         closed.append(part)
 
     def send(request: httpx.Request) -> httpx.Response:
-        response = httpx.Response(200, stream=stream, request=request)
-        response.__class__ = Unreadable
-        response.__dict__["part"] = part
-        return response
+        return unreadable(part, httpx.Response(200, stream=stream, request=request))
 
     async def send_async(request: httpx.Request) -> httpx.Response:
         return send(request)

@@ -78,6 +78,23 @@ def streamed(module: Any, *chunks: bytes) -> Any:
     return Chunks()
 
 
+class Unreadable(httpx.Response):
+    """Raises when a part of it is looked at."""
+
+    part = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "part"):
+            raise RuntimeError(f"no {name}")
+        return super().__getattribute__(name)
+
+
+def unreadable(part: str, response: httpx.Response) -> httpx.Response:
+    """The same answer, of which one part cannot be read."""
+    response.__class__, response.__dict__["part"] = Unreadable, part
+    return response
+
+
 class Deaf(Listener):
     """Whoever listens to a client has its calls go through the layers."""
 
@@ -629,23 +646,9 @@ def test_an_answer_that_cannot_be_looked_at_is_closed() -> None:
         def close(self) -> None:
             closed.append(True)
 
-    class Broken(httpx.Response):
-        @property
-        def headers(self) -> Any:
-            raise RuntimeError("no headers")
-
-        @headers.setter
-        def headers(self, value: Any) -> None:
-            self.__dict__["kept"] = value
-
-    def answer(_request: httpx.Request) -> httpx.Response:
-        made = httpx.Response(200, stream=Stream())
-        made.__class__ = Broken
-        return made
-
     class Lean(httpx.BaseTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
-            return answer(request)
+            return unreadable("headers", httpx.Response(200, stream=Stream(), request=request))
 
     transport = resilience.httpx.Transport(Lean(), policies=[policy(retry={"max_attempts": 1})])
     with httpx.Client(transport=transport) as client, pytest.raises(RuntimeError, match="no headers"):
