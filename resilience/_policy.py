@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -130,6 +131,15 @@ class Policy(Model):
         for name in vars(copied).keys() - type(self).model_fields.keys():
             del vars(copied)[name]
         return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = self.model_copy()
+        vars(copied).update({name: deepcopy(value, memo) for name, value in vars(copied).items()})
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # What was compiled has locks, and what requests have told of credentials goes into no file.
+        return super().__getstate__() | {"__dict__": dict(vars(self.model_copy()))}
 
     def copy(self, **named: Any) -> Self:
         """The older name of `model_copy`, whose own way would take along what was compiled from the old parts."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
+from httpx import Client, MockTransport, Response
 from pydantic import ValidationError
 
-from resilience import Policy, load_policy
+from resilience import Policy, httpx, load_policy
 from resilience._shipped import shipped_names
 from resilience.errors import ConfigurationError
 from tests.worlds import policy
@@ -138,14 +142,34 @@ def test_a_policy_that_is_written_reads_back_the_same(name: str) -> None:
         assert shipped == Policy.model_validate(written)
 
 
-@pytest.mark.parametrize("copy", ["model_copy", "copy"])
-def test_a_copy_with_other_parts_is_compiled_anew(copy: str) -> None:
+@pytest.mark.parametrize("name", ["openai", "omniscrape"])
+@pytest.mark.parametrize(
+    "again", [deepcopy, lambda each: each.model_copy(deep=True), lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_a_policy_that_was_used_can_be_copied_and_pickled(name: str, again: Callable[[Policy], Policy]) -> None:
+    """As for another process; what requests have told of credentials does not go along."""
+    used = load_policy(name)
+    url = f"https://{used.match.hosts[0]}/v1/x"
+    transport = httpx.Transport(MockTransport(lambda _: Response(401, json={"error": "no"})), policies=[used])
+    with Client(transport=transport) as client:
+        client.get(url, headers={"Authorization": "Bearer a-secret-of-mine"})
+
+    made = again(used)
+
+    assert made == used
+    assert vars(made).keys() == type(used).model_fields.keys()
+    assert b"a-secret-of-mine" not in pickle.dumps(made)
+    assert used.classify(url=url, status=429) == made.classify(url=url, status=429)
+
+
+@pytest.mark.parametrize("name", ["model_copy", "copy"])
+def test_a_copy_with_other_parts_is_compiled_anew(name: str) -> None:
     """What was compiled from the old parts does not go along."""
     whole = policy(limits=[{"name": "pace", "rate": "1/second", "per": "provider"}])
     before = [resolved.name for resolved in whole.limits_for(None)]
     vars(whole)["_compiled"] = {}
 
-    copied = getattr(whole, copy)(update={"limits": ()})
+    copied = getattr(whole, name)(update={"limits": ()})
 
     assert ["pace"] == before
     assert () == copied.limits_for(None)
