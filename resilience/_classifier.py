@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from ._categories import TREATMENTS, Category, category_of_status
 from ._conditions import Answer, Condition, compile_when
 from ._decode import media_type
 from ._envelope import compile_envelopes
-from ._headers import FoldedHeaders
-from ._library import ErrorKind, kind_of_any
+from ._library import ErrorKind
 from ._outcome import Verdict
 from ._paths import compile_path
 from ._projection import Projection
@@ -203,46 +199,6 @@ class Classifier:
             return hint
         until = None if rule is None else rule.until
         return (None, None) if until is None else (seconds_until(until, wall), until)
-
-    def classify_parts(
-        self,
-        *,
-        method: str,
-        url: str,
-        status: int | None,
-        headers: Mapping[str, str],
-        body: object,
-        error: str | Exception | None,
-        wall: float,
-    ) -> Verdict:
-        """The verdict on an answer given in parts; see `Policy.classify`."""
-        if (status is None) == (error is None):
-            raise ValueError("classify takes either a status or an error")
-        kind = kind_of_any(error) if isinstance(error, Exception) else None if error is None else ErrorKind(error)
-        raw = _raw(body)
-        lower = FoldedHeaders(headers)
-        if raw and "content-type" not in lower and not isinstance(body, bytes | str):
-            lower["content-type"] = "application/json"
-        operation = self._policy.operation_finder.find(method.upper(), _path_of(url))
-        answer = Answer(status, lower, method.upper(), operation, kind)
-        if status is not None and (limit := self.look(answer.method, status, operation, lower.get("content-type", ""))):
-            answer.body, answer.complete = raw[:limit], len(raw) <= limit
-        return self.classify(answer, wall)
-
-
-def _raw(body: object) -> bytes:
-    if isinstance(body, bytes | bytearray | memoryview):
-        return bytes(cast("bytes", body))
-    text = body if isinstance(body, str) else json.dumps(body, default=str)
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _path_of(url: str) -> str:
-    try:
-        return urlsplit(url).path or "/"
-    except ValueError:
-        # No client could have called it, and no operation has such a path.
-        return url
 
 
 def _can_speak(rule: Rule, status: int | None, operation: str | None) -> bool:

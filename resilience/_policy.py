@@ -15,6 +15,7 @@ from ._clock import RealClock
 from ._credits_policy import Credits
 from ._envelope import Envelopes
 from ._examples import Example
+from ._given_parts import classify_parts
 from ._hosts import Match
 from ._idempotency import Idempotency
 from ._inspection import Inspection
@@ -170,7 +171,8 @@ class Policy(Model):
         """
         if status not in _STATUSES:
             raise ValueError(f"status is a number from 100 to 999, not {status!r:.40}")
-        return self.classifier.classify_parts(
+        return classify_parts(
+            self,
             method=method,
             url=url,
             status=status,
