@@ -104,8 +104,12 @@ class Held:
                 tell(holder)
             except Exception as error:  # noqa: BLE001  raised below
                 failed = error if failed is None else failed
-        if failed is not None:
-            raise failed
+        try:
+            if failed is not None:
+                raise failed
+        finally:
+            # Its traceback holds this frame, which must not hold it in turn.
+            del failed
 
     def close(self) -> None:
         try:
