@@ -98,7 +98,8 @@ class Shortcut:
             closing: set when the client is closed.
 
         Returns:
-            The answer; the call, if it was sent and the layers have to look at what came; `None` if nothing was sent.
+            The answer; a call for the layers, which was sent and of which they have to look at what came, or of which each
+            attempt has a short cut of its own; `None` if nothing was sent and nothing is known of the call.
         """
         way, began = self._ways.find(request, source), self._now()
         if way is None or not way.is_short:

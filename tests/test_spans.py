@@ -50,6 +50,7 @@ import resilience.httpx
 import resilience.httpx2
 from resilience import Policy, _attempt_span, _chain, _telemetry
 from resilience._attempt import attempt_layer
+from resilience._carried import Carried
 from resilience._hub import Hub
 from resilience._instruments import INSTRUMENTS
 from resilience._outcome import Exchange, Outcome
@@ -1355,3 +1356,16 @@ def test_whatever_spans_say_is_named_by_us_or_by_the_conventions(tracing: Tracin
 
     named = {name for span in tracing.spans for name in span.attributes or {}}
     assert set() == {name for name in named if not name.startswith("resilience.")} - known
+
+
+def test_a_header_is_named_as_the_propagator_names_it() -> None:
+    """Found in whatever case, sent as it is written, and taken out again."""
+    request = httpx.Request("GET", "https://h.example/")
+    before = list(request.headers.raw)
+
+    carried = Carried(request, {"X-Trace": "1"})
+
+    assert [*before, (b"X-Trace", b"1")] == request.headers.raw
+    assert "1" == request.headers["x-trace"]
+    carried.take_out()
+    assert before == request.headers.raw
