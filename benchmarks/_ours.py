@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,12 @@ TOO_MANY = Answer(
 
 
 def ours_call(
-    world: World, name: str, *answers: Answer, policy: Mapping[str, Any] | None = None, is_wrapped: bool = False
+    world: World,
+    name: str,
+    *answers: Answer,
+    policy: Mapping[str, Any] | None = None,
+    is_wrapped: bool = False,
+    is_new: bool = False,
 ) -> Any:
     """A function that calls once through all layers.
 
@@ -54,16 +60,17 @@ def ours_call(
         answers: what is answered in turn; by default what `OURS` says.
         policy: what differs from the shipped policy of that name.
         is_wrapped: the client is an application's own that was given to `wrap`, and has no transport of ours by itself.
+        is_new: each call has a URL of its own.
     """
     url, answer = OURS[name]
     inner = world.lean(*(answers or (answer,)))()
     if is_wrapped:
         with _stated(name, policy) as config:
-            client = loaded("resilience").wrap(world.client(inner), config=config)
+            client = loaded("resilience").wrap(world.client(inner, world.client_kind), config=config)
     else:
         client = world.client(ours_transport(world, name, inner, policy))
-    get = client.get
-    return lambda: get(url)
+    get, numbers = client.get, count()
+    return (lambda: get(f"{url}{next(numbers)}")) if is_new else lambda: get(url)
 
 
 def ours_transport(world: World, name: str, inner: Any, policy: Mapping[str, Any] | None = None, **config: Any) -> Any:

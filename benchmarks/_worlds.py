@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from benchmarks._blocks import Plan, Ratios, run_async, run_sync
@@ -84,8 +84,8 @@ class World(NamedTuple):
         return kind
 
     def client(self, transport: Any, kind: type[Any] | None = None) -> Any:
-        """A client with a key, of the library's class if no other is named."""
-        return (kind or self.client_kind)(
+        """A client with a key; if no other class is named, of one that nobody has changed."""
+        return (kind or _untouched(self))(
             transport=transport, headers={"authorization": "Bearer sk-benchmark", "x-api-key": "benchmark"}
         )
 
@@ -105,6 +105,13 @@ class World(NamedTuple):
     def tried(self, call: Call) -> Any:
         """What one call gives, to see whether it can be called at all in this world."""
         return call() if self.is_sync else self.run(call)
+
+
+@cache
+def _untouched(world: World) -> type[Any]:
+    """A class of clients that keeps what `install` and `wrap` replace, should they be measured in the same process."""
+    kind = world.client_kind
+    return type("Untouched", (kind,), {name: getattr(kind, name) for name in ("_send_single_request", "_merge_url")})
 
 
 def _copied(module: Any, answer: Answer) -> Callable[[], Any]:

@@ -26,6 +26,8 @@ from ._cookies import quick
 from ._fork import after_fork
 from ._kept import LIBRARIES, View, adapter_of, kept_of
 from ._listener_checks import listeners_of
+from ._replaced import put_back, replace
+from ._urls import keep_urls, merge_kept
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,8 +41,6 @@ __all__ = ["install", "uninstall", "wrap"]
 ClientT = TypeVar("ClientT")
 _METHODS = ("_send_single_request", "close", "__exit__", "aclose", "__aexit__")
 _lock = threading.RLock()
-_patched: dict[tuple[type, str], tuple[Any, Any]] = {}
-"""What was put into which class, and what stood there before."""
 
 
 @after_fork
@@ -80,6 +80,8 @@ def wrap(
         inner = transport.inner if isinstance(transport, adapter.Transport) else transport
         return adapter.Transport(inner, policies=found, listeners=heard_by)
 
+    merge_kept(adapter.Transport.module, stays=True)
+    keep_urls(target)
     target._cookies = quick(adapter.LIBRARY, target._cookies)
     target._transport = wrapped(target._transport)
     # A mount of None sends by the client's own transport (NO_PROXY), which is wrapped already.
@@ -132,11 +134,8 @@ def uninstall() -> None:
         ours = {"ResilienceFinder", "ResilienceLauncher"}
         sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ not in ours]
         ResilienceFinder.policies = ResilienceFinder.watch = None
-        for (client, name), (replacement, original) in tuple(_patched.items()):
-            # What somebody else has put over it stays, and ours below it lets everything through.
-            if client.__dict__.get(name) is replacement:
-                setattr(client, name, original)
-                del _patched[client, name]
+        # What somebody else has put over it stays, and ours below it lets everything through.
+        put_back()
 
 
 class ResilienceFinder(importlib.abc.MetaPathFinder):
@@ -184,11 +183,8 @@ def _patch(module: ModuleType) -> None:
                     "reach its clients; use resilience.wrap(client), and tell us about this version"
                 )
             for name in _METHODS:
-                original = client.__dict__.get(name)
-                if original is not None and (client, name) not in _patched:
-                    replacement = (_sending if name == _METHODS[0] else _ending)(original)
-                    _patched[client, name] = (replacement, original)
-                    setattr(client, name, replacement)
+                replace(client, name, _sending if name == _METHODS[0] else _ending)
+        merge_kept(module, stays=False)
 
 
 def _sending(original: Any) -> Any:

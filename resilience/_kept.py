@@ -10,6 +10,7 @@ from weakref import WeakSet
 from ._bounded import Bounded
 from ._cookies import quick
 from ._fork import Lock
+from ._urls import keep_urls
 
 if TYPE_CHECKING:
     from ._registry import Policies
@@ -94,6 +95,7 @@ class View:
             return transport
         kept: _Kept | None = client.__dict__.get(_KEPT)
         if kept is None:
+            keep_urls(client)
             kept = cast("_Kept", client.__dict__.setdefault(_KEPT, _Kept()))
         return kept.get(transport, self._policies, adapter.Transport)
 

@@ -382,13 +382,13 @@ def test_failing_calls_leave_no_cycles(library: str) -> None:
     )
     bodies = 0
     gc.collect()
-    before = sum(isinstance(found, Trail) for found in gc.get_objects())
+    before = sum(type(found) is Trail for found in gc.get_objects())
     gc.disable()
     try:
         for _ in range(20):
             with pytest.raises(module.ConnectError):
                 client.post("http://127.0.0.1/", content=b"x" * 1000)
-        bodies = sum(isinstance(found, Trail) for found in gc.get_objects())
+        bodies = sum(type(found) is Trail for found in gc.get_objects())
     finally:
         gc.enable()
 
