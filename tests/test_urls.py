@@ -110,7 +110,9 @@ def test_what_may_be_secret_or_hardly_comes_again_is_not_kept(library: Any, prot
 
 
 @libraries
-@pytest.mark.parametrize("url", ["https://h:x/", "https://a\x00b", "a" * 70_000, 5, None, b"https://h", "", "nowhere"])
+@pytest.mark.parametrize(
+    "url", ["https://h:x/", "https://a\x00b", "a" * 70_000, 5, None, [], b"https://h", "", "nowhere"]
+)
 def test_what_is_no_url_is_refused_as_without_us(library: Any, protect: Protect, url: Any) -> None:
     """Each time, where the library refuses it."""
     client = protect(client_of(library))
