@@ -3,7 +3,7 @@
 `install` replaces the one method by which a client hands a request to a transport. So it reaches clients that exist
 already and those to come, keeps their proxies and mounts, and stands outside of whatever else wraps a transport
 (OpenTelemetry's instrumentation sees every attempt). No client's own attributes change. Plain functions are used for
-that: a wrapt proxy could be taken off by somebody else's `unwrap`.
+that: a wrapt proxy could be taken off by somebody else's `unwrap`. Both doors replace the method that parses URLs, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ._fork import after_fork
 from ._kept import LIBRARIES, View, adapter_of, kept_of
 from ._listener_checks import listeners_of
 from ._replaced import put_back, replace
-from ._urls import keep_urls, merge_kept
+from ._urls import merge_parsed, spare_parses
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def wrap(
         inner = transport.inner if isinstance(transport, adapter.Transport) else transport
         return adapter.Transport(inner, policies=found, listeners=heard_by)
 
-    merge_kept(adapter.Transport.module, stays=True)
-    keep_urls(target)
+    merge_parsed(type(client), adapter.LIBRARY.name)
+    spare_parses(target)
     target._cookies = quick(adapter.LIBRARY, target._cookies)
     target._transport = wrapped(target._transport)
     # A mount of None sends by the client's own transport (NO_PROXY), which is wrapped already.
@@ -128,7 +128,7 @@ def _swap(watch: Watch, policies: Policies) -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`: clients of this process are as they were. Clients given to `wrap` stay wrapped."""
+    """Undo `install`: clients of this process are as they were. Clients given to `wrap` stay wrapped, and parse each URL."""
     with _lock:
         # The finder of `resilience run` would install again when the program first imports a library.
         ours = {"ResilienceFinder", "ResilienceLauncher"}
@@ -184,7 +184,7 @@ def _patch(module: ModuleType) -> None:
                 )
             for name in _METHODS:
                 replace(client, name, _sending if name == _METHODS[0] else _ending)
-        merge_kept(module, stays=False)
+            merge_parsed(client, module.__name__)
 
 
 def _sending(original: Any) -> Any:

@@ -10,7 +10,7 @@ from weakref import WeakSet
 from ._bounded import Bounded
 from ._cookies import quick
 from ._fork import Lock
-from ._urls import keep_urls
+from ._urls import spare_parses
 
 if TYPE_CHECKING:
     from ._registry import Policies
@@ -95,7 +95,7 @@ class View:
             return transport
         kept: _Kept | None = client.__dict__.get(_KEPT)
         if kept is None:
-            keep_urls(client)
+            spare_parses(client)
             kept = cast("_Kept", client.__dict__.setdefault(_KEPT, _Kept()))
         return kept.get(transport, self._policies, adapter.Transport)
 

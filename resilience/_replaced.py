@@ -12,21 +12,17 @@ __all__ = ["put_back", "replace"]
 _lock = Lock()
 _replaced: dict[tuple[type, str], tuple[Any, Any]] = {}
 """What was put into which class, and what stood there before."""
-_staying: set[tuple[type, str]] = set()
 
 
-def replace(owner: type, name: str, made: Callable[[Any], Any], *, stays: bool = False) -> None:
+def replace(owner: type, name: str, made: Callable[[Any], Any]) -> None:
     """Replace a method of a class, once; one that the class does not define itself stays.
 
     Arguments:
         owner: the class.
         name: of the method.
         made: makes the one of the other.
-        stays: it is not put back, since clients need it that stay wrapped.
     """
     with _lock:
-        if stays:
-            _staying.add((owner, name))
         original = owner.__dict__.get(name)
         if original is not None and (owner, name) not in _replaced:
             replacement = made(original)
@@ -35,9 +31,9 @@ def replace(owner: type, name: str, made: Callable[[Any], Any], *, stays: bool =
 
 
 def put_back() -> None:
-    """Put back those that do not stay. What somebody else has put over one is left there, and so is ours below it."""
+    """Put back what stood there. What somebody else has put over ours is left there, and so is ours below it."""
     with _lock:
         for (owner, name), (replacement, original) in tuple(_replaced.items()):
-            if owner.__dict__.get(name) is replacement and (owner, name) not in _staying:
+            if owner.__dict__.get(name) is replacement:
                 setattr(owner, name, original)
                 del _replaced[owner, name]

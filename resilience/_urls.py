@@ -1,61 +1,70 @@
-"""A client does not parse again the URLs that it has just called: httpx and httpx2 spend a quarter of a call on that."""
+"""A text that was just called is not parsed again: httpx and httpx2 spend a quarter of a call on that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from types import ModuleType
+from types import FunctionType
 from typing import Any
 
+from ._bounded import Bounded
 from ._replaced import replace
 
-__all__ = ["keep_urls", "merge_kept"]
+__all__ = ["MERGES", "merge_parsed", "spare_parses"]
 
-_KEPT = "_resilience_urls"
+MERGES = "_merge_url"
+_SPARED = "_resilience_urls"
 # Providers have few endpoints; a crawler's addresses only pass through.
-_MOST = 32
+_MOST = 256
 _LONGEST = 256
 
 
-def keep_urls(client: Any) -> None:
-    """Have a client keep the URLs that it calls.
+def spare_parses(client: Any) -> None:
+    """Have a client's calls give the library a URL in place of a text that was just called.
 
     Arguments:
-        client: of a library of which `merge_kept` was told.
+        client: of a library of which `merge_parsed` was told.
     """
-    client.__dict__.setdefault(_KEPT, {})
+    client.__dict__[_SPARED] = True
 
 
-def merge_kept(module: ModuleType, *, stays: bool) -> None:
-    """Have those clients of a library that keep their URLs look there first.
+def merge_parsed(kind: type, library: str) -> None:
+    """Replace the method by which clients make a URL of what they are asked for, if it is the library's own.
 
     Arguments:
-        module: httpx or httpx2. In a version that makes URLs otherwise, nothing changes.
-        stays: whether `uninstall` leaves it so.
+        kind: a class of clients. In a version that makes URLs otherwise, nothing changes.
+        library: the name of its library.
     """
-    # Clients of both kinds have the method of one class.
-    for base in module.Client.__mro__:
-        replace(base, "_merge_url", _merging, stays=stays)
+    # Both kinds of clients have the method of one class.
+    for base in kind.__mro__:
+        method = base.__dict__.get(MERGES)
+        if type(method) is FunctionType and _is_own(method, library):
+            replace(base, MERGES, _merging)
 
 
-def _merging(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _is_own(method: FunctionType, library: str) -> bool:
+    # Somebody else's, and one around the library's own, may want the text. Ours is one of these, too.
+    known = method.__globals__
+    return known["__name__"] == f"{library}._client" and getattr(known.get("URL"), "__module__", None) == library
+
+
+def _merging(original: Any) -> Callable[[Any, Any], Any]:
+    known = original.__globals__
+    parse = known["URL"]
+    parsed = Bounded[str, Any](_MOST)
+
     @wraps(original)
     def method(self: Any, url: Any) -> Any:
-        kept: dict[str, tuple[Any, Any]] | None = self.__dict__.get(_KEPT)
-        if kept is None or type(url) is not str:
+        # While a test has put something else in the place of the library's class, that is asked for each.
+        if type(url) is not str or _SPARED not in self.__dict__ or known["URL"] is not parse:
             return original(self, url)
-        found = kept.get(url)
-        # A base URL that is set anew is another object.
-        base = self.__dict__.get("_base_url")
-        if found is not None and found[0] is base:
-            return found[1]
-        merged = original(self, url)
-        # Secrets of a URL stand where these are, mostly; and what has a query hardly comes again.
-        if len(url) <= _LONGEST and "?" not in url and "@" not in url:
-            if len(kept) >= _MOST:
-                kept.clear()
-            # Both libraries' URLs never change.
-            kept[url] = (base, merged)
-        return merged
+        found = parsed.kept.get(url)
+        if found is None:
+            # Secrets of a URL stand where these are, mostly; and what has a query hardly comes again.
+            if len(url) > _LONGEST or "?" in url or "@" in url or "#" in url:
+                return original(self, url)
+            found = parsed.keep(url, parse(url))
+        # Both libraries' URLs never change, and what comes of this one is another.
+        return original(self, found)
 
     return method
