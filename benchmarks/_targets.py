@@ -125,7 +125,7 @@ LIMITER = {
 ONCE = "milliseconds of the processor"
 BARE = "bare httpx"
 MANY = ("50 at once", "500 at once")
-SLOW = ("50 at once, 200 ms away", "500 at once, 200 ms away")
+SLOW = tuple(f"{calls} at once, {away} ms away" for away in (20, 200) for calls in (50, 500))
 GROWTH = (
     "100 accounts",
     "10,000 accounts",

@@ -18,6 +18,7 @@ from ._deadline import attempt_seconds, cut_timeouts
 from ._hub import Hub
 from ._outcome import Outcome
 from ._permit import hand_on
+from ._pool_gate import leave
 from ._trail import Attempt, observers
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def attempt_shortcut_layer(inner: Call, runtime: Runtime) -> Call:
             outcome = await _send(exchange, way, runtime, inner)
         finally:
             if gate is not None:
-                gate.leave()
+                leave(gate, runtime)
         return outcome or await inner(exchange)
 
     return attempt_shortcut_call

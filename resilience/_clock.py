@@ -26,7 +26,6 @@ __all__ = [
     "Waker",
     "in_trio",
     "machine_time",
-    "used_by_thread",
 ]
 
 
@@ -215,10 +214,6 @@ class RealClock:
         due = time.monotonic() + seconds
         while (left := due - time.monotonic()) > 0 and not closing.is_set() and not (waker and waker.called):
             await closing.wait_async(left, waker)
-
-
-used_by_thread = time.thread_time
-"""The seconds of the processor that this thread has used."""
 
 
 class MachineTime(NamedTuple):

@@ -1,14 +1,13 @@
 """How many calls are in front of a connection pool at a time: as many as keep this program busy, and the rest in a line.
 
 room ──▶ inside ──▶ the answer has begun, or failed ──▶ outside: the first of the line comes in
- │         ▲            └─ meanwhile busy, and others wait: now and then nobody comes in
+ │         ▲            └─ if there is room
  ▼         │
 full ──▶ line, first come first served ──▶ the pool's timeout or the deadline: PoolTimeout
-           └─ the program was idle although somebody waits: room for one more, then two, four, eight
+           └─ one of them sleeps for a moment, and measures how long the program rested: more room, or less
 
-The pools of httpx and httpx2 look at every connection and every waiting request for each call, so what a call costs
-grows with how many there are. More of them at a time are faster only while the network is what they wait for. Whether it
-is, one of those who wait finds out: it sleeps for a moment, and looks how much of the processor was used in it.
+The pool of httpx looks at every connection and every waiting request for each call, so what a call costs grows with how
+many there are. More of them at a time are faster only while the network is what they wait for.
 """
 
 from __future__ import annotations
@@ -16,34 +15,21 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
 
 from ._clock import Waker
 from ._fork import renewed
+from ._gate_room import Room
+from ._worked import Worked
 
 __all__ = ["Gate"]
 
 # With so many over a loopback, the fastest network that there is, one core is busy; fewer leave it idle between two.
 _FEWEST = 3
-# A look lasts so many seconds. A loop that never rests may lose its core to other programs for longer: so what counts
-# is how much it used of this time, and not of the time that really went by.
-_LOOK = 0.002
-# After a look at a program that is busy with these calls the next one begins so many seconds later: looks cost, too.
-_REST = 0.01
-# It rested if it used less than this share of it.
-_IDLE = 0.25
-# For each call that ends while the program is busy so much room is lost: what a look mistook is made good by and by.
-_LOST = 0.5
+# Seconds from one measurement to the next, while more are let in, and otherwise: whoever measures costs something, too.
+_SOON = 0.002
+_LATER = 0.02
 # Something else keeps the program busy if no call of these has ended for so many seconds; they wait for the network.
 _STILL = 0.1
-
-
-class _Look(NamedTuple):
-    """A look that is under way: who looks, since when, and what of the processor had been used by then."""
-
-    looker: Waker
-    began: float | None = None
-    used: float = 0.0
 
 
 class Gate:
@@ -63,18 +49,16 @@ class Gate:
         self._lock = threading.Lock()
         self._line: OrderedDict[Waker, None] = OrderedDict()
         self._inside = 0
-        self._look: _Look | None = None
-        self._step = 1.0
-        self._left_at = -math.inf
-        self._is_busy = True
-        self._has_left = False
+        self._looker: Waker | None = None
+        self._peak = 0
+        self._left_at = self._began = -math.inf
+        self._worked = Worked(0.0, 0.0)
 
     def set(self, fixed: int | None, most: float) -> None:
         """Take other numbers, as the constructor does."""
         self._adapts = fixed is None
-        self._most = max(1.0, min(fixed or math.inf, most))
-        self._fewest = min(_FEWEST, self._most) if self._adapts else self._most
-        self._room = float(self._fewest)
+        most = max(1.0, min(fixed or math.inf, most))
+        self._room = Room(min(_FEWEST, most) if self._adapts else most, most)
 
     def renew(self) -> None:
         """Begin anew in a child process: those who are inside or wait are its parent's."""
@@ -88,7 +72,7 @@ class Gate:
     @property
     def room(self) -> float:
         """How many may be."""
-        return self._room
+        return self._room.size
 
     @property
     def waiting(self) -> int:
@@ -98,24 +82,29 @@ class Gate:
     def try_enter(self) -> bool:
         """Go in if there is room and nobody waits; whoever went in calls `leave` once."""
         with self._lock:
-            if self._line or self._inside >= self._room:
+            if self._line or self._inside + 1 > self._room.size:
                 return False
-            self._inside += 1
+            self._enter()
             return True
 
-    def leave(self) -> None:
-        """Go out; the first of the line comes in."""
+    def leave(self, now: float) -> bool:
+        """Go out; the first of the line comes in.
+
+        Arguments:
+            now: by the runtime's clock.
+
+        Returns:
+            Whether it is time to `measure`.
+        """
         with self._lock:
             # A child process has forgotten who was inside.
             if self._inside:
                 self._inside -= 1
-            if not self._line:
-                return
-            self._step, self._has_left = 1.0, True
-            if self._is_busy and self._adapts:
-                self._room = max(self._fewest, self._room - _LOST)
+            self._left_at = now
             served = self._serve()
+            is_due = self._adapts and now - self._began >= _LATER and self._peak > self._room.fewest
         _wake(served)
+        return is_due
 
     def join(self) -> Waker:
         """Stand at the end of the line; `is_served` tells when it is this one's turn."""
@@ -130,72 +119,80 @@ class Gate:
         """Whether it has come in."""
         return waker not in self._line
 
-    def give_up(self, waker: Waker) -> None:
+    def give_up(self, waker: Waker, now: float) -> None:
         """Leave the line; who came in meanwhile goes out again."""
         with self._lock:
             is_served = waker not in self._line
             self._line.pop(waker, None)
             heir = self._passed_on(waker)
         if is_served:
-            self.leave()
+            self.leave(now)
         _wake(heir)
 
-    def look(self, waker: Waker, now: float, used: float) -> float:
-        """Have one of those who wait look whether the program rests, and let more in if it does.
+    def look(self, waker: Waker, now: float, worked: Worked) -> float:
+        """Have one of those who wait measure, also while no call ends.
 
         Arguments:
             waker: who asks.
             now: by the runtime's clock.
-            used: the seconds of the processor that this program has used so far.
+            worked: what its thread has worked so far.
 
         Returns:
             After how many seconds this one has to look again.
         """
         with self._lock:
-            if not self._adapts or (self._look is not None and self._look.looker is not waker):
+            if not self._adapts or (self._looker is not None and self._looker is not waker):
                 return math.inf
-            if self._look is None or self._look.began is None:
-                self._look, self._left_at = _Look(waker, now, used), now
-                return _LOOK
-            left = self._look.began + _LOOK - now
-            if left > 0:
-                return left
-            has_left, self._has_left = self._has_left, False
-            if has_left:
-                self._left_at = now
-            is_still = now - self._left_at >= _STILL
-            self._is_busy = used - self._look.used >= _IDLE * _LOOK
-            if self._is_busy and has_left:
-                self._look = _Look(waker)
-                return _REST
-            self._look = _Look(waker, now, used)
-            if self._is_busy and not is_still:
-                return _LOOK
-            self._room = min(self._most, self._room + self._step)
-            self._step *= 2
-            served = self._serve()
+            if self._looker is None and now - self._began >= _STILL:
+                # What was long ago says nothing of those who are here now.
+                self._room.begin()
+                self._began, self._worked, self._left_at = now, worked, now
+            self._looker = waker
+            if now - self._began < _SOON:
+                return self._began + _SOON - now
+            served = self._measure(now, worked)
+            pause = _SOON if self._room.is_growing else _LATER
         _wake(served)
-        return _LOOK
+        return pause
+
+    def measure(self, now: float, worked: Worked) -> None:
+        """See how long this program has rested, and let more in, or fewer.
+
+        Arguments:
+            now: by the runtime's clock.
+            worked: what its thread has worked so far.
+        """
+        with self._lock:
+            served = self._measure(now, worked)
+        _wake(served)
+
+    def _measure(self, now: float, worked: Worked) -> list[Waker]:
+        is_still = now - self._left_at >= _STILL
+        work = 0.0 if is_still else worked.since(self._worked)
+        self._room.measured(now - self._began, work, self._peak, is_short=bool(self._line))
+        self._began, self._worked, self._peak = now, worked, self._inside
+        return self._serve()
+
+    def _enter(self) -> None:
+        self._inside += 1
+        self._peak = max(self._peak, self._inside)
 
     def _serve(self) -> list[Waker]:
         """Let in whom there is room for; to be woken when the lock is free."""
         served: list[Waker] = []
-        while self._line and self._inside + 1 <= self._room:
+        while self._line and self._inside + 1 <= self._room.size:
             waker, _ = self._line.popitem(last=False)
-            self._inside += 1
+            self._enter()
             served.append(waker)
             served += self._passed_on(waker)
         return served
 
     def _passed_on(self, waker: Waker) -> list[Waker]:
         """Whom to wake for looking, in place of one that has left the line: the last, who will stand there longest."""
-        if self._look is None or self._look.looker is not waker:
+        if self._looker is not waker:
             return []
-        if not self._line:
-            self._look = None
-            return []
-        self._look = _Look(next(reversed(self._line)))
-        return [self._look.looker]
+        self._looker = next(reversed(self._line), None)
+        return [] if self._looker is None else [self._looker]
 
 
 def _wake(wakers: list[Waker]) -> None:

@@ -127,6 +127,7 @@ class Library:
         respond: makes a response of the library, for a request that it answers.
         own_transports: the classes of its own transports, which tell when they begin to send.
         quick_cookies: `Quick` with the library's class of cookies, where that is slow.
+        has_slow_pool: a call costs the more in its connection pool, the more there are at a time.
         request: makes another request to the host of a call: from the call, the method, the path as it is sent, and headers.
     """
 
@@ -145,6 +146,7 @@ class Library:
     request: Callable[[Any, str, bytes, Mapping[str, str]], Any]
     own_transports: tuple[type, ...] = ()
     quick_cookies: type[Quick] | None = None
+    has_slow_pool: bool = False
 
     def tells_sending(self, transport: Any) -> bool:
         """Whether a transport is one of those, or leads to nothing else."""

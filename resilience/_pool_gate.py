@@ -1,4 +1,4 @@
-"""Waiting in front of the connection pool instead of inside of it, where each call that waits costs all the others.
+"""Waiting in front of httpx's connection pool instead of inside of it, where each call that waits costs all the others.
 
 The wait is the pool's wait for whoever calls: it ends with the timeout `pool` of httpx, as the library's PoolTimeout.
 A place is held until the answer has begun, not until its body is closed: a stream that goes on for minutes keeps its
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["gate_layer", "gate_of", "stand"]
+__all__ = ["gate_layer", "gate_of", "leave", "stand"]
 
 # What both libraries' own transports have if nobody says anything else, as those have that we make ourselves.
 _CONNECTIONS = 100
@@ -34,14 +34,16 @@ _gates: WeakKeyDictionary[Any, Gate] = WeakKeyDictionary()
 
 
 def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off"]) -> Gate | None:
-    """The gate of a transport's pool, the same for all who send by it; `None` where there is no pool of the library's own.
+    """The gate of a transport's pool, the same for all who send by it.
+
+    `None` where there is no pool of the library's own, or one that needs no gate.
 
     Arguments:
         library: of the transport.
         transport: the client's own.
         number: how many calls at a time, as the configuration says it.
     """
-    if number == "off" or not library.tells_sending(transport):
+    if number == "off" or (number == "auto" and not library.has_slow_pool) or not library.tells_sending(transport):
         return None
     fixed, most = None if number == "auto" else number, _connections(transport)
     with _lock:
@@ -79,9 +81,21 @@ def gate_layer(inner: Call, runtime: Runtime) -> Call:
             return await inner(exchange)
         finally:
             exchange.pool_wait = 0.0
-            gate.leave()
+            leave(gate, runtime)
 
     return gate_call
+
+
+def leave(gate: Gate, runtime: Runtime) -> None:
+    """Give a place back.
+
+    Arguments:
+        gate: of the transport.
+        runtime: the call's.
+    """
+    now = runtime.clock.now()
+    if gate.leave(now):
+        gate.measure(now, runtime.worked())
 
 
 async def stand(exchange: Exchange, runtime: Runtime, gate: Gate) -> Outcome | None:
@@ -97,10 +111,10 @@ async def stand(exchange: Exchange, runtime: Runtime, gate: Gate) -> Outcome | N
     try:
         ended = await _wait(exchange, runtime, gate, waker)
     except BaseException:
-        gate.give_up(waker)
+        gate.give_up(waker, runtime.clock.now())
         raise
     if ended is not None:
-        gate.give_up(waker)
+        gate.give_up(waker, runtime.clock.now())
     return ended
 
 
@@ -122,6 +136,6 @@ async def _wait(exchange: Exchange, runtime: Runtime, gate: Gate, waker: Waker) 
         if now >= until:
             what = f"no place in front of the connection pool became free within {seconds_text(now - began)}"
             return unsent(exchange, began, runtime, runtime.library.pool_timeout(what))
-        pause = min(until - now, gate.look(waker, now, runtime.used()), _LONGEST)
+        pause = min(until - now, gate.look(waker, now, runtime.worked()), _LONGEST)
         if not await runtime.sleep(pause, exchange.closing, waker):
             return closed(exchange, runtime.library, "for a place in front of the connection pool")

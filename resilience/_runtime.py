@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ._clock import used_by_thread
+from ._worked import Worked, worked_by_thread
 
 if TYPE_CHECKING:
     from ._clock import Clock, Closing, Waker
@@ -38,8 +38,8 @@ class Runtime(Protocol):
     gate: Gate | None
     """What stands in front of the transport's connection pool."""
 
-    def used(self) -> float:
-        """The seconds of the processor that this thread has used so far."""
+    def worked(self) -> Worked:
+        """What this thread has worked so far."""
         ...
 
     async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
@@ -85,7 +85,7 @@ class SyncRuntime:
     is_async = False
     # Threads take turns for less when each goes to the pool by itself: see docs/design/0013-a-gate-in-front-of-the-pool.md.
     gate: Gate | None = None
-    used = staticmethod(used_by_thread)
+    worked = staticmethod(worked_by_thread)
 
     def __init__(self, library: Library, transport: Transport, clock: Clock) -> None:
         self.library = library
@@ -128,7 +128,7 @@ class AsyncRuntime:
     """Awaits, on whichever event loop the caller runs."""
 
     is_async = True
-    used = staticmethod(used_by_thread)
+    worked = staticmethod(worked_by_thread)
 
     def __init__(self, library: Library, transport: Transport, clock: Clock, gate: Gate | None = None) -> None:
         self.library = library

@@ -23,7 +23,7 @@ from ._breaker_hearing import Heard
 from ._deadline import cut_timeouts
 from ._hub import Hub
 from ._outcome import Outcome
-from ._pool_gate import stand
+from ._pool_gate import leave, stand
 from ._prepare import restore
 from ._refusal import note
 from ._telemetry import is_traced, start_spans
@@ -153,7 +153,7 @@ class Shortcut:
                     entered.leave()
         finally:
             if gate is not None and is_inside:
-                gate.leave()
+                leave(gate, self._runtime)
         return self._end(way, made, response, (generation, began, started, exchange))
 
     async def _stand(self, way: Way, made: Made, gate: Gate, entered: tuple[float, int]) -> tuple[Exchange, bool]:

@@ -104,6 +104,7 @@ LIBRARY = Library(
     request=_request,
     own_transports=(httpx.HTTPTransport, httpx.AsyncHTTPTransport),
     quick_cookies=_Cookies,
+    has_slow_pool=True,
 )
 
 

@@ -33,6 +33,7 @@ from ._library import ErrorKind, Library
 from ._prepare import prepare
 from ._replay import Replay
 from ._unwrap import unwrap
+from ._worked import Worked
 from .stores._memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -215,8 +216,8 @@ class _Runtime:
         self.clock: Any = clock
         self._provider = provider
 
-    def used(self) -> float:
-        return 0.0
+    def worked(self) -> Worked:
+        return Worked(0.0, 0.0)
 
     async def sleep(self, seconds: float, _closing: Closing, waker: Waker | None = None, /) -> bool:
         if waker is None or not waker.called:

@@ -141,7 +141,7 @@ def test_a_second_attempt_that_finds_no_place_waits_for_one(asked: list[int], mo
     join = gate.join
 
     def leave_first() -> Any:
-        gate.leave()
+        gate.leave(0.0)
         return join()
 
     monkeypatch.setattr(gate, "join", leave_first)
@@ -171,7 +171,7 @@ def test_a_second_attempt_has_the_pools_whole_timeout(asked: list[int], monkeypa
     def be_served_after_a_second(waker: Any) -> bool:
         if not timeouts and gate.waiting:
             client.clock.advance(1.0)
-            gate.leave()
+            gate.leave(0.0)
             return False
         return is_served(waker)
 

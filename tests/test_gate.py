@@ -20,12 +20,13 @@ from resilience import Policy, _gate
 from resilience._config import policies_for
 from resilience._gate import Gate
 from resilience._pool_gate import gate_of
+from resilience._worked import Worked
 
 from .rawserver import answer, raw_server
 
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
 ADAPTERS: dict[str, Any] = {"httpx": resilience.httpx, "httpx2": resilience.httpx2}
-LOOK, FEWEST = _gate._LOOK, _gate._FEWEST
+LOOK, FEWEST = _gate._SOON, _gate._FEWEST
 
 
 def full(gate: Gate) -> None:
@@ -33,19 +34,24 @@ def full(gate: Gate) -> None:
         pass
 
 
+def work(seconds: float) -> Worked:
+    return Worked(seconds, 0.0)
+
+
 class Looking:
     """Somebody who waits and looks, while the program is idle or busy for some looks."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate, self.waker = gate, gate.join()
-        self.now = self.used = 0.0
-        self.gate.look(self.waker, self.now, self.used)
+        self.now = self.worked = 0.0
+        self.gate.look(self.waker, self.now, work(self.worked))
 
     def pass_time(self, looks: int, busy: float) -> None:
         for _ in range(looks):
             self.now += LOOK
-            self.used += LOOK * busy
-            self.gate.look(self.waker, self.now, self.used)
+            self.worked += LOOK * busy
+            self.waker = self.gate._looker or self.waker
+            self.gate.look(self.waker, self.now, work(self.worked))
 
 
 def test_a_few_go_in_at_once_and_the_next_does_not() -> None:
@@ -63,7 +69,7 @@ def test_who_leaves_lets_the_first_of_the_line_in() -> None:
     full(gate)
     first, second = gate.join(), gate.join()
 
-    gate.leave()
+    gate.leave(0.0)
 
     assert (True, False) == (first.called, second.called)
     assert (True, False) == (gate.is_served(first), gate.is_served(second))
@@ -75,14 +81,14 @@ def test_nobody_overtakes_the_line() -> None:
     gate = Gate()
     full(gate)
     waiting = gate.join()
-    gate._room += 1
+    gate._room.size += 1
 
     assert not gate.try_enter()
     assert not gate.is_served(waiting)
 
 
 def test_an_idle_program_lets_more_and_more_in() -> None:
-    """One, two, four, eight: what the network takes long for is in flight within a few looks."""
+    """Twice as many with each look: what the network takes long for is in flight within a few of them."""
     gate = Gate()
     full(gate)
     looking = Looking(gate)
@@ -90,30 +96,12 @@ def test_an_idle_program_lets_more_and_more_in() -> None:
     rooms: list[float] = []
 
     for _ in range(4):
-        looking.waker = gate._look.looker if gate._look else looking.waker
-        gate.look(looking.waker, looking.now, looking.used)
         looking.pass_time(1, busy=0.0)
         rooms.append(gate.room)
 
-    assert [FEWEST + 1, FEWEST + 3, FEWEST + 7, FEWEST + 15] == rooms
-    assert 14 == sum(map(gate.is_served, others))
-
-
-def test_a_call_that_ends_begins_the_steps_anew() -> None:
-    """While calls come and go, a look that was mistaken lets in one."""
-    gate = Gate()
-    full(gate)
-    for _ in range(20):
-        gate.join()
-    looking = Looking(gate)
-    looking.pass_time(2, busy=0.0)
-    before = gate.room
-
-    gate.leave()
-    looking.pass_time(1, busy=0.0)
-
-    assert FEWEST + 3 == before
-    assert gate.room <= before + 1
+    assert [FEWEST * 2, FEWEST * 4, FEWEST * 8, FEWEST * 16] == rooms
+    assert FEWEST * 16 == gate.inside
+    assert gate.inside - FEWEST - 1 == sum(map(gate.is_served, others))
 
 
 def test_a_busy_program_lets_nobody_more_in() -> None:
@@ -127,33 +115,16 @@ def test_a_busy_program_lets_nobody_more_in() -> None:
     assert (FEWEST, 1) == (gate.room, gate.waiting)
 
 
-def test_a_program_that_is_busy_with_these_calls_is_looked_at_less_often() -> None:
-    """Looks cost as well; but somebody looks at once when no call ends meanwhile."""
-    gate = Gate()
-    full(gate)
-    gate.join()
-    looking = Looking(gate)
-
-    gate.leave()
-    looking.now, looking.used = LOOK, LOOK
-    pause = gate.look(looking.waker, looking.now, looking.used)
-    looking.now += pause
-
-    assert _gate._REST == pause
-    assert LOOK == gate.look(looking.waker, looking.now, looking.used)
-
-
-def test_a_program_that_lost_its_core_was_not_idle() -> None:
-    """It counts how much of the look's own time was used, not of the time that went by meanwhile."""
+def test_a_program_that_is_busy_is_looked_at_less_often() -> None:
+    """Looks cost as well."""
     gate = Gate()
     full(gate)
     looking = Looking(gate)
 
-    looking.now += 10 * LOOK
-    looking.used += LOOK / 2
-    gate.look(looking.waker, looking.now, looking.used)
+    busy = gate.look(looking.waker, LOOK, work(LOOK))
+    again = gate.look(looking.waker, LOOK + busy, work(LOOK))
 
-    assert FEWEST == gate.room
+    assert (_gate._LATER, LOOK) == (busy, again)
 
 
 def test_calls_that_wait_for_the_network_do_not_wait_for_a_program_that_is_busy_elsewhere() -> None:
@@ -162,23 +133,66 @@ def test_calls_that_wait_for_the_network_do_not_wait_for_a_program_that_is_busy_
     full(gate)
     looking = Looking(gate)
 
-    looking.pass_time(math.ceil(_gate._STILL / LOOK) + 1, busy=1.0)
+    looking.pass_time(math.ceil(_gate._STILL / LOOK) + 100, busy=1.0)
 
     assert gate.is_served(looking.waker)
 
 
-def test_room_that_is_not_needed_goes_while_the_program_is_busy() -> None:
-    """Until as few are left as at the beginning."""
+def test_who_leaves_measures_where_many_are_inside() -> None:
+    """Nobody needs to wait for it; and while there are few nobody does."""
     gate = Gate()
-    gate._room = 8.0
+    for _ in range(FEWEST):
+        gate.try_enter()
+    assert not gate.leave(10.0)
+    gate._room.size = 20.0
     full(gate)
-    waiting = [gate.join() for _ in range(100)]
+    assert gate.leave(20.0)
+    gate.try_enter()
+    gate.measure(20.0, work(0.0))
+    assert not gate.leave(20.0 + _gate._LATER / 2)
+    assert gate.leave(20.0 + _gate._LATER * 1.5)
 
-    for _ in range(40):
-        gate.leave()
+    gate.measure(20.1, work(0.1))
 
-    assert FEWEST == gate.room == gate.inside
-    assert all(map(gate.is_served, waiting[: 40 - 8 + FEWEST]))
+    assert gate.room < 19
+    for _ in range(20):
+        gate.leave(20.1)
+    assert 0 == gate.inside
+    gate.measure(20.2, work(0.2))
+    assert not gate.leave(20.3)
+
+
+def test_what_was_measured_long_ago_says_nothing_of_a_line_that_forms_now() -> None:
+    """Neither that the program was busy then, nor that it has rested since."""
+    gate = Gate()
+    full(gate)
+    first = gate.join()
+    for number in range(10):
+        gate.look(first, number * LOOK, work(number * LOOK))
+    gate.give_up(first, 1.0)
+    full(gate)
+    second = gate.join()
+
+    assert pytest.approx(LOOK) == gate.look(second, 100.0, work(1.0))
+    assert FEWEST == gate.room
+    gate.look(second, 100.0 + 1.01 * LOOK, work(1.0))
+    assert FEWEST * 2 == gate.room
+
+
+def test_a_line_that_forms_again_and_again_is_measured_all_the_same() -> None:
+    """Each of those who wait is let in before it has measured anything by itself."""
+    gate = Gate()
+    full(gate)
+    now = 0.0
+
+    for _ in range(100):
+        waker = gate.join()
+        gate.look(waker, now, work(now / 2))
+        now += LOOK / 2
+        if gate.leave(now):
+            gate.measure(now, work(now / 2))
+
+    assert gate.room > FEWEST
 
 
 def test_there_is_never_more_room_than_the_pool_has_connections() -> None:
@@ -189,10 +203,7 @@ def test_there_is_never_more_room_than_the_pool_has_connections() -> None:
     for _ in range(3):
         gate.join()
 
-    for _ in range(20):
-        if gate._look is not None:
-            looking.waker = gate._look.looker
-        looking.pass_time(1, busy=0.0)
+    looking.pass_time(20, busy=0.0)
 
     assert 5 == gate.room == gate.inside
 
@@ -203,8 +214,8 @@ def test_a_number_that_the_user_gave_stays() -> None:
     full(gate)
     waiting = gate.join()
 
-    assert math.inf == gate.look(waiting, 0.0, 0.0)
-    assert math.inf == gate.look(waiting, 10.0, 0.0)
+    assert math.inf == gate.look(waiting, 0.0, work(0.0))
+    assert math.inf == gate.look(waiting, 10.0, work(0.0))
     assert (2, 1) == (gate.inside, gate.waiting)
 
 
@@ -215,10 +226,10 @@ def test_somebody_looks_for_as_long_as_anybody_waits() -> None:
     Looking(gate)
     _, last = gate.join(), gate.join()
 
-    gate.leave()
+    gate.leave(0.0)
 
     assert last.called
-    assert LOOK == gate.look(last, 0.0, 0.0)
+    assert gate._looker is last
 
 
 def test_who_gives_up_after_being_served_passes_the_place_on() -> None:
@@ -226,9 +237,9 @@ def test_who_gives_up_after_being_served_passes_the_place_on() -> None:
     gate = Gate()
     full(gate)
     first, second = gate.join(), gate.join()
-    gate.leave()
+    gate.leave(0.0)
 
-    gate.give_up(first)
+    gate.give_up(first, 0.0)
 
     assert gate.is_served(second)
     assert FEWEST == gate.inside
@@ -242,7 +253,7 @@ def test_a_forked_child_begins_with_an_empty_gate() -> None:
     gate._lock.acquire()
 
     gate.renew()
-    gate.leave()
+    gate.leave(0.0)
 
     assert (0, 0) == (gate.inside, gate.waiting)
     assert gate.try_enter()
@@ -261,7 +272,7 @@ def test_whatever_comes_the_order_is_kept_and_nobody_is_lost(
     """Never more inside than there are connections, first come first served, and all are served in the end."""
     gate = Gate(fixed, most)
     line: list[Any] = []
-    inside, now, used = 0, 0.0, 0.0
+    inside, now, worked = 0, 0.0, 0.0
 
     def settle() -> None:
         nonlocal inside
@@ -282,17 +293,18 @@ def test_whatever_comes_the_order_is_kept_and_nobody_is_lost(
                 line.append(gate.join())
         elif what == "leave" and inside:
             inside -= 1
-            gate.leave()
+            gate.leave(0.0)
         elif what == "cancel" and line:
-            gate.give_up(line.pop(which % len(line)))
+            gate.give_up(line.pop(which % len(line)), now)
         elif what in {"idle", "busy"} and line:
-            now, used = now + LOOK, used + (LOOK if what == "busy" else 0.0)
+            now, worked = now + LOOK, worked + (LOOK if what == "busy" else 0.0)
             for waker in line:
-                gate.look(waker, now, used)
+                gate.look(waker, now, work(worked))
+            gate.measure(now, work(worked))
         settle()
     while inside:
         inside -= 1
-        gate.leave()
+        gate.leave(0.0)
         settle()
 
     assert not line
@@ -308,7 +320,7 @@ def client_of(library: str, url: str, gate: Any = "auto", max_attempts: int = 1,
 
 
 def its_gate(library: str, client: Any) -> Gate:
-    gate = gate_of(ADAPTERS[library].LIBRARY, client._transport.inner, "auto")
+    gate = gate_of(ADAPTERS[library].LIBRARY, client._transport.inner, 1)
     assert gate is not None
     return gate
 
@@ -541,28 +553,37 @@ def test_a_pool_has_one_gate_whoever_sends_by_it(library: str) -> None:
     transport, other = LIBRARIES[library].AsyncHTTPTransport(), LIBRARIES[library].AsyncHTTPTransport()
     of = ADAPTERS[library].LIBRARY
 
-    assert gate_of(of, transport, "auto") is gate_of(of, transport, 7)
-    assert gate_of(of, transport, "auto") is not gate_of(of, other, "auto")
+    assert gate_of(of, transport, 3) is gate_of(of, transport, 7)
+    assert gate_of(of, transport, 3) is not gate_of(of, other, 3)
     assert gate_of(of, transport, "off") is None
+
+
+def test_a_pool_that_is_not_slow_has_no_gate_by_itself() -> None:
+    """In that of httpx2 a call costs no more than the wait in front of it; who gives a number has one."""
+    for library, has_one in (("httpx", True), ("httpx2", False)):
+        of, transport = ADAPTERS[library].LIBRARY, LIBRARIES[library].AsyncHTTPTransport()
+
+        assert has_one is (gate_of(of, transport, "auto") is not None)
+        assert isinstance(gate_of(of, transport, 5), Gate)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_gate_knows_how_many_connections_its_pool_has(library: str) -> None:
-    """One that speaks HTTP/2 sends many calls over one connection, so there is no bound."""
+    """One that speaks HTTP/2 sends many calls over one connection, so that is no bound."""
     module, of = LIBRARIES[library], ADAPTERS[library].LIBRARY
     limits = module.Limits(max_connections=7)
 
     bounds = [
-        gate._most
+        gate._room.most
         for transport in (
             module.AsyncHTTPTransport(limits=limits),
             module.AsyncHTTPTransport(),
             module.AsyncHTTPTransport(limits=limits, http2=True),
         )
-        if (gate := gate_of(of, transport, "auto"))
+        if (gate := gate_of(of, transport, 1000))
     ]
 
-    assert [7, 100, math.inf] == bounds
+    assert [7, 100, 1000] == bounds
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

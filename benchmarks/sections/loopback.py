@@ -15,12 +15,12 @@ from benchmarks._section import Effort
 from benchmarks._servers import NoServer, http_server
 from benchmarks._worlds import loaded
 
-__all__ = ["CALLS", "CPU", "P99", "SECTION", "SNIFFIO", "THROUGHPUT", "column", "run"]
+__all__ = ["AWAY", "CALLS", "CPU", "P99", "SECTION", "SNIFFIO", "THROUGHPUT", "column", "run"]
 
 SECTION = "loopback"
 CALLS = (1, 50, 500, 2000)
-SLOW_CALLS = (50, 500)
-LATENCY = 0.2
+AWAY = tuple((calls, latency) for latency in (0.02, 0.2) for calls in (50, 500))
+"""Calls at once, and the seconds that the server takes for an answer."""
 THROUGHPUT, P50, P99, CPU = "throughput", "p50", "p99", "processor per request"
 MEASURES = (THROUGHPUT, P50, P99, CPU)
 CONTENDERS = ("bare httpx", "ours, httpx", "bare httpx2", "ours, httpx2")
@@ -40,7 +40,7 @@ def run(effort: Effort) -> list[Figure]:
     """Measure at each concurrency; a quick run at one."""
     figures: list[Figure] = []
     plan = [(calls, 0.0) for calls in (CALLS[1:2] if effort.quick else CALLS)]
-    plan += [] if effort.quick else [(calls, LATENCY) for calls in SLOW_CALLS]
+    plan += [] if effort.quick else AWAY
     rounds, seconds = (2, 0.7) if effort.quick else (3, 1.5)
     for calls, latency in plan:
         try:
