@@ -20,7 +20,8 @@ _LONGEST_END = 256
 # What does not tell one secret from another: `https://`, `Bearer `.
 _COMMON = re.compile(r"\w{1,16}(?:://|\s+)")
 _MASK = re.compile(r"[\[(<{]?(?:[*\u2022\u25cf\u2217\u2588\u2026]|\.{2,}|x{3,}|#{3,})+[\])>}]?")
-_MASKS = (*"*\u2022\u25cf\u2217\u2588\u2026", "..", "xxx", "###")
+_PLAIN_MASKS = ("*", "..", "xxx", "###")
+_MASKS = (*_PLAIN_MASKS, *"\u2022\u25cf\u2217\u2588\u2026")
 # A mask of full stops or of x may take one of the secret's own with it.
 _MOST_TAKEN = 3
 # Signs of secrets that are worth keeping in their order; a client has few of them, and short ones.
@@ -70,7 +71,7 @@ def runs_of(text: str, secrets: Sequence[str]) -> list[Run]:
     """
     folded = _folded(text)
     groups = _kept_groups(tuple(secrets)) if sum(map(len, secrets)) <= _MOST_KEPT else _groups(secrets)
-    is_masked = _has_one_of(folded, _MASKS)
+    is_masked = _has_one_of(folded, _PLAIN_MASKS if folded.isascii() else _MASKS)
     # What stands there whole, or is begun, has its beginning there; mostly there is none.
     if not is_masked and not _has_one_of(folded, groups):
         return []

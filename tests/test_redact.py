@@ -496,6 +496,27 @@ def test_a_verdict_does_not_quote_a_secret() -> None:
         assert verdict is safe_verdict(verdict, made, own)
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        (SECRET, None, ("REDACTED", None)),
+        (None, SECRET, (None, "REDACTED")),
+        ("bad", f"{SECRET[:6]}\u2022\u2022\u2022", ("bad", "REDACTED\u2022\u2022\u2022")),
+        (f"{SECRET[:6]}\u2026", "bad", ("REDACTED\u2026", "bad")),
+        (SECRET[:6], SECRET[6:], (SECRET[:6], SECRET[6:])),
+    ],
+)
+def test_either_word_of_a_verdict_may_quote_a_secret(
+    code: str | None, message: str | None, expected: tuple[str | None, str | None]
+) -> None:
+    """Each is looked at, whatever the other says, and the two are not read as one."""
+    told = Verdict(Category.AUTH, retryable=False, code=code, message=message)
+
+    cleared = safe_verdict(told, request(x_acme=SECRET), policy())
+
+    assert expected == (cleared.code, cleared.message)
+
+
 def test_the_words_of_a_simulated_provider() -> None:
     """A simulation has no credentials in its URLs, and headers as any call."""
     made = Simulated("GET", "https://h.example/a?key=query-key-1", {"X-Api-Key": SECRET}, b"")
