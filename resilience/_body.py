@@ -42,7 +42,8 @@ class Body:
     """The library's error for a stream that was closed while it was read."""
 
     def __init__(self, source: Any, chunks: Any) -> None:
-        self._source = source
+        self.source = source
+        """The library's own stream, or a transport's."""
         self._chunks = chunks
         self._head: list[bytes] = []
         self._ended = False
@@ -65,7 +66,7 @@ class Body:
         self._closed = True
         self._head.clear()
         try:
-            self._source.close()
+            self.source.close()
         finally:
             # Another thread may be reading at this moment; it meets the end of the source by itself.
             with suppress(ValueError, AttributeError):
@@ -75,7 +76,7 @@ class Body:
         self._closed = True
         self._head.clear()
         try:
-            await self._source.aclose()
+            await self.source.aclose()
         finally:
             # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
             with suppress(RuntimeError, AttributeError):

@@ -185,6 +185,11 @@ class AsyncRuntime:
         return await anext(chunks, None)
 
     async def close(self, stream: Any, /) -> None:
+        source = stream.source if isinstance(stream, self.library.body) else stream
+        if type(source) is self.library.bytes_stream:
+            # In memory: nothing of it waits, so there is nothing to be cancelled or bounded.
+            await stream.aclose()
+            return
         import anyio
 
         # A cancelled call still gives its connection back; one that cannot be given back holds nobody for ever.

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import resilience.httpx
 import resilience.httpx2
 from resilience._body import peek
-from resilience._runtime import SyncRuntime, run_now
+from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
 from resilience.testing import VirtualClock
 from tests.counted import calls_of
 
@@ -70,3 +72,44 @@ def test_a_body_that_was_closed_does_not_look_whole(library: Any, read: int) -> 
     with pytest.raises(library.body.closed_error):
         list(chunks)
     assert 1 == source.closed
+
+
+@EACH
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("is_looked_at", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_only_what_may_wait_is_closed_within_a_bound(
+    library: Any, backend: str, monkeypatch: pytest.MonkeyPatch, *, is_looked_at: bool, waits: bool
+) -> None:
+    """Nothing of a body in memory waits, also while its call is being cancelled; a class that is derived from it may."""
+    bounds: list[float] = []
+    closed: list[bool] = []
+    bounded = anyio.move_on_after
+
+    class Waiting(library.bytes_stream):  # type: ignore[misc]
+        async def aclose(self) -> None:
+            await anyio.lowlevel.checkpoint()
+            closed.append(True)
+
+    def counted(seconds: float, *, shield: bool) -> anyio.CancelScope:
+        bounds.append(seconds)
+        return bounded(seconds, shield=shield)
+
+    async def go() -> None:
+        transport: Any = None
+        runtime = AsyncRuntime(library, transport, VirtualClock())
+        response: Any = SimpleNamespace(stream=(Waiting if waits else library.bytes_stream)(b"abc"))
+        if is_looked_at:
+            await peek(runtime, response, 10, None)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await runtime.close(response.stream)
+        if is_looked_at:
+            with pytest.raises(library.body.closed_error):
+                await anext(aiter(response.stream))
+
+    monkeypatch.setattr(anyio, "move_on_after", counted)
+    anyio.run(go, backend=backend)
+
+    assert [5.0] * waits == bounds
+    assert [True] * waits == closed
