@@ -26,6 +26,9 @@ def breaker_key(exchange: Exchange, policy: BreakerPolicy, library: Library) -> 
         policy: what the policy says of breakers.
         library: of the caller's client.
     """
+    if exchange.way is not None:
+        # All calls of one way have the same.
+        return exchange.way.breaker
     key = key_of(exchange, "breaker", policy.plan.name, policy.per)
     if policy.health is not None and policy.health.apart:
         for value in health_values(policy.health, exchange, library) or ("-",):

@@ -56,7 +56,8 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
         mode = exchange.settings.modes.get("credits", Mode.ENFORCE)
         if mode is Mode.OFF:
             return await inner(exchange)
-        guard, latches = guard_of(exchange), latch_keys(exchange)
+        # What was sent before has asked the latches.
+        guard, latches = guard_of(exchange), latch_keys(exchange) if exchange.ahead is None else ()
         if exchange.ahead is not None or (guard is None and not any(map(exchange.store.holds, latches))):
             outcome = await inner(exchange)
             heed(exchange, outcome, runtime)

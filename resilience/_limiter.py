@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._breaker import ask_again
 from ._feedback import feedback, tell_pause
 from ._modes import Mode
-from ._pays import bill_of, keys_of
+from ._pays import owed_by
 from ._refusal import closed, refused
 from ._reservations import CHARGED, Place, Slot, Turn, give_back, overtaken
 from ._trail import Refused, Wait
@@ -117,8 +117,7 @@ def limiter_layer(inner: Call, runtime: Runtime) -> Call:
         mode = exchange.settings.modes.get("limiter", Mode.ENFORCE)
         if mode is Mode.OFF:
             return await inner(exchange)
-        bill = bill_of(exchange)
-        keys = keys_of(exchange, bill)
+        bill, keys = owed_by(exchange)
         visit = None
         if exchange.ahead is None and (not bill.silent or exchange.store.holds(keys[0])):
             visit = _Visit(exchange, bill, keys, runtime)
@@ -145,8 +144,7 @@ async def look_ahead(exchange: Exchange, runtime: Runtime) -> float:
     """Seconds until the limiter would let the next attempt of this call through, 0 if it would at once."""
     if exchange.settings.modes.get("limiter", Mode.ENFORCE) is not Mode.ENFORCE:
         return 0.0
-    bill = bill_of(exchange)
-    keys = keys_of(exchange, bill)
+    bill, keys = owed_by(exchange)
     if bill.silent and not exchange.store.holds(keys[0]):
         return 0.0
     reply = await runtime.decide(exchange.store, Command("bucket.look", keys, (bill.specs,)))

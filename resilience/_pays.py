@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._scopes import Scope
 
-__all__ = ["Bill", "BucketNames", "Payment", "bill_of", "bucket_of", "check_cost", "keys_of"]
+__all__ = ["Bill", "BucketNames", "Payment", "bill_of", "bucket_of", "check_cost", "keys_of", "owed_by"]
 
 # What `_feedback.py` reads whatever the policy says; the others of these groups say nothing without one of them.
 _USUAL = frozenset({b"ratelimit", b"ratelimit-remaining", b"x-ratelimit-remaining"})
@@ -146,6 +146,14 @@ def bill_of(exchange: Exchange) -> Bill:
         bill = known[plan, operation] = _compiled(policy, plan, operation)
     costs = exchange.options.cost
     return bill if costs is None else bill.asking(costs)
+
+
+def owed_by(exchange: Exchange) -> tuple[Bill, tuple[str, ...]]:
+    """What a call pays, and the keys of the buckets; all calls of one way owe the same."""
+    if exchange.way is not None:
+        return exchange.way.owed
+    bill = bill_of(exchange)
+    return bill, keys_of(exchange, bill)
 
 
 def keys_of(exchange: Exchange, bill: Bill) -> tuple[str, ...]:

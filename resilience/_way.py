@@ -37,16 +37,21 @@ class Way:
         account: as a digest.
         asked: what is asked before each is sent.
         lines: the keys of the lines that others may stand in.
+        buckets: the keys of those that each pays.
     """
 
-    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told", "is_short", "pays")
+    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told", "is_short", "owed", "pays")
 
-    def __init__(self, kind: Kind, account: str, asked: Command, lines: list[str]) -> None:
+    def __init__(
+        self, kind: Kind, account: str, asked: Command, lines: tuple[str, ...], buckets: tuple[str, ...]
+    ) -> None:
         self._kind = kind
         self.is_short = kind.is_short
         """Whether its calls need no more than a question and an answer; otherwise their attempts take a short cut each."""
         self.pays = bool(asked.arguments[1])
         """Whether a limit has to be paid."""
+        self.owed = kind.bill, buckets
+        """What its calls pay, and the keys of the buckets."""
         self._account = account
         self._asked = asked
         self._lines = lines

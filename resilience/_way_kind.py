@@ -49,6 +49,7 @@ class Kind:
     __slots__ = (
         "_account",
         "_asked",
+        "_buckets",
         "_header",
         "_lines",
         "_ways",
@@ -76,7 +77,7 @@ class Kind:
         """Whether an open breaker refuses at once."""
         self.bill: Bill = bill_of(exchange)
         self.verdicts: dict[int, Verdict | None] = {}
-        buckets = keys_of(exchange, self.bill)
+        self._buckets = buckets = keys_of(exchange, self.bill)
         # What no limit applies to waits only for what an answer has paused.
         shutters = latch_keys(exchange) + (buckets if self.bill.silent else ())
         paid = () if self.bill.silent else buckets
@@ -108,8 +109,11 @@ class Kind:
         return self._ways.keep((self, key), self._way(account_of(self._account, request))) if way is None else way
 
     def _way(self, account: str) -> Way:
-        asked = self._asked._replace(keys=tuple([key.replace(_ACCOUNT, account) for key in self._asked.keys]))
-        return Way(self, account, asked, [key.replace(_ACCOUNT, account) for key in self._lines])
+        asked, lines, buckets = (
+            tuple([key.replace(_ACCOUNT, account) for key in keys])
+            for keys in (self._asked.keys, self._lines, self._buckets)
+        )
+        return Way(self, account, self._asked._replace(keys=asked), lines, buckets)
 
     def verdict_on(self, status: int) -> Verdict | None:
         """The verdict on a success that no rule speaks of."""

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 import resilience
 import resilience.httpx
 from resilience import Policy, _chain, _fields, _retry_ledger, trail_of
+from resilience._breaker_key import breaker_key
 from resilience._breaker_machine import OPEN
 from resilience._fields import fields_of, only_value
 from resilience._headers import FoldedHeaders
+from resilience._pays import owed_by
 from resilience._transactions import Command
 from resilience._way_finder import _MOST, _MOST_WAYS
 from resilience.events import Listener
@@ -428,6 +430,26 @@ def test_each_host_has_its_own_breaker() -> None:
 
     assert 3 == len([key for key in short.states if ":breaker:" in key])
     assert long.states == short.states
+
+
+@pytest.mark.parametrize("per", ["account", "host", "provider", ["account", "host", "operation"]])
+@pytest.mark.parametrize("limits", [True, False])
+def test_the_calls_of_a_way_owe_what_the_layers_would_find(per: str | list[str], *, limits: bool) -> None:
+    """Bill, buckets and breaker are those of a call that no way knows."""
+    pace = {"name": "pace", "rate": "4/10 seconds", "per": per}
+    named = {**GUARDED, "limits": [pace] if limits else [], "breaker": {"per": per}}
+    transport = Client(policy(**named)).transport
+    request = httpx.Request("GET", "https://provider.test:8443/things", headers={"X-Key": "a"})
+    source: Any = transport.policies.source_of(request.url)
+    exchange = transport.chain.prepare(request, source)
+    way = transport.chain._shortcut._ways.find(request, source)
+    known = way.call(request, exchange.store, exchange.closing)
+
+    assert way is known.way
+    assert owed_by(exchange) == owed_by(known)
+    assert "-" != exchange.account
+    owed = [breaker_key(each, each.policy.breaker, transport.library) for each in (exchange, known)]
+    assert owed[0] == owed[1]
 
 
 def test_a_header_that_stands_there_twice_is_read_as_the_library_reads_it() -> None:
