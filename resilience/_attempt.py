@@ -45,7 +45,8 @@ def attempt_layer(runtime: Runtime) -> Call:
         if exchange.policy.propagate is not None:
             propagate(exchange.policy.propagate, exchange, runtime)
         try:
-            outcome = await runtime.attempt(seconds, _attempt(exchange, until, runtime))
+            work = _attempt(exchange, until, runtime)
+            outcome = await (work if seconds is None else runtime.attempt(seconds, work))
         except Exception as error:  # noqa: BLE001  the one place where errors become values
             outcome = _failed(exchange, error, runtime)
             if exchange.spans is not None:
@@ -94,11 +95,14 @@ def _note(exchange: Exchange, started: float, runtime: Runtime, outcome: Outcome
 async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) -> Outcome:
     exchange.is_under_way = True
     spans = exchange.spans
-    ahead = exchange.ahead
+    ahead, exchange.ahead = exchange.ahead, None
     # What was sent before has its span already.
     entered = None if spans is None or ahead is not None else spans.enter(exchange, runtime)
     try:
-        response = await _sent(exchange, runtime)
+        if ahead is not None:
+            response = ahead.take()
+        else:
+            response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
     finally:
         if entered is not None:
             entered.leave()
@@ -108,13 +112,6 @@ async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) ->
     if spans is not None:
         spans.answered(runtime, outcome)
     return outcome
-
-
-async def _sent(exchange: Exchange, runtime: Runtime) -> Response:
-    ahead, exchange.ahead = exchange.ahead, None
-    if ahead is not None:
-        return ahead.take()
-    return await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
 
 
 async def _watched(exchange: Exchange, runtime: Runtime) -> Response:
@@ -136,8 +133,10 @@ async def look_at(exchange: Exchange, response: Response, until: float | None, r
         until: when to stop reading, by the runtime's clock.
         runtime: the call's.
     """
+    classifier = exchange.policy.classifier
     try:
-        return await _verdict(exchange, response, until, runtime)
+        plain = classifier.plain_success(response.status_code, exchange.operation)
+        return await _verdict(exchange, response, until, runtime) if plain is None else plain
     except BaseException:
         # Cancelled while its body was looked at: nobody else will close it.
         exchange.answer = None
@@ -147,9 +146,6 @@ async def look_at(exchange: Exchange, response: Response, until: float | None, r
 
 async def _verdict(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:
     classifier = exchange.policy.classifier
-    plain = classifier.plain_success(response.status_code, exchange.operation)
-    if plain is not None:
-        return plain
     # A failure is asked for a dozen of them.
     headers = response.headers if response.status_code < 400 else FoldedHeaders.from_lower(texts_of(response.headers))
     answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)

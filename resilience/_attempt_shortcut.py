@@ -69,7 +69,8 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     if sent is None:
         return None
     try:
-        sent.response = await runtime.attempt(seconds, _answer(exchange, sent, seconds, runtime))
+        work = _answer(exchange, sent, seconds, runtime)
+        sent.response = await (work if seconds is None else runtime.attempt(seconds, work))
     except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
         sent.error = error
     else:

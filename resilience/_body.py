@@ -7,7 +7,7 @@ goes on with the original stream, and ends with the original's error if reading 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -142,7 +142,7 @@ class Body:
         return Peeked(b"".join(self._head), self._ended and self._error is None, self._error)
 
 
-async def peek(runtime: Runtime, response: Response, limit: int, until: float | None) -> Peeked:
+def peek(runtime: Runtime, response: Response, limit: int, until: float | None) -> Coroutine[Any, Any, Peeked]:
     """Read the start of the response's raw body.
 
     Arguments:
@@ -153,7 +153,7 @@ async def peek(runtime: Runtime, response: Response, limit: int, until: float | 
     """
     body = runtime.library.body(response.stream, runtime.open(response.stream))
     response.stream = body
-    return await body.fill(runtime, limit, until)
+    return body.fill(runtime, limit, until)
 
 
 async def discard(runtime: Runtime, exchange: Exchange, response: Response) -> None:

@@ -58,7 +58,7 @@ class Runtime(Protocol):
         """Let a cancellation that came while a store was asked take effect now."""
         ...
 
-    async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
+    async def attempt(self, seconds: float, work: Coroutine[Any, Any, T], /) -> T:
         """Do the work of one attempt; raises the library's AttemptTimeout once it took longer than `seconds`."""
         ...
 
@@ -106,7 +106,7 @@ class SyncRuntime:
     async def checkpoint(self, _store: Store, /) -> None:
         """Nothing can be cancelled."""
 
-    async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
+    async def attempt(self, _seconds: float, work: Coroutine[Any, Any, T], /) -> T:
         # A blocked thread cannot be interrupted: the request's own timeouts are cut instead.
         return await work
 
@@ -162,9 +162,7 @@ class AsyncRuntime:
 
             await anyio.lowlevel.checkpoint()
 
-    async def attempt(self, seconds: float | None, work: Coroutine[Any, Any, T], /) -> T:
-        if seconds is None:
-            return await work
+    async def attempt(self, seconds: float, work: Coroutine[Any, Any, T], /) -> T:
         import anyio
 
         with anyio.move_on_after(max(0.0, seconds)) as scope:

@@ -233,7 +233,7 @@ class _Runtime:
     async def checkpoint(self, _store: Store, /) -> None:
         """Nothing can be cancelled."""
 
-    async def attempt(self, _seconds: float | None, work: Coroutine[Any, Any, _T], /) -> _T:
+    async def attempt(self, _seconds: float, work: Coroutine[Any, Any, _T], /) -> _T:
         return await work
 
     async def send(self, request: Any, /) -> Any:

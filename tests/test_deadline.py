@@ -16,6 +16,7 @@ import resilience.httpx
 import resilience.httpx2
 import resilience.testing
 from resilience import errors, trail_of
+from resilience.events import Listener
 from resilience.simulate import Answer, Simulation
 from tests.rawserver import answer, raw_server
 from tests.test_transparency import LIBRARIES, watching
@@ -35,14 +36,15 @@ def hanging(module: Any, attempts: list[dict[str, Any]]) -> Any:
     return Transport()
 
 
-def call_on_trio(library: str, policy: Any, attempts: list[Any]) -> tuple[Exception, float]:
+def call_on_trio(library: str, policy: Any, attempts: list[Any], **options: Any) -> tuple[Exception, float]:
     """The error of a call on trio's own virtual time, and how long it took."""
     module = LIBRARIES[library]
     result: list[Any] = []
 
     async def go() -> None:
         clock = resilience.testing.VirtualClock()
-        transport = ADAPTERS[library].Transport(hanging(module, attempts), policies=[policy], clock=TrioClock(clock))
+        inner = hanging(module, attempts)
+        transport = ADAPTERS[library].Transport(inner, policies=[policy], clock=TrioClock(clock), **options)
         started = trio.current_time()
         async with module.AsyncClient(transport=transport) as client:
             try:
@@ -68,11 +70,13 @@ class TrioClock:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_an_attempt_timeout_ends_each_attempt(library: str) -> None:
+@pytest.mark.parametrize("listeners", [[], [Listener()]], ids=["on the short cut", "by the layers"])
+def test_an_attempt_timeout_ends_each_attempt(library: str, listeners: list[Listener]) -> None:
     """Three attempts of two seconds with waits of one and two between them, and then the library's ReadTimeout."""
     attempts: list[dict[str, Any]] = []
 
-    error, took = call_on_trio(library, watching(retry=RETRY, attempt_timeout="2s"), attempts)
+    made = watching(retry=RETRY, attempt_timeout="2s")
+    error, took = call_on_trio(library, made, attempts, listeners=listeners)
 
     assert isinstance(error, LIBRARIES[library].ReadTimeout)
     assert isinstance(error, errors.AttemptTimeout)
