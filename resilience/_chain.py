@@ -32,7 +32,7 @@ from ._clock import Clock, Closing
 from ._concurrency import concurrency_layer
 from ._credits import credits_layer
 from ._deadline import deadline_layer
-from ._hub import Hub, end_call
+from ._hub import Hub, end_call, tell_refusal
 from ._idempotency import idempotency_layer
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
@@ -40,19 +40,21 @@ from ._outcome import Call, Exchange, Outcome
 from ._override import Override, overridden
 from ._pool_gate import gate_layer, gate_of
 from ._prepare import exchange_of, restore
+from ._refusal import story_of
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._shortcut import Shortcut
 from ._telemetry import start
-from ._trail import observers
+from ._trail import Trail, observers
 from ._trail_of import LAST, keep_trail
 from ._unwrap import in_place_of_answer, unwrap
 
 if TYPE_CHECKING:
     from ._library import Library, Request, Response, Transport
-    from ._refusal import Refusal
     from ._registry import Policies, Source
+    from ._trail import Refused
     from ._transactions import Store
+    from ._way_kind import Kind
     from .events import Listener
 
 __all__ = ["Chain", "build"]
@@ -190,11 +192,14 @@ class Chain:
                 start(exchange, self._transport, self._clock.wall)
         return exchange
 
-    def hand_back(self, exchange: Exchange, refusal: Refusal) -> Response:
-        trail = LAST.trail = exchange.trail
-        trail.stop("refused", refusal.story, refusal.retry_after)
-        keep_trail(exchange.request, trail)
-        return in_place_of_answer(exchange, refusal, self._library, self._clock.wall)
+    def refuse(self, request: Request, kind: Kind, refused: Refused) -> Response:
+        provider, operation = kind.policy.provider, kind.operation
+        tell_refusal(provider, operation, refused)
+        # Whoever heard of it may have called something.
+        trail = LAST.trail = Trail(provider, operation, [refused])
+        trail.stop("refused", story_of(refused), refused.retry_after)
+        keep_trail(request, trail)
+        return in_place_of_answer(kind, (request, trail), refused, self._library, self._clock.wall)
 
     def end(self, exchange: Exchange, outcome: Outcome | None) -> None:
         trail = LAST.trail = exchange.trail

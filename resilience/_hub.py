@@ -34,6 +34,7 @@ __all__ = [
     "tell",
     "tell_all",
     "tell_happened",
+    "tell_refusal",
     "tell_retry",
 ]
 
@@ -118,21 +119,31 @@ def tell_happened(exchange: Exchange, happened: Attempt | Wait | Refused | Charg
         if hears(exchange) or is_written(happened.layer, logging.INFO):
             tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
     elif isinstance(happened, Refused):
-        if hears(exchange) or _is_logged(exchange, happened):
+        if hears(exchange) or (not exchange.is_virtual and _is_logged(provider, happened)):
             tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
     elif hears(exchange) or is_written("credits", logging.DEBUG):
         tell(exchange, "on_charge", events.Charged(provider, operation, *happened))
 
 
-def _is_logged(exchange: Exchange, refused: Refused) -> bool:
+def tell_refusal(provider: str, operation: str | None, refused: Refused) -> None:
+    """Tell of a call that is refused and of which nobody but the log wants to hear, unless the log leaves it out.
+
+    Arguments:
+        provider: of the call.
+        operation: of the call.
+        refused: which layer refuses it, and why.
+    """
+    if _is_logged(provider, refused):
+        _tell((*Hub.own, *Hub.listeners), "on_refusal", events.Refused(provider, operation, *refused))
+
+
+def _is_logged(provider: str, refused: Refused) -> bool:
     """Whether the log has a line for a refusal: a provider that is down is refused thousands of calls, and it has few."""
-    if exchange.is_virtual:
-        return False
     if _telling.get():
         # Whether whoever calls while it is told of something hears of this too, and counts it, is not the log's to say.
         return True
     for log in Hub.own:  # noqa: SIM110  each call that is refused comes here, and a generator takes longer
-        if not log.leaves_out(exchange.trail.provider, refused):
+        if not log.leaves_out(provider, refused):
             return True
     return False
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._local_reply import LocalReply
     from ._modes import Layer
     from ._replay import Replay
+    from ._trail import Trail
 
 __all__ = ["NEVER_SENT", "PORTS", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds"]
 
@@ -124,7 +125,7 @@ class Library:
         client_closed: our error as one of the library's.
         pool_timeout: the library's own, for a call that waits in vain for a connection.
         refusals: what is raised for a call that a layer refuses, as errors of the library's.
-        respond: makes a response of the library, for a request that it answers.
+        respond: makes a response of the library, for a request that it answers, with the trail of the call.
         own_transports: the classes of its own transports, which tell when they begin to send.
         quick_cookies: `Quick` with the library's class of cookies, where that is slow.
         has_slow_pool: a call costs the more in its connection pool, the more there are at a time.
@@ -142,7 +143,7 @@ class Library:
     client_closed: type[errors.ClientClosed]
     pool_timeout: type[Exception]
     refusals: Mapping[Layer, type[errors.Refused]]
-    respond: Callable[[Any, LocalReply], Any]
+    respond: Callable[[Any, LocalReply, Trail], Any]
     request: Callable[[Any, str, bytes, Mapping[str, str]], Any]
     own_transports: tuple[type, ...] = ()
     quick_cookies: type[Quick] | None = None

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import errors
 from ._local_shape import LocalReply, Shape, shape_for
 from ._units import seconds_text
-from .errors import Refused
 
 if TYPE_CHECKING:
-    from ._library import Library, Response
+    from ._library import Library
     from ._modes import Layer
-    from ._outcome import Exchange
     from ._policy import Policy
     from ._refusal import Refusal
+    from ._trail import Refused
 
-__all__ = ["LocalReplies", "LocalReply", "error_of", "reply_to"]
+__all__ = ["LocalReplies", "LocalReply", "error_of"]
 
 # A policy has a bounded number of operations; methods are the application's, and it may invent them.
 _MOST_SHAPES = 5000
@@ -53,7 +53,7 @@ class LocalReplies:
         self._policy = policy
         self._shapes: dict[tuple[Layer, str | None, str], _Said] = {}
 
-    def reply(self, refusal: Refusal, *, operation: str | None, method: str, wall: float) -> LocalReply:
+    def reply(self, refusal: Refusal | Refused, *, operation: str | None, method: str, wall: float) -> LocalReply:
         """The reply to one refused call.
 
         Arguments:
@@ -71,33 +71,18 @@ class LocalReplies:
         return shape.reply(refusal.reason, refusal.retry_after, wall)
 
 
-def reply_to(exchange: Exchange, refusal: Refusal, library: Library, wall: float) -> Response:
-    """The response that the application gets for a refusal.
-
-    Arguments:
-        exchange: the call.
-        refusal: why, and for how long.
-        library: of the caller's client.
-        wall: epoch seconds now, for a reply that names a point in time.
-    """
-    request, replies = exchange.request, exchange.policy.local_replies
-    reply = replies.reply(refusal, operation=exchange.operation, method=request.method, wall=wall)
-    response: Response = library.respond(request, reply)
-    return response
-
-
-def error_of(exchange: Exchange, refusal: Refusal, library: Library) -> Exception:
+def error_of(provider: str, refusal: Refusal | Refused, library: Library) -> Exception:
     """The error for a user who has asked for one instead.
 
     Arguments:
-        exchange: the call.
+        provider: of the call.
         refusal: why, and for how long.
         library: of the caller's client.
     """
-    provider, seconds = exchange.policy.provider, refusal.retry_after
+    seconds = refusal.retry_after
     again = "" if seconds is None else f"; it would be let through in {seconds_text(seconds)}"
     # Layers that hand the provider's answer back refuse nothing; one that is new here is at least an error of ours.
-    kind = library.refusals.get(refusal.layer, Refused)
+    kind = library.refusals.get(refusal.layer, errors.Refused)
     return kind(
         f"{provider}: the {refusal.layer} did not let the call through: {refusal.reason}{again}",
         layer=refusal.layer,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._outcome import Exchange
     from ._reasons import RefusalReason
 
-__all__ = ["MEANINGS", "Refusal", "closed", "note", "refused"]
+__all__ = ["MEANINGS", "Refusal", "closed", "refused", "story_of"]
 
 MEANINGS: dict[Layer, tuple[tuple[Category, ...], ...]] = {
     "limiter": ((Category.RATE_LIMITED,), (Category.CONCURRENCY_LIMITED,)),
@@ -45,19 +45,16 @@ class Refusal(NamedTuple):
     @property
     def story(self) -> str:
         """Why the call ended, in words for people."""
-        return f"refused by the {self.layer}: {self.reason}"
+        return story_of(self)
 
 
-def note(exchange: Exchange, noted: Refused, key: str) -> Refusal:
-    """Write into the trail that a layer does not let a call through.
+def story_of(refused: Refusal | Refused) -> str:
+    """The same of what stands in a trail.
 
     Arguments:
-        exchange: the call.
-        noted: which layer, and why.
-        key: the state that decided.
+        refused: which layer did not let the call through, and why.
     """
-    exchange.record(noted)
-    return Refusal(noted.layer, noted.reason, noted.retry_after, key)
+    return f"refused by the {refused.layer}: {refused.reason}"
 
 
 def refused(
@@ -81,7 +78,7 @@ def refused(
         key: the state that decided.
         scope: what it counts apart, where that is a budget.
     """
-    refusal = note(exchange, Refused(layer, why, reason, retry_after, scope=scope), key)
+    exchange.record(Refused(layer, why, reason, retry_after, scope=scope))
     verdict = Verdict(
         MEANINGS[layer][0][0],
         retryable=False,
@@ -90,7 +87,7 @@ def refused(
         retry_after_source=f"the {layer.replace('_', ' ')}",
         operation=exchange.operation,
     )
-    return Outcome(verdict, refusal=refusal)
+    return Outcome(verdict, refusal=Refusal(layer, reason, retry_after, key))
 
 
 def closed(exchange: Exchange, library: Library, waited: str, verdict: Verdict | None = None) -> Outcome:

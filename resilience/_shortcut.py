@@ -25,7 +25,6 @@ from ._hub import Hub
 from ._outcome import Outcome
 from ._pool_gate import leave, stand
 from ._prepare import restore
-from ._refusal import note
 from ._telemetry import is_traced, start_spans
 from ._trail import observers
 from ._unwrap import raise_with
@@ -38,11 +37,12 @@ if TYPE_CHECKING:
     from ._gate import Gate
     from ._library import Request, Response, Transport
     from ._outcome import Exchange
-    from ._refusal import Refusal
     from ._registry import Source
     from ._runtime import AsyncRuntime
+    from ._trail import Refused
     from ._transactions import Reply, Store
     from ._way import Made, Way
+    from ._way_kind import Kind
     from .events import Listener
 
 __all__ = ["Shortcut"]
@@ -55,8 +55,8 @@ class Calls(Protocol):
         """A call as the layers see it; `None` where its options switch them off."""
         ...
 
-    def hand_back(self, exchange: Exchange, refusal: Refusal, /) -> Response:
-        """End a call that was refused at once, and return or raise what its caller gets."""
+    def refuse(self, request: Request, kind: Kind, refused: Refused, /) -> Response:
+        """Tell of a call that is refused at once, and return or raise what its caller gets."""
         ...
 
     def end(self, exchange: Exchange, outcome: Outcome | None, /) -> None:
@@ -106,7 +106,7 @@ class Shortcut:
             return None if way is None or is_traced() else way.call(request, store, closing)
         generation = way.enter(store, began)
         if not isinstance(generation, int):
-            return None if generation is None else self._refuse(way, (request, store, closing), generation)
+            return None if generation is None else self._refuse(way, request, generation)
         made, exchange, entered = (request, store, closing), None, None
         if is_traced():
             exchange = way.call(*made)
@@ -132,7 +132,7 @@ class Shortcut:
             # Who pays for a place in time and then waits for one in the pool may have to give it back: the layers do.
             generation = way.enter(store, began) if is_inside or not way.pays else None
             if not isinstance(generation, int):
-                return None if generation is None else self._refuse(way, (request, store, closing), generation)
+                return None if generation is None else self._refuse(way, request, generation)
             made, exchange, entered, started = (request, store, closing), None, None, began
             if gate is not None and not is_inside:
                 exchange, is_inside = await self._stand(way, made, gate, (began, generation))
@@ -201,10 +201,9 @@ class Shortcut:
                 exchange.spans.end(exchange, outcome)
         return response
 
-    def _refuse(self, way: Way, made: Made, reply: Reply) -> Response | None:
+    def _refuse(self, way: Way, request: Request, reply: Reply) -> Response | None:
         """What the application gets of a call that an open breaker refuses."""
         # Who traces has a span of it by the layers, and who has begun to listen meanwhile hears of it by them.
         if is_traced() or Hub.listeners or observers:
             return None
-        exchange = way.call(*made)
-        return self._calls.hand_back(exchange, note(exchange, told(reply), way.breaker))
+        return self._calls.refuse(request, way.kind, told(reply))

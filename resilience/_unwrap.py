@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._local_reply import error_of, reply_to
+from ._local_reply import error_of
 from ._trail_of import note_trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._library import Library, Response
+    from ._library import Library, Request, Response
     from ._outcome import Exchange, Outcome
     from ._refusal import Refusal
-    from ._trail import Trail
+    from ._trail import Refused, Trail
+    from ._way_kind import Kind
 
 __all__ = ["in_place_of_answer", "raise_with", "unwrap"]
 
@@ -28,28 +29,36 @@ def unwrap(exchange: Exchange, outcome: Outcome, library: Library, wall: Callabl
         wall: gives epoch seconds, for a reply that names a point in time.
     """
     if outcome.refusal is not None:
-        return in_place_of_answer(exchange, outcome.refusal, library, wall)
-    if outcome.response is None:
+        return in_place_of_answer(exchange, (exchange.request, exchange.trail), outcome.refusal, library, wall)
+    response = outcome.response
+    if response is None:
         raise_with(outcome.forget_error(), exchange.trail)
-    return _marked(outcome.response, exchange.trail)
+    response.extensions = {**response.extensions, "resilience": exchange.trail}
+    return response
 
 
-def in_place_of_answer(exchange: Exchange, refusal: Refusal, library: Library, wall: Callable[[], float]) -> Response:
+def in_place_of_answer(
+    kind: Exchange | Kind,
+    call: tuple[Request, Trail],
+    refusal: Refusal | Refused,
+    library: Library,
+    wall: Callable[[], float],
+) -> Response:
     """What the application gets for a refusal: a response, or the error that its user asked for.
 
     Arguments:
-        exchange: the call.
+        kind: the policy, settings and operation of the call.
+        call: its request and its trail.
         refusal: why it was not sent.
         library: of the caller's client.
         wall: gives epoch seconds.
     """
-    if exchange.settings.refusals == "raise":
-        raise_with(error_of(exchange, refusal, library), exchange.trail)
-    return _marked(reply_to(exchange, refusal, library, wall()), exchange.trail)
-
-
-def _marked(response: Response, trail: Trail) -> Response:
-    response.extensions = {**response.extensions, "resilience": trail}
+    request, trail = call
+    policy = kind.policy
+    if kind.settings.refusals == "raise":
+        raise_with(error_of(policy.provider, refusal, library), trail)
+    reply = policy.local_replies.reply(refusal, operation=kind.operation, method=request.method, wall=wall())
+    response: Response = library.respond(request, reply, trail)
     return response
 
 

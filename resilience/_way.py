@@ -40,12 +40,13 @@ class Way:
         buckets: the keys of those that each pays.
     """
 
-    __slots__ = ("_account", "_asked", "_kind", "_lines", "_told", "is_short", "owed", "pays")
+    __slots__ = ("_account", "_asked", "_lines", "_told", "is_short", "kind", "owed", "pays")
 
     def __init__(
         self, kind: Kind, account: str, asked: Command, lines: tuple[str, ...], buckets: tuple[str, ...]
     ) -> None:
-        self._kind = kind
+        self.kind = kind
+        """What all of them have in common."""
         self.is_short = kind.is_short
         """Whether its calls need no more than a question and an answer; otherwise their attempts take a short cut each."""
         self.pays = bool(asked.arguments[1])
@@ -82,7 +83,7 @@ class Way:
         if not reply:
             return None
         if reply[0] < 0:
-            return reply[1:] if self._kind.refuses else None
+            return reply[1:] if self.kind.refuses else None
         if permit is not None:
             permit.granted(reply[1:], now)
         return int(reply[0])
@@ -96,7 +97,7 @@ class Way:
             times: when the call began, and now.
             seconds: how long the attempt may take, if that is known.
         """
-        permit, documented = None, self._kind.use.documented
+        permit, documented = None, self.kind.use.documented
         if documented:
             keys = self._asked.keys[-len(documented) :]
             permit = Permit(store, runtime, keys=keys, documented=documented, lease=lease_of(seconds), now=times[1])
@@ -114,7 +115,7 @@ class Way:
             response: the answer.
             sent: what `enter` gave; when the call began, when it was sent and when its answer came, by the runtime's clock.
         """
-        kind = self._kind
+        kind = self.kind
         generation, began, started, ended = sent
         verdict = self.tell(store, response, generation, ended)
         if verdict is None:
@@ -142,7 +143,7 @@ class Way:
             now: by the runtime's clock.
             looked: what the answer means, if it was looked at.
         """
-        kind = self._kind
+        kind = self.kind
         verdict = looked or kind.verdict_on(response.status_code)
         if (
             verdict is None
@@ -167,7 +168,7 @@ class Way:
             store: where the states are.
             closing: set when the client is closed.
         """
-        kind = self._kind
+        kind = self.kind
         policy, operation = kind.policy, kind.operation
         trail = Trail(policy.provider, operation)
         exchange = Exchange(request, policy, operation, NO_OPTIONS, trail, closing, store, kind.settings, self._account)
@@ -203,11 +204,11 @@ class Way:
             error: what was raised instead.
             permit: what the call holds.
         """
-        plan = self._kind.plan
+        plan = self.kind.plan
         admission = None if plan is None else Admission(self._asked.keys[0], plan, generation)
         return Sent(times, admission, permit, response, error)
 
     def _success(self, generation: int) -> Command:
-        plan = self._kind.plan
+        plan = self.kind.plan
         arguments = (0.0, generation) if plan is None else (plan.settings.window, generation)
         return Command("shortcut.leave", self._asked.keys[:1], arguments)

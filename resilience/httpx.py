@@ -15,6 +15,7 @@ from ._held import Held as _Held
 from ._library import Library, kinds
 from ._local_reply import LocalReply as _LocalReply
 from ._replay import Replay as _Replay
+from ._trail import Trail as _Trail
 
 __all__ = [
     "AttemptTimeout",
@@ -72,10 +73,10 @@ class _Cookies(_Quick, httpx.Cookies):
     own: ClassVar[Any] = httpx.Cookies
 
 
-def _respond(request: Any, reply: _LocalReply) -> Any:
+def _respond(request: Any, reply: _LocalReply, trail: _Trail) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx.ByteStream(reply.content)
-    told, headers = {"reason_phrase": reply.phrase}, reply.headers_as(httpx.Headers)
+    told, headers = {"reason_phrase": reply.phrase, "resilience": trail}, reply.headers_as(httpx.Headers)
     return httpx.Response(reply.status, headers=headers, stream=stream, extensions=told, request=request)
 
 

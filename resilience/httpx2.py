@@ -14,6 +14,7 @@ from ._held import Held as _Held
 from ._library import Library, kinds
 from ._local_reply import LocalReply as _LocalReply
 from ._replay import Replay as _Replay
+from ._trail import Trail as _Trail
 
 __all__ = [
     "AttemptTimeout",
@@ -67,10 +68,10 @@ class _RequestBody(_Replay, httpx2.SyncByteStream, httpx2.AsyncByteStream):
     pass
 
 
-def _respond(request: Any, reply: _LocalReply) -> Any:
+def _respond(request: Any, reply: _LocalReply, trail: _Trail) -> Any:
     # A stream that nobody has read yet, as from a connection: reading it is what sets `elapsed`.
     stream = httpx2.ByteStream(reply.content)
-    told, headers = {"reason_phrase": reply.phrase}, reply.headers_as(httpx2.Headers)
+    told, headers = {"reason_phrase": reply.phrase, "resilience": trail}, reply.headers_as(httpx2.Headers)
     return httpx2.Response(reply.status, headers=headers, stream=stream, extensions=told, request=request)
 
 

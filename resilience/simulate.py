@@ -39,6 +39,7 @@ from .stores._memory import MemoryStore
 if TYPE_CHECKING:
     from ._clock import Waker
     from ._gate import Gate
+    from ._local_reply import LocalReply
     from ._outcome import Exchange
     from ._policy import Policy
     from ._trail import Trail
@@ -142,6 +143,12 @@ def _request(call: Request, method: str, path: bytes, headers: Mapping[str, str]
     return request
 
 
+def _respond(_request: Request, reply: LocalReply, trail: Trail) -> Answer:
+    answer = Answer(reply.status, dict(reply.headers), reply.content)
+    answer.extensions = {"resilience": trail}
+    return answer
+
+
 _LIBRARY = Library(
     name="simulate",
     bytes_stream=_Bytes,
@@ -159,7 +166,7 @@ _LIBRARY = Library(
         "credits": errors.CreditLimitExceeded,
         "breaker": errors.BreakerOpen,
     },
-    respond=lambda _request, reply: Answer(reply.status, dict(reply.headers), reply.content),
+    respond=_respond,
     request=_request,
 )
 Provider = Callable[[Request, float], Answer]

@@ -28,6 +28,7 @@ LIBRARIES: dict[str, tuple[Any, Any]] = {
     "httpx2": (httpx2, resilience.httpx2),
 }
 BREAKER = {"consecutive_failures": 2, "open_for": "10s", "max_open": "10s", "failure_rate": None, "jitter": 0}
+NAMED = {"things": {"path": "/things"}}
 SHUTS = {"when": {"status": 402}, "rule": "empty", "category": "credits_exhausted", "code": "empty"}
 
 
@@ -65,18 +66,18 @@ class Stage:
             if ":breaker:" in key:
                 store.run(Command("breaker.force", (key,), (state, seconds)), self.clock.now())
 
-    def call(self) -> tuple[object, ...]:
+    def call(self, method: str = "GET") -> tuple[object, ...]:
         """One call, and all that anybody can see of it."""
 
         async def go() -> Any:
             async with self.module.AsyncClient(transport=self.transport) as client:
-                return await client.get(URL)
+                return await client.request(method, URL)
 
         def send() -> Any:
             if self.asynchronous:
                 return asyncio.run(go())
             with self.module.Client(transport=self.transport) as client:
-                return client.get(URL)
+                return client.request(method, URL)
 
         try:
             response = send()
@@ -84,7 +85,8 @@ class Stage:
             trail, seen = trail_of(error), (type(error), str(error), error.__notes__)
         else:
             trail = trail_of(response)
-            seen = (response.status_code, response.headers.multi_items(), response.content, response.reason_phrase)
+            told = response.headers.multi_items(), {**response.extensions, "resilience": None}
+            seen = (response.status_code, response.content, response.reason_phrase, told)
         assert trail is not None
         assert trail is last_trail()
         return seen, trail.to_dict(), trail.retry_after, self.sent, list(self.clock.slept)
@@ -97,7 +99,7 @@ def told(stage: Stage, caplog: pytest.LogCaptureFixture) -> list[tuple[object, .
     stage.status = 500
     found += [stage.call() for _ in range(4)]
     stage.clock.advance(3.25)
-    found += [stage.call(), stage.call()]
+    found += [stage.call(), stage.call("HEAD")]
     # The open time is over: a probe goes, and fails.
     stage.clock.advance(7)
     found += [stage.call(), stage.call()]
@@ -113,7 +115,8 @@ def told(stage: Stage, caplog: pytest.LogCaptureFixture) -> list[tuple[object, .
     stage.force(OPEN, 5.0)
     found.append(stage.call())
     stage.clock.advance(2)
-    return [*found, stage.call(), *((each.name, each.levelno, each.getMessage()) for each in caplog.records)]
+    found.append(stage.call())
+    return found + [(each.name, each.levelno, each.getMessage(), vars(each)["resilience"]) for each in caplog.records]
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -130,7 +133,7 @@ def test_a_refusal_is_that_of_the_layers(
 ) -> None:
     """Reply, error, trail, log and what is sent are the same; fewer calls go through the layers where none waits."""
     caplog.set_level(logging.DEBUG, "resilience")
-    made = policy(retry={"max_attempts": 1}, breaker={**BREAKER, **parts}, answers=[SHUTS])
+    made = policy(retry={"max_attempts": 1}, breaker={**BREAKER, **parts}, answers=[SHUTS], operations=NAMED)
     stages = [Stage(library, made, asynchronous=asynchronous, refusals=refusals) for _ in range(2)]
 
     monkeypatch.setattr(Hub, "own", (LogListener(),))
@@ -193,3 +196,43 @@ def test_who_begins_to_listen_meanwhile_is_told_by_the_layers(monkeypatch: pytes
         remove()
 
     assert ([500, 500, 503], ["open", "rejected"]) == (answers, heard)
+
+
+def test_the_last_trail_is_the_refusals_whatever_is_called_while_the_log_hears_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A handler of the log may send what it writes by the same client."""
+    monkeypatch.setattr(Hub, "own", (LogListener(),))
+    made = policy(retry={"max_attempts": 1}, breaker=BREAKER)
+    transport = resilience.httpx.Transport(httpx.MockTransport(lambda _: httpx.Response(500)), policies=[made])
+    sent: list[Any] = []
+
+    class Sending(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "refused: " in record.getMessage():
+                sent.append(client.get(URL))
+
+    logger, handler = logging.getLogger("resilience.breaker"), Sending()
+    logger.addHandler(handler)
+    try:
+        with httpx.Client(transport=transport) as client:
+            answers = [client.get(URL) for _ in range(3)]
+    finally:
+        logger.removeHandler(handler)
+
+    assert ([500, 500, 503], [503]) == ([each.status_code for each in answers], [each.status_code for each in sent])
+    assert last_trail() is trail_of(answers[-1])
+    assert last_trail() is not trail_of(sent[0])
+
+
+def test_the_reply_is_that_to_the_method() -> None:
+    """RFC 9110 section 9.3.2: a HEAD is answered without a body."""
+    made = policy(retry={"max_attempts": 1}, breaker=BREAKER)
+    transport = resilience.httpx.Transport(httpx.MockTransport(lambda _: httpx.Response(500)), policies=[made])
+
+    with httpx.Client(transport=transport) as client:
+        answers = [client.request(method, URL) for method in ("GET", "GET", "HEAD", "GET")]
+
+    assert [True, True, False, True] == [
+        "x-resilience-refused" not in each.headers or bool(each.content) for each in answers
+    ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience import errors
+from resilience import errors, events
+from resilience._hub import Hub
+from resilience._log import LogListener
+from resilience._seldom import Seldom
 from resilience.simulate import Answer, Call, NoAnswer, Request, Simulation
 from tests.worlds import URL, policy
 
@@ -215,3 +219,22 @@ def test_the_same_seed_tells_the_same_history(seed: int) -> None:
     assert history(seed) == history(seed)
     assert history(seed) != history(seed + 1)
     assert 9 == len(history(seed))
+
+
+def test_no_simulated_refusal_counts_as_left_out_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next line would tell of refusals that nobody was given."""
+    seldom = Seldom()
+    monkeypatch.setattr(Hub, "own", (LogListener(seldom),))
+    assert seldom.more("breaker", logging.WARNING, events.Refused, "provider", "open") == ""
+    breaker = {"consecutive_failures": 1, "open_for": "10s", "max_open": "10s", "failure_rate": None}
+    simulation = simulated(lambda *_: Answer(500), retry={"max_attempts": 1}, breaker=breaker)
+
+    calls = [simulation.call("GET", URL, at=at) for at in (0.0, 1.0, 2.0)]
+    simulation.run()
+
+    assert [None, "breaker", "breaker"] == [
+        each.answer and each.answer.headers.get("x-resilience-refused") for each in calls
+    ]
+    assert [0] == [left_out for _, left_out in seldom._kinds.values()]
+    assert calls[-1].answer is not None
+    assert calls[-1].answer.extensions == {"resilience": calls[-1].trail}
