@@ -41,9 +41,20 @@ from ._breaker_machine import (
 )
 
 if TYPE_CHECKING:
-    from ._transactions import Reply, Transaction
+    from ._transactions import Reply, State, Transaction
 
-__all__ = ["IDLE", "TRANSITIONS", "BreakerTransition", "admit", "describe", "force", "look", "record", "release"]
+__all__ = [
+    "IDLE",
+    "TRANSITIONS",
+    "BreakerTransition",
+    "admit",
+    "describe",
+    "force",
+    "held_back",
+    "look",
+    "record",
+    "release",
+]
 
 
 class BreakerTransition(NamedTuple):
@@ -101,7 +112,7 @@ def admit(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
         return [REFUSED, -1.0, state["generation"], 0, ISOLATED, ISOLATED, now - state["since"]]
     if old == OPEN:
         if now < state["ends"]:
-            return [REFUSED, state["ends"] - now, state["generation"], 0, OPEN, OPEN, now - state["since"]]
+            return held_back(state, now)
         enter(state, HALF_OPEN, now)
     renewed = place_of(state, generation, probe, now)
     if renewed is not None:
@@ -116,6 +127,16 @@ def admit(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
         state["due"].append(now + lease)
     transaction.save(key, state, IDLE + lease)
     return [PROBE, 0.0, state["generation"], probe, old, HALF_OPEN, now - state["since"]]
+
+
+def held_back(state: State, now: float) -> Reply:
+    """What `admit` replies while an open breaker lets nobody through.
+
+    Arguments:
+        state: the breaker's.
+        now: the store's time.
+    """
+    return [REFUSED, state["ends"] - now, state["generation"], 0, OPEN, OPEN, now - state["since"]]
 
 
 def record(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._breaker_machine import CLOSED, OPEN, SUCCESS, count, new
-from ._breaker_state import IDLE, admit
+from ._breaker_state import IDLE, held_back
 from ._bucket import reserve
 from ._permits import acquire, release
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["enter", "leave"]
 
-# What `breaker.admit` is told by a call that holds nothing; an open breaker asks for none of it.
-_NO_PROBE = ((), 0.0, 0, 0)
 _NO_PLACES = [1.0]
 
 
@@ -32,7 +30,7 @@ def enter(
 
     Returns:
         [the generation of the closed breaker, and what `permits.acquire` tells of each limit]; of an open one, if nothing
-        was asked before it, -1 and what `breaker.admit` replies; or nothing.
+        was asked before it, what `breaker.admit` replies, with -1 in the place of REFUSED; or nothing.
     """
     shutters, specs, places = arguments
     for key in keys[1 : shutters + 1]:
@@ -41,7 +39,9 @@ def enter(
     state = transaction.load(keys[0])
     if state is not None and state["state"] != CLOSED:
         if state["state"] == OPEN and transaction.now < state["ends"]:
-            return [-1.0, *admit(transaction, keys[:1], _NO_PROBE)]
+            reply = held_back(state, transaction.now)
+            reply[0] = -1.0
+            return reply
         return []
     buckets = shutters + 1 + len(specs)
     taken = acquire(transaction, keys[buckets:], places) if places else _NO_PLACES

@@ -66,7 +66,7 @@ class Way:
     def enter(self, store: Store, now: float, permit: Permit | None = None) -> int | Reply | None:
         """Pay for a call: the generation of the breaker that lets it through, `None` where anything holds it up.
 
-        Of a breaker that is open, and for which no call waits, it is what `breaker.admit` replies.
+        Of a breaker that is open, and for which no call waits, it is what `breaker.admit` replies, with -1 in the place of REFUSED.
 
         Arguments:
             store: where the states are.
@@ -83,7 +83,7 @@ class Way:
         if not reply:
             return None
         if reply[0] < 0:
-            return reply[1:] if self.kind.refuses else None
+            return reply if self.kind.refuses else None
         if permit is not None:
             permit.granted(reply[1:], now)
         return int(reply[0])
