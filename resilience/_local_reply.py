@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import errors
 from ._local_shape import LocalReply, Shape, shape_for
+from ._local_waits import whole_seconds
 from ._units import seconds_text
 
 if TYPE_CHECKING:
@@ -32,17 +33,20 @@ class _Said:
         shape: of a provider's replies.
     """
 
-    __slots__ = ("_last", "_shape")
+    __slots__ = ("_last", "_names_moment", "_shape")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
+        self._names_moment = shape.names_moment
         self._last: tuple[tuple[str, int | None, str], LocalReply] | None = None
 
     def reply(self, reason: str, seconds: float | None, wall: float) -> LocalReply:
-        whole, written = self._shape.waits(seconds, wall)
-        told, last = (reason, whole, written), self._last
+        shape, last = self._shape, self._last
+        whole = None if seconds is None else whole_seconds(seconds)
+        # A number of seconds is written as it was; a point in time moves on without it.
+        told = reason, whole, shape.waits(seconds, wall)[1] if self._names_moment else ""
         if last is None or last[0] != told:
-            last = self._last = told, self._shape.reply(*told)
+            last = self._last = told, shape.reply(reason, *shape.waits(seconds, wall))
         return last[1]
 
 

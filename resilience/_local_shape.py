@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ._conditions import Answer
 from ._headers import FoldedHeaders
 from ._local_documents import NO_BODY, REASON, WAIT, Candidate, built, documented, put
-from ._local_waits import whole_seconds, write_wait
+from ._local_waits import MOMENTS, whole_seconds, write_wait
 from ._refusal import MEANINGS
 
 if TYPE_CHECKING:
@@ -91,6 +91,11 @@ class Shape:
     media_type: str | None
     pieces: tuple[str, ...]
     hint: WaitHint | None = None
+
+    @property
+    def names_moment(self) -> bool:
+        """Whether it says when to call again, and not in how many seconds."""
+        return self.hint is not None and self.hint.dialect in MOMENTS
 
     def waits(self, seconds: float | None, wall: float) -> tuple[int | None, str]:
         """The wait as it will be written: whole seconds, and what stands where the provider says it.

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._delays import Dialect
 
-__all__ = ["whole_seconds", "write_wait"]
+__all__ = ["MOMENTS", "whole_seconds", "write_wait"]
 
+MOMENTS: frozenset[Dialect] = frozenset({"epoch", "epoch_integer", "epoch_milliseconds", "rfc3339", "http_date"})
+"""The dialects that name a point in time: what they write changes although the wait does not."""
 # Nobody waits for a year, and a date must stay one that can be written.
 _LONGEST = 366 * 86_400
 
@@ -22,7 +24,10 @@ def whole_seconds(seconds: float) -> int:
     Arguments:
         seconds: any number, also one that is none.
     """
-    return math.ceil(min(max(seconds, 0.0), _LONGEST)) if seconds == seconds else 0  # noqa: PLR0124  not a number
+    # Not asked whether it is 0 or less: of what is no number nothing is true.
+    if not seconds > 0:
+        return 0
+    return math.ceil(seconds) if seconds < _LONGEST else _LONGEST
 
 
 def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
@@ -38,6 +43,9 @@ def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
         return str(whole)
     if dialect == "milliseconds":
         return str(whole * 1000)
+    if dialect not in MOMENTS:
+        # draft-ietf-httpapi-ratelimit-headers: nothing remains, for so many seconds.
+        return f"{whole}s" if dialect == "duration" else f'"default";r=0;t={whole}'
     moment = math.ceil(wall + min(max(seconds, 0.0), _LONGEST)) if whole else math.ceil(wall)
     if dialect in {"epoch", "epoch_integer"}:
         return str(moment)
@@ -45,7 +53,4 @@ def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
         return str(moment * 1000)
     if dialect == "rfc3339":
         return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if dialect == "http_date":
-        return format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True)
-    # draft-ietf-httpapi-ratelimit-headers: nothing remains, for so many seconds.
-    return f"{whole}s" if dialect == "duration" else f'"default";r=0;t={whole}'
+    return format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True)

@@ -18,7 +18,7 @@ from resilience._headers import FoldedHeaders
 from resilience._local_documents import put
 from resilience._local_reply import _MOST_SHAPES
 from resilience._local_shape import LocalReply
-from resilience._local_waits import whole_seconds, write_wait
+from resilience._local_waits import MOMENTS, whole_seconds, write_wait
 from resilience._refusal import MEANINGS, Refusal
 from resilience._shipped import shipped_names
 from tests.worlds import policy
@@ -459,6 +459,22 @@ def test_each_dialect_is_written_as_providers_write_it(dialect: Any, text: str) 
     assert text == write_wait(11.2, dialect, wall=WALL)
 
 
+@given(
+    seconds=st.floats(0, 366 * 86_400),
+    dialect=st.sampled_from(get_args(Dialect)),
+    wall=st.floats(1e9, 4e9),
+    later=st.floats(1, 1e9),
+)
+def test_only_a_point_in_time_moves_on_without_the_wait(
+    seconds: float, dialect: Any, wall: float, later: float
+) -> None:
+    """Whoever has written the others once may write them again for as long as the whole seconds are the same."""
+    texts = {write_wait(each, dialect, wall=wall) for each in (seconds, float(whole_seconds(seconds)))}
+    texts.add(write_wait(seconds, dialect, wall=wall + later))
+
+    assert (dialect in MOMENTS) == (len(texts) > 1)
+
+
 @pytest.mark.parametrize(
     ("seconds", "whole"),
     [
@@ -531,6 +547,22 @@ def test_a_reply_is_made_anew_when_what_it_says_changes() -> None:
     told = [(each.headers.get("retry-after"), each.headers.get("x-again-at")) for each in replies]
     assert [("5", "1767225605"), ("5", "1767225605"), ("6", "1767225606"), ("6", "1767225607"), (None, None)] == told
     assert ["a", "b", "b", "b", "b"] == [json.loads(each.content)["error"]["message"] for each in replies]
+
+
+def test_a_wait_in_seconds_is_written_once_while_it_is_the_same() -> None:
+    """Whatever the time is by then; where nobody knows it, too."""
+    made = policy(retry={"wait": [{"header": "X-Again-In", "as": "milliseconds"}]})
+
+    def said(seconds: float | None, wall: float = WALL) -> LocalReply:
+        return made.local_replies.reply(Refusal("limiter", "a", seconds), operation=None, method="GET", wall=wall)
+
+    first = said(4.5)
+    assert first is said(4.25, WALL + 9)
+    replies = [first, said(5.5), said(0.0), said(None)]
+
+    assert replies[-1] is said(None)
+    told = [(each.headers.get("retry-after"), each.headers.get("x-again-in")) for each in replies]
+    assert [("5", "5000"), ("6", "6000"), ("0", "0"), (None, None)] == told
 
 
 def test_a_strangers_policy_does_not_cost_much() -> None:
