@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._clock import RealClock
@@ -18,6 +19,14 @@ _EVERY = 10.0
 _MOST_KINDS = 1000
 
 
+@dataclass(slots=True)
+class _Line:
+    """When the next line of a kind may be written, and how many were left out since the last."""
+
+    again_at: float
+    left_out: int = 0
+
+
 class Seldom:
     """Lets one line of a kind through in so many seconds, and counts the others.
 
@@ -30,7 +39,7 @@ class Seldom:
         self._every = every
         self._clock = clock or RealClock()
         self._lock = Lock()
-        self._kinds: OrderedDict[tuple[object, ...], tuple[float, int]] = OrderedDict()
+        self._kinds: OrderedDict[tuple[object, ...], _Line] = OrderedDict()
 
     def more(self, *kind: object) -> str | None:
         """What the line says of those that were left out before it; `None` if it is left out too."""
@@ -38,10 +47,11 @@ class Seldom:
         with self._lock.held:
             if self._is_early(kind, now):
                 return None
-            _, left_out = self._kinds.pop(kind, (now, 0))
-            self._kinds[kind] = now + self._every, 0
+            before = self._kinds.pop(kind, None)
+            self._kinds[kind] = _Line(now + self._every)
             while len(self._kinds) > _MOST_KINDS:
                 self._kinds.popitem(last=False)
+        left_out = 0 if before is None else before.left_out
         return f" ({left_out} more like this {'was' if left_out == 1 else 'were'} not written)" if left_out else ""
 
     def leaves_out(self, *kind: object) -> bool:
@@ -51,9 +61,9 @@ class Seldom:
             return self._is_early(kind, now)
 
     def _is_early(self, kind: tuple[object, ...], now: float) -> bool:
-        again_at, left_out = self._kinds.get(kind, (now, 0))
-        if now >= again_at:
+        line = self._kinds.get(kind)
+        if line is None or now >= line.again_at:
             return False
-        self._kinds[kind] = again_at, left_out + 1
+        line.left_out += 1
         self._kinds.move_to_end(kind)
         return True

@@ -23,3 +23,15 @@ def test_whoever_asks_first_writes_the_same_lines(steps: list[tuple[str, float]]
 
         assert made.more(kind) == line
         assert list(made._kinds.items()) == list(asked._kinds.items())
+
+
+def test_a_kind_that_is_still_left_out_is_not_forgotten() -> None:
+    """Those of which nothing came for longest go first."""
+    seldom = Seldom(clock=VirtualClock())
+    for kind in range(1000):
+        seldom.more(kind)
+
+    assert seldom.leaves_out(0)
+    seldom.more("new")
+
+    assert [True, False] == [seldom.leaves_out(kind) for kind in (0, 1)]
