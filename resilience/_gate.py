@@ -102,7 +102,7 @@ class Gate:
                 self._inside -= 1
             self._left_at = now
             served = self._serve()
-            is_due = self._adapts and now - self._began >= _LATER and self._peak > self._room.fewest
+            is_due = now - self._began >= _LATER and self._peak > self._room.fewest
         _wake(served)
         return is_due
 

@@ -19,8 +19,9 @@ import resilience
 from resilience import Policy, _gate
 from resilience._config import policies_for
 from resilience._gate import Gate
-from resilience._pool_gate import gate_of
+from resilience._pool_gate import gate_of, leave
 from resilience._worked import Worked
+from resilience.testing import VirtualClock
 
 from .rawserver import answer, raw_server
 
@@ -162,6 +163,39 @@ def test_who_leaves_measures_where_many_are_inside() -> None:
     assert not gate.leave(20.3)
 
 
+def test_a_program_that_rests_since_nobody_calls_makes_no_room() -> None:
+    """Only those who wait need some."""
+    gate = Gate()
+    full(gate)
+    for number in range(10):
+        gate.measure(number * LOOK, work(0.0))
+
+    assert FEWEST == gate.room
+
+
+def test_what_a_call_measures_when_it_leaves_is_its_runtimes() -> None:
+    """Of the time that its thread has worked."""
+
+    class Runtime:
+        clock = VirtualClock()
+        asked = 0
+
+        def worked(self) -> Worked:
+            self.asked += 1
+            return work(0.0)
+
+    gate, runtime = Gate(), Runtime()
+    gate._room.size = 50.0
+    full(gate)
+    waiting = [gate.join() for _ in range(3)]
+    for _ in range(3):
+        runtime.clock.advance(1.0)
+        leave(gate, runtime)  # type: ignore[arg-type]  what it asks for of a runtime
+
+    assert (3, True) == (runtime.asked, all(map(gate.is_served, waiting)))
+    assert 50 < gate.room
+
+
 def test_what_was_measured_long_ago_says_nothing_of_a_line_that_forms_now() -> None:
     """Neither that the program was busy then, nor that it has rested since."""
     gate = Gate()
@@ -217,6 +251,7 @@ def test_a_number_that_the_user_gave_stays() -> None:
     assert math.inf == gate.look(waiting, 0.0, work(0.0))
     assert math.inf == gate.look(waiting, 10.0, work(0.0))
     assert (2, 1) == (gate.inside, gate.waiting)
+    assert not gate.leave(100.0)
 
 
 def test_somebody_looks_for_as_long_as_anybody_waits() -> None:
