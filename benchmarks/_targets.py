@@ -233,5 +233,17 @@ TARGETS: list[Target] = [
         for column in columns
     ),
     *_each(MANY, "loopback", "ours, httpx: p99", 1.0, against=BARE),
+    *(
+        Target(
+            section="loopback",
+            row="ours beside bare, httpx2: throughput",
+            column=column,
+            limit=1.0,
+            against="bare httpx2",
+            at_least=True,
+            is_promise=False,
+        )
+        for column in (MANY[0], *SLOW)
+    ),
     *(target for row in GROWTH for target in _each(("beside one of each",), "growth", row, 1.1, against="one of each")),
 ]

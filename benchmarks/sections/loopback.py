@@ -15,17 +15,20 @@ from benchmarks._section import Effort
 from benchmarks._servers import NoServer, http_server
 from benchmarks._worlds import loaded
 
-__all__ = ["AWAY", "CALLS", "CPU", "P99", "SECTION", "SNIFFIO", "THROUGHPUT", "column", "run"]
+__all__ = ["CALLS", "CPU", "P99", "SECTION", "SNIFFIO", "THROUGHPUT", "column", "run"]
 
 SECTION = "loopback"
 CALLS = (1, 50, 500, 2000)
-AWAY = tuple((calls, latency) for latency in (0.02, 0.2) for calls in (50, 500))
+PLAN = [(calls, 0.0) for calls in CALLS] + [(calls, latency) for latency in (0.02, 0.2) for calls in (50, 500)]
 """Calls at once, and the seconds that the server takes for an answer."""
+QUICK = [(50, 0.0), (50, 0.02)]
 THROUGHPUT, P50, P99, CPU = "throughput", "p50", "p99", "processor per request"
 MEASURES = (THROUGHPUT, P50, P99, CPU)
 CONTENDERS = ("bare httpx", "ours, httpx", "bare httpx2", "ours, httpx2")
 BASE = CONTENDERS[0]
 CONTROL = "bare httpx, beside itself"
+OWN = "ours beside bare, httpx2"
+"""What our layers leave of what the faster library does."""
 SNIFFIO = "bare httpx with sniffio, beside without"
 
 Seen = dict[str, float]
@@ -37,12 +40,10 @@ def column(calls: int, latency: float = 0.0) -> str:
 
 
 def run(effort: Effort) -> list[Figure]:
-    """Measure at each concurrency; a quick run at one."""
+    """Measure at each concurrency and latency; a quick run at two."""
     figures: list[Figure] = []
-    plan = [(calls, 0.0) for calls in (CALLS[1:2] if effort.quick else CALLS)]
-    plan += [] if effort.quick else AWAY
     rounds, seconds = (2, 0.7) if effort.quick else (3, 1.5)
-    for calls, latency in plan:
+    for calls, latency in QUICK if effort.quick else PLAN:
         try:
             with http_server(latency) as url:
                 found = elsewhere(f"{__name__}:measure", url=url, calls=calls, rounds=rounds, seconds=seconds)
@@ -63,6 +64,9 @@ def _figures(name: str, found: dict[str, list[dict[str, list[float]]]]) -> list[
         ratios = {
             row: [block["own"][MEASURES.index(measure)] for block in blocks] for row, blocks in found.items() if blocks
         }
+        if measure == THROUGHPUT:
+            pairs = zip(ratios[CONTENDERS[3]], ratios[CONTENDERS[2]], strict=True)
+            ratios[OWN] = [ours / max(bare, 1e-9) for ours, bare in pairs]
         control = ratios[CONTROL]
         bias = abs(statistics.median(control) - 1) + notch(control)
         for row, values in ratios.items():
@@ -76,7 +80,7 @@ def _figures(name: str, found: dict[str, list[dict[str, list[float]]]]) -> list[
                     low=low,
                     high=high,
                     noise=max(bias * middle, notch(values)),
-                    context=_context(found[row], measure),
+                    context=_context(found[CONTROL if row == OWN else row], measure),
                 )
             )
     return figures
