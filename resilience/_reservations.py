@@ -128,7 +128,7 @@ class Place:
             # What was granted is kept to.
             until = max(longest, min(longest + self._slots.lost - self._lost, deadline))
             is_first = self._line.is_first(waker)
-            if is_first or (has_watched and due + _OVERDUE <= now):
+            if is_first or (has_watched and max(due, self._slots.went) + _OVERDUE <= now):
                 if due <= now:
                     if await self._take(now, is_first=is_first):
                         return Turn.SERVED
@@ -180,6 +180,8 @@ class Place:
                 self._slots.move(slot, moved, shift)
                 return False
         self._served = True
+        if is_first:
+            self._slots.went = now
         return True
 
     def _is_fresh(self, slot: Slot, now: float) -> bool:

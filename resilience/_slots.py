@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +46,8 @@ class Slots:
         self._shift = CHARGED
         self.asked = (-FRESH, CHARGED)
         """When the store said last whether a pause had moved slots, and the shift that it told."""
+        self.went = -math.inf
+        """When the first of the line took one and went, last: then it has not stopped, and the next one has just been woken."""
         self.lost = 0.0
         """By how many seconds slots that were missed have put off the last of the line, so far."""
 

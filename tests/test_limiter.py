@@ -724,6 +724,8 @@ def test_a_window_that_is_free_is_used_to_its_end() -> None:
 )
 # The third looks whether the second goes, in the moment in which neither of them could.
 @example(amount=3, burst=1, calls=4, stalls=[(0.0, 1.0), (0.0, 1.0), (2.0, 1.0), (2.0, 1.0)])
+# The last but three looks while the one that was just woken has not come to it yet.
+@example(amount=6, burst=3, calls=15, stalls=[(0.0, 1.0), (0.0, 1.0), (2.0, 1.0), (3.0, 0.75)])
 def test_however_busy_the_loop_was_no_window_holds_more_than_a_burst_over(
     amount: int, burst: int, calls: int, stalls: list[tuple[float, float]]
 ) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +74,9 @@ def collector(exports_to: str) -> Iterator[str]:
         *("--otlp-grpc-endpoint", f"127.0.0.1:{other}", "--exporter", "otlp", "--otlp-exporter-protocol", "http"),
         *("--otlp-exporter-endpoint", exports_to, "--disable-batching"),
     ]
-    with server(command, port) as url:
+    # It is linked to the library of a Python, which a Python that was built by hand has beside itself.
+    library = {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))}
+    with server(command, port, environment=library) as url:
         yield url
 
 
@@ -87,10 +91,19 @@ def backend() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def server(command: list[str], port: int, folder: str | None = None) -> Iterator[str]:
+def server(
+    command: list[str], port: int, folder: str | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """A process that listens on a port, until the block ends."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
         try:
             until = time.monotonic() + SECONDS
             while not listens(port):
