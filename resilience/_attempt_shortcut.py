@@ -18,7 +18,7 @@ from ._deadline import attempt_seconds, cut_timeouts
 from ._hub import Hub
 from ._outcome import Outcome
 from ._permit import hand_on
-from ._pool_gate import leave
+from ._pool_gate import leave, through
 from ._trail import Attempt, observers
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def attempt_shortcut_layer(inner: Call, runtime: Runtime) -> Call:
         if way is None or not _is_unheard(exchange) or (gate is not None and not gate.try_enter()):
             return await inner(exchange)
         try:
-            outcome = await _send(exchange, way, runtime, inner)
+            sending = _send(exchange, way, runtime, inner)
+            outcome = await (sending if gate is None else through(gate, sending))
         finally:
             if gate is not None:
                 leave(gate, runtime)

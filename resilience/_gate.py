@@ -18,7 +18,7 @@ from collections import OrderedDict
 
 from ._clock import Waker
 from ._fork import renewed
-from ._gate_room import Room
+from ._gate_room import Room, Work
 from ._worked import Worked
 
 __all__ = ["Gate"]
@@ -28,8 +28,10 @@ _FEWEST = 3
 # Seconds from one measurement to the next, while more are let in, and otherwise: whoever measures costs something, too.
 _SOON = 0.002
 _LATER = 0.02
-# Something else keeps the program busy if no call of these has ended for so many seconds; they wait for the network.
-_STILL = 0.1
+# Of those who are inside while it is crowded each eighth is measured, and each measurement counts for so much.
+_EACH = 8
+# What a call costs at first, in seconds of the processor.
+_COST = 0.0005
 
 
 class Gate:
@@ -51,14 +53,20 @@ class Gate:
         self._inside = 0
         self._looker: Waker | None = None
         self._peak = 0
-        self._left_at = self._began = -math.inf
+        self._began = -math.inf
         self._worked = Worked(0.0, 0.0)
+        self._entered = self._ended = self._entered_before = 0
+        self._is_first = True
+        self._cost = _COST
 
     def set(self, fixed: int | None, most: float) -> None:
         """Take other numbers, as the constructor does."""
-        self._adapts = fixed is None
-        most = max(1.0, min(fixed or math.inf, most))
-        self._room = Room(min(_FEWEST, most) if self._adapts else most, most)
+        with self._lock:
+            self._adapts = fixed is None
+            most = max(1.0, min(fixed or math.inf, most))
+            self._room = Room(min(_FEWEST, most) if self._adapts else most, most)
+            served = self._serve()
+        _wake(served)
 
     def renew(self) -> None:
         """Begin anew in a child process: those who are inside or wait are its parent's."""
@@ -100,7 +108,9 @@ class Gate:
             # A child process has forgotten who was inside.
             if self._inside:
                 self._inside -= 1
-            self._left_at = now
+            self._ended += 1
+            # What was measured before says nothing of those who come later.
+            self._is_first = self._is_first or not self._inside
             served = self._serve()
             is_due = now - self._began >= _LATER and self._peak > self._room.fewest
         _wake(served)
@@ -129,52 +139,61 @@ class Gate:
             self.leave(now)
         _wake(heir)
 
-    def look(self, waker: Waker, now: float, worked: Worked) -> float:
-        """Have one of those who wait measure, also while no call ends.
-
-        Arguments:
-            waker: who asks.
-            now: by the runtime's clock.
-            worked: what its thread has worked so far.
-
-        Returns:
-            After how many seconds this one has to look again.
-        """
+    def is_looking(self, waker: Waker) -> bool:
+        """Whether this one of those who wait is the one that measures while no call ends; otherwise it just waits."""
         with self._lock:
-            if not self._adapts or (self._looker is not None and self._looker is not waker):
-                return math.inf
-            if self._looker is None and now - self._began >= _STILL:
-                # What was long ago says nothing of those who are here now.
-                self._room.begin()
-                self._began, self._worked, self._left_at = now, worked, now
-            self._looker = waker
-            if now - self._began < _SOON:
-                return self._began + _SOON - now
-            served = self._measure(now, worked)
-            pause = _SOON if self._room.is_growing else _LATER
-        _wake(served)
-        return pause
+            if self._looker is None and self._adapts:
+                self._looker = waker
+            return self._looker is waker
 
-    def measure(self, now: float, worked: Worked) -> None:
+    def measure(self, now: float, worked: Worked) -> float:
         """See how long this program has rested, and let more in, or fewer.
 
         Arguments:
             now: by the runtime's clock.
             worked: what its thread has worked so far.
+
+        Returns:
+            After how many seconds whoever looks should look again.
         """
         with self._lock:
-            served = self._measure(now, worked)
+            seconds = now - self._began
+            if 0 <= seconds < _SOON:
+                return _SOON - seconds
+            if self._is_first:
+                self._room.begin()
+            else:
+                self._room.measured(seconds, self._work_since(worked), self._peak, is_short=bool(self._line))
+            self._is_first = False
+            self._began, self._worked, self._peak = now, worked, self._inside
+            self._ended, self._entered_before = 0, self._entered
+            pause = _SOON if self._room.is_growing else _LATER
+            served = self._serve()
         _wake(served)
+        return pause
 
-    def _measure(self, now: float, worked: Worked) -> list[Waker]:
-        is_still = now - self._left_at >= _STILL
-        work = 0.0 if is_still else worked.since(self._worked)
-        self._room.measured(now - self._began, work, self._peak, is_short=bool(self._line))
-        self._began, self._worked, self._peak = now, worked, self._inside
-        return self._serve()
+    @property
+    def is_sampled(self) -> bool:
+        """Whether what the call that has just come in costs should be measured, and told to `costs`."""
+        return self._entered % _EACH == 0 and (self._peak > self._room.fewest or bool(self._line))
+
+    def costs(self, seconds: float) -> None:
+        """Learn what a call costs.
+
+        Arguments:
+            seconds: of the processor that one has used inside.
+        """
+        with self._lock:
+            self._cost += (seconds - self._cost) / _EACH
+
+    def _work_since(self, worked: Worked) -> Work:
+        # What a call costs it costs when it is sent and when its answer comes.
+        own = (self._entered - self._entered_before + self._ended) / 2 * self._cost
+        return Work(worked.used - self._worked.used, worked.since(self._worked), own, self._ended)
 
     def _enter(self) -> None:
         self._inside += 1
+        self._entered += 1
         self._peak = max(self._peak, self._inside)
 
     def _serve(self) -> list[Waker]:

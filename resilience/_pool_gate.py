@@ -8,6 +8,7 @@ connection, but nobody out.
 from __future__ import annotations
 
 import math
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from ._fork import Lock
 from ._gate import Gate
 from ._refusal import closed
 from ._units import seconds_text
+from ._worked import sampled
 
 if TYPE_CHECKING:
     from ._clock import Waker
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["gate_layer", "gate_of", "leave", "stand"]
+__all__ = ["gate_layer", "gate_of", "leave", "stand", "through"]
 
 # What both libraries' own transports have if nobody says anything else, as those have that we make ourselves.
 _CONNECTIONS = 100
+# As many as there are.
+_ANY = 1 << 30
 # Longer than anybody waits, and short enough for every event loop's timers.
 _LONGEST = 3600.0
 _lock = Lock()
@@ -43,11 +47,16 @@ def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off
         transport: the client's own.
         number: how many calls at a time, as the configuration says it.
     """
-    if number == "off" or (number == "auto" and not library.has_slow_pool) or not library.tells_sending(transport):
+    if not library.tells_sending(transport):
         return None
-    fixed, most = None if number == "auto" else number, _connections(transport)
     with _lock:
         gate = _gates.get(transport)
+        if number == "off" or (number == "auto" and not library.has_slow_pool):
+            if gate is not None:
+                # Who waits by an older configuration need not wait any longer.
+                gate.set(_ANY, math.inf)
+            return None
+        fixed, most = None if number == "auto" else number, _connections(transport)
         if gate is None:
             gate = _gates[transport] = Gate(fixed, most)
         else:
@@ -78,12 +87,23 @@ def gate_layer(inner: Call, runtime: Runtime) -> Call:
         if not gate.try_enter() and (ended := await stand(exchange, runtime, gate)) is not None:
             return ended
         try:
-            return await inner(exchange)
+            outcome: Outcome = await through(gate, inner(exchange))
+            return outcome
         finally:
             exchange.pool_wait = 0.0
             leave(gate, runtime)
 
     return gate_call
+
+
+def through(gate: Gate, work: Any) -> Any:
+    """What is done inside, and now and then what it costs.
+
+    Arguments:
+        gate: of the transport.
+        work: a coroutine, or what else a transport's method gives.
+    """
+    return sampled(work, gate.costs) if gate.is_sampled and type(work) is CoroutineType else work
 
 
 def leave(gate: Gate, runtime: Runtime) -> None:
@@ -136,6 +156,7 @@ async def _wait(exchange: Exchange, runtime: Runtime, gate: Gate, waker: Waker) 
         if now >= until:
             what = f"no place in front of the connection pool became free within {seconds_text(now - began)}"
             return unsent(exchange, began, runtime, runtime.library.pool_timeout(what))
-        pause = min(until - now, gate.look(waker, now, runtime.worked()), _LONGEST)
+        measures = gate.measure(now, runtime.worked()) if gate.is_looking(waker) else math.inf
+        pause = min(until - now, measures, _LONGEST)
         if not await runtime.sleep(pause, exchange.closing, waker):
             return closed(exchange, runtime.library, "for a place in front of the connection pool")

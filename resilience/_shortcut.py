@@ -23,7 +23,7 @@ from ._breaker_hearing import Heard
 from ._deadline import cut_timeouts
 from ._hub import Hub
 from ._outcome import Outcome
-from ._pool_gate import leave, stand
+from ._pool_gate import leave, stand, through
 from ._prepare import restore
 from ._telemetry import is_traced, start_spans
 from ._trail import observers
@@ -145,7 +145,8 @@ class Shortcut:
             if exchange is not None and exchange.pool_wait:
                 cut_timeouts(exchange, None)
             try:
-                response: Response = await self._transport.handle_async_request(request)
+                sending = self._transport.handle_async_request(request)
+                response: Response = await (sending if gate is None else through(gate, sending))
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
                 return way.hand_over(exchange, made, way.sent((began, started), generation, error=error))
             finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -45,14 +44,15 @@ class Looking:
     def __init__(self, gate: Gate) -> None:
         self.gate, self.waker = gate, gate.join()
         self.now = self.worked = 0.0
-        self.gate.look(self.waker, self.now, work(self.worked))
+        assert gate.is_looking(self.waker)
+        gate.measure(self.now, work(self.worked))
 
-    def pass_time(self, looks: int, busy: float) -> None:
+    def pass_time(self, looks: int, busy: float, ended: int = 0) -> None:
         for _ in range(looks):
+            self.gate._ended += ended
             self.now += LOOK
             self.worked += LOOK * busy
-            self.waker = self.gate._looker or self.waker
-            self.gate.look(self.waker, self.now, work(self.worked))
+            self.gate.measure(self.now, work(self.worked))
 
 
 def test_a_few_go_in_at_once_and_the_next_does_not() -> None:
@@ -111,32 +111,50 @@ def test_a_busy_program_lets_nobody_more_in() -> None:
     full(gate)
     looking = Looking(gate)
 
-    looking.pass_time(20, busy=1.0)
+    looking.pass_time(20, busy=1.0, ended=4)
 
     assert (FEWEST, 1) == (gate.room, gate.waiting)
 
 
 def test_a_program_that_is_busy_is_looked_at_less_often() -> None:
-    """Looks cost as well."""
+    """Looks cost as well, and none comes before its time."""
     gate = Gate()
     full(gate)
     looking = Looking(gate)
+    looking.pass_time(1, busy=1.0, ended=10)
+    now, worked = looking.now, looking.worked
 
-    busy = gate.look(looking.waker, LOOK, work(LOOK))
-    again = gate.look(looking.waker, LOOK + busy, work(LOOK))
+    busy = gate.measure(now + LOOK, work(worked + LOOK))
+    early = gate.measure(now + 1.5 * LOOK, work(worked + 1.5 * LOOK))
+    for number in range(1, 20):
+        rests = gate.measure(now + LOOK + number * 0.1, work(worked + LOOK))
 
-    assert (_gate._LATER, LOOK) == (busy, again)
+    assert (_gate._LATER, pytest.approx(LOOK / 2), LOOK) == (busy, early, rests)
 
 
 def test_calls_that_wait_for_the_network_do_not_wait_for_a_program_that_is_busy_elsewhere() -> None:
-    """No call of these has ended for a while, so it is not they who keep it busy."""
+    """No call of these ends, so it is not they who keep it busy."""
     gate = Gate()
     full(gate)
     looking = Looking(gate)
 
-    looking.pass_time(math.ceil(_gate._STILL / LOOK) + 100, busy=1.0)
+    looking.pass_time(20, busy=1.0)
 
     assert gate.is_served(looking.waker)
+
+
+def test_what_a_call_costs_inside_is_learned_where_it_is_crowded() -> None:
+    """Of each eighth; while there is room for all nobody counts."""
+    gate = Gate()
+    alone = [gate.try_enter() and gate.is_sampled for _ in range(FEWEST)]
+    gate._room.size = 100.0
+    crowded = [gate.try_enter() and gate.is_sampled for _ in range(16)]
+
+    assert not any(alone)
+    assert 2 == sum(crowded)
+    for _ in range(100):
+        gate.costs(0.01)
+    assert pytest.approx(0.01, rel=0.01) == gate._cost
 
 
 def test_who_leaves_measures_where_many_are_inside() -> None:
@@ -153,6 +171,7 @@ def test_who_leaves_measures_where_many_are_inside() -> None:
     assert not gate.leave(20.0 + _gate._LATER / 2)
     assert gate.leave(20.0 + _gate._LATER * 1.5)
 
+    gate.costs(1.0)
     gate.measure(20.1, work(0.1))
 
     assert gate.room < 19
@@ -196,20 +215,22 @@ def test_what_a_call_measures_when_it_leaves_is_its_runtimes() -> None:
     assert 50 < gate.room
 
 
-def test_what_was_measured_long_ago_says_nothing_of_a_line_that_forms_now() -> None:
+def test_what_was_measured_before_nobody_was_inside_says_nothing_of_those_who_come_then() -> None:
     """Neither that the program was busy then, nor that it has rested since."""
     gate = Gate()
     full(gate)
-    first = gate.join()
-    for number in range(10):
-        gate.look(first, number * LOOK, work(number * LOOK))
-    gate.give_up(first, 1.0)
+    looking = Looking(gate)
+    looking.pass_time(20, busy=1.0, ended=4)
+    gate.give_up(looking.waker, 1.0)
+    for _ in range(FEWEST):
+        gate.leave(1.0)
     full(gate)
-    second = gate.join()
+    waker = gate.join()
 
-    assert pytest.approx(LOOK) == gate.look(second, 100.0, work(1.0))
+    assert gate.is_looking(waker)
+    assert LOOK == gate.measure(100.0, work(1.0))
     assert FEWEST == gate.room
-    gate.look(second, 100.0 + 1.01 * LOOK, work(1.0))
+    gate.measure(100.0 + 1.01 * LOOK, work(1.0))
     assert FEWEST * 2 == gate.room
 
 
@@ -221,7 +242,8 @@ def test_a_line_that_forms_again_and_again_is_measured_all_the_same() -> None:
 
     for _ in range(100):
         waker = gate.join()
-        gate.look(waker, now, work(now / 2))
+        if gate.is_looking(waker):
+            gate.measure(now, work(now / 2))
         now += LOOK / 2
         if gate.leave(now):
             gate.measure(now, work(now / 2))
@@ -248,8 +270,7 @@ def test_a_number_that_the_user_gave_stays() -> None:
     full(gate)
     waiting = gate.join()
 
-    assert math.inf == gate.look(waiting, 0.0, work(0.0))
-    assert math.inf == gate.look(waiting, 10.0, work(0.0))
+    assert not gate.is_looking(waiting)
     assert (2, 1) == (gate.inside, gate.waiting)
     assert not gate.leave(100.0)
 
@@ -333,8 +354,7 @@ def test_whatever_comes_the_order_is_kept_and_nobody_is_lost(
             gate.give_up(line.pop(which % len(line)), now)
         elif what in {"idle", "busy"} and line:
             now, worked = now + LOOK, worked + (LOOK if what == "busy" else 0.0)
-            for waker in line:
-                gate.look(waker, now, work(worked))
+            assert sum(map(gate.is_looking, line)) == (fixed is None)
             gate.measure(now, work(worked))
         settle()
     while inside:
@@ -600,6 +620,20 @@ def test_a_pool_that_is_not_slow_has_no_gate_by_itself() -> None:
 
         assert has_one is (gate_of(of, transport, "auto") is not None)
         assert isinstance(gate_of(of, transport, 5), Gate)
+
+
+def test_who_waits_goes_when_the_configuration_says_so() -> None:
+    """A greater number, or none."""
+    of, transport = ADAPTERS["httpx"].LIBRARY, httpx.AsyncHTTPTransport()
+    gate = gate_of(of, transport, 1)
+    assert gate is not None
+    full(gate)
+    first, second = gate.join(), gate.join()
+
+    gate_of(of, transport, 2)
+    assert [True, False] == [gate.is_served(first), gate.is_served(second)]
+    assert gate_of(of, transport, "off") is None
+    assert gate.is_served(second)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from resilience import _worked
-from resilience._worked import Worked, worked_by_thread
+from resilience._worked import Worked, sampled, worked_by_thread
 
 
 def test_a_thread_that_works_has_not_rested() -> None:
@@ -51,3 +57,103 @@ def test_where_the_system_does_not_tell_only_what_was_used_counts(
         monkeypatch.setattr(_worked, "_FILE", str(file))
 
         assert (True, content == b"1 2") == (worked_by_thread().used > 0, worked_by_thread().waited > 0)
+
+
+async def spend(seconds: float) -> None:
+    began = time.thread_time()
+    while time.thread_time() < began + seconds:
+        pass
+
+
+def test_a_sampled_coroutine_is_the_same_and_tells_what_its_steps_have_used() -> None:
+    """Not what others use meanwhile, nor what it waits for."""
+    told: list[float] = []
+
+    async def work() -> str:
+        await spend(0.01)
+        await asyncio.sleep(0.01)
+        await spend(0.01)
+        return "done"
+
+    async def main() -> Any:
+        other = asyncio.create_task(spend(0.05))
+        result = await sampled(work(), told.append)
+        await other
+        return result
+
+    assert "done" == asyncio.run(main())
+    (used,) = told
+    assert 0.02 <= used < 0.05
+
+
+@pytest.mark.parametrize("library", ["asyncio", "trio"])
+def test_a_sampled_coroutine_that_fails_or_is_cancelled_does_so(library: str) -> None:
+    """With its own error, once; what it does in its end is done, also where it goes on."""
+    told: list[float] = []
+    seen: list[str] = []
+
+    async def fail() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise LookupError("its own")
+
+    async def wait() -> None:
+        try:
+            await anyio.sleep(60)
+        finally:
+            seen.append("ended")
+
+    async def go_on() -> str:
+        with anyio.move_on_after(0.001):
+            await anyio.sleep(60)
+        return "went on"
+
+    async def main() -> None:
+        with pytest.raises(LookupError, match="its own"):
+            await sampled(fail(), told.append)
+        with anyio.move_on_after(0.001) as scope:
+            await sampled(wait(), told.append)
+        assert scope.cancelled_caught
+        assert "went on" == await sampled(go_on(), told.append)
+
+    anyio.run(main, backend=library)
+    assert ["ended"] == seen
+    assert 3 == len(told)
+
+
+def test_a_sampled_coroutine_that_is_closed_ends_and_one_that_failed_is_free() -> None:
+    """As event loops do that end; without the collector."""
+    told: list[float] = []
+    seen: list[str] = []
+
+    class Body:
+        pass
+
+    async def wait(body: Body) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("ended")
+
+    async def outer(work: Any) -> None:
+        await sampled(work, told.append)
+
+    closed, thrown = outer(wait(Body())), outer(wait(body := Body()))
+    gone = weakref.ref(body)
+    del body
+
+    async def main(*each: Any) -> None:
+        for coroutine in each:
+            coroutine.send(None)
+
+    asyncio.run(main(closed, thrown))
+    closed.close()
+    gc.disable()
+    try:
+        with pytest.raises(LookupError):
+            thrown.throw(LookupError())
+        del thrown
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert ["ended", "ended"] == seen
+    assert 2 == len(told)
