@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from weakref import WeakKeyDictionary
 
 from ._attempt import unsent
@@ -17,9 +17,11 @@ from ._fork import Lock
 from ._gate import Gate
 from ._refusal import closed
 from ._units import seconds_text
-from ._worked import sampled
+from ._worked import Sampled
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ._clock import Waker
     from ._library import Library
     from ._outcome import Call, Exchange, Outcome
@@ -103,7 +105,9 @@ def through(gate: Gate, work: Any) -> Any:
         gate: of the transport.
         work: a coroutine, or what else a transport's method gives.
     """
-    return sampled(work, gate.costs) if gate.is_sampled and type(work) is CoroutineType else work
+    if gate.is_sampled and type(work) is CoroutineType:
+        return Sampled(cast("Coroutine[Any, Any, Any]", work), gate.costs)
+    return work
 
 
 def leave(gate: Gate, runtime: Runtime) -> None:

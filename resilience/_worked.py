@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Generator
-from types import coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-__all__ = ["Worked", "sampled", "worked_by_thread"]
+__all__ = ["Sampled", "Worked", "worked_by_thread"]
 
-T = TypeVar("T")
 
 # Linux says how long a thread was ready to run while another had the core (Documentation/scheduler/sched-stats.rst).
 _FILE = "/proc/thread-self/schedstat"
@@ -56,31 +54,41 @@ def _waited() -> float:
         os.close(descriptor)
 
 
-@coroutine
-def sampled(work: Coroutine[Any, Any, T], tell: Callable[[float], None]) -> Generator[Any, Any, T]:
-    """The same coroutine, and in the end it is told how many seconds of the processor its steps have used.
+class Sampled(Generator[Any, Any, Any]):
+    """To be awaited in place of a coroutine: it is the same, and in the end tells what its steps have used.
 
     Arguments:
         work: not begun.
-        tell: is told, also if it fails or is cancelled.
+        tell: is told how many seconds of the processor, also if the coroutine fails or is cancelled.
     """
-    used, value = 0.0, None
-    step: Any = work.send
-    try:
-        while True:
-            began = time.thread_time()
-            try:
-                waits_for = step(value)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            finally:
-                used += time.thread_time() - began
-            try:
-                step, value = work.send, (yield waits_for)
-            except BaseException as error:  # noqa: BLE001  whatever is thrown in is thrown on
-                step, value = work.throw, error
-    finally:
-        # An error holds its frames, and they must not hold it.
-        step = value = None
-        tell(used)
+
+    def __init__(self, work: Coroutine[Any, Any, Any], tell: Callable[[float], None]) -> None:
+        self._work, self._tell = work, tell
+        self._used = 0.0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        """One step of it."""
+        return self._step(self._work.send, value)
+
+    def throw(self, error: Any, value: Any = None, _: Any = None) -> Any:
+        """The same, with an error in the place where it waits."""
+        try:
+            return self._step(self._work.throw, error if value is None else value)
+        finally:
+            # An error holds this frame, which must not hold the error.
+            del error, value
+
+    def _step(self, step: Callable[[Any], Any], value: Any) -> Any:
+        began = time.thread_time()
+        try:
+            waits_for = step(value)
+        except BaseException:
+            self._tell(self._used + time.thread_time() - began)
+            raise
+        finally:
+            del value
+        self._used += time.thread_time() - began
+        return waits_for

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from resilience import _worked
-from resilience._worked import Worked, sampled, worked_by_thread
+from resilience._worked import Sampled, Worked, worked_by_thread
 
 
 def test_a_thread_that_works_has_not_rested() -> None:
@@ -77,7 +77,7 @@ def test_a_sampled_coroutine_is_the_same_and_tells_what_its_steps_have_used() ->
 
     async def main() -> Any:
         other = asyncio.create_task(spend(0.05))
-        result = await sampled(work(), told.append)
+        result = await Sampled(work(), told.append)
         await other
         return result
 
@@ -109,11 +109,11 @@ def test_a_sampled_coroutine_that_fails_or_is_cancelled_does_so(library: str) ->
 
     async def main() -> None:
         with pytest.raises(LookupError, match="its own"):
-            await sampled(fail(), told.append)
+            await Sampled(fail(), told.append)
         with anyio.move_on_after(0.001) as scope:
-            await sampled(wait(), told.append)
+            await Sampled(wait(), told.append)
         assert scope.cancelled_caught
-        assert "went on" == await sampled(go_on(), told.append)
+        assert "went on" == await Sampled(go_on(), told.append)
 
     anyio.run(main, backend=library)
     assert ["ended"] == seen
@@ -135,7 +135,7 @@ def test_a_sampled_coroutine_that_is_closed_ends_and_one_that_failed_is_free() -
             seen.append("ended")
 
     async def outer(work: Any) -> None:
-        await sampled(work, told.append)
+        await Sampled(work, told.append)
 
     closed, thrown = outer(wait(Body())), outer(wait(body := Body()))
     gone = weakref.ref(body)
