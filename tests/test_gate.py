@@ -146,7 +146,11 @@ def test_calls_that_wait_for_the_network_do_not_wait_for_a_program_that_is_busy_
 def test_what_a_call_costs_inside_is_learned_where_it_is_crowded() -> None:
     """Of each eighth; while there is room for all nobody counts."""
     gate = Gate()
-    alone = [gate.try_enter() and gate.is_sampled for _ in range(FEWEST)]
+    alone: list[bool] = []
+    for _ in range(16):
+        alone.append(gate.try_enter() and gate.is_sampled)
+        gate.leave(0.0)
+    full(gate)
     gate._room.size = 100.0
     crowded = [gate.try_enter() and gate.is_sampled for _ in range(16)]
 
@@ -423,6 +427,25 @@ def test_a_slow_provider_gets_all_calls_at_once(backend: str, library: str) -> N
         run(backend, main)
 
         assert 60 == len(server.requests)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_calls_that_crowd_are_measured(backend: str) -> None:
+    """What some of them cost, and so how much of the program's work is theirs."""
+    gates: list[Gate] = []
+    with raw_server(Barrier(40)) as server:
+
+        async def main() -> None:
+            async with client_of("httpx", server.url, timeout=20) as client, anyio.create_task_group() as tasks:
+                gate = gate_of(ADAPTERS["httpx"].LIBRARY, client._transport.inner, "auto")
+                assert gate is not None
+                gates.append(gate)
+                for _ in range(40):
+                    tasks.start_soon(client.get, server.url)
+
+        run(backend, main)
+
+    assert 0 < gates[0]._cost != _gate._COST
 
 
 @everywhere
