@@ -141,7 +141,11 @@ def test_a_server_that_has_become_a_replica_is_an_error_of_all(
         [("EVALSHA", lua_named("bucket.reserve").digest, *store._words([(take(), 0.0)] * size))]
     )
 
-    assert isinstance(answer, redis.exceptions.ReadOnlyError)
+    # Older servers put what fails within a script into words: nobody's client understands that by itself.
+    version = re.search(rb"redis_version:(\d+)", redis_server.call("INFO", "server"))
+    assert version is not None
+    assert isinstance(answer, redis.exceptions.ResponseError)
+    assert isinstance(answer, redis.exceptions.ReadOnlyError) or (int(version[1]) < 7 and "-READONLY" in str(answer))
 
 
 def test_a_decision_that_breaks_off_has_saved_nothing_of_its_neighbours(
