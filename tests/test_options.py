@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import types
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resilience._options import CallOptions, read_options
@@ -124,6 +125,8 @@ def test_what_names_a_provider_stays_with_it() -> None:
     assert CallOptions(deadline=5) == options.elsewhere()
 
 
+@example(options={"credits": "0"})
+@example(options={"credits": 0.1})
 @given(
     options=st.dictionaries(
         st.sampled_from([*CallOptions.__dataclass_fields__, "x"]),
@@ -137,4 +140,7 @@ def test_no_options_break_the_reader(options: dict[str, Any]) -> None:
     except ConfigurationError:
         return
 
+    # An amount may be written in three ways, and is the same number.
+    if options.get("credits") is not None:
+        options["credits"] = Decimal(str(options["credits"]))
     assert options == {name: getattr(found, name) for name in options}
