@@ -30,8 +30,8 @@ _SOON = 0.002
 _LATER = 0.02
 # Of those who are inside while it is crowded each eighth is measured, and each measurement counts for so much.
 _EACH = 8
-# What a call costs at first, in seconds of the processor.
-_COST = 0.0005
+# What a call costs, in seconds of the processor, as long as none was measured: the first ones open connections.
+_COST = 0.002
 
 
 class Gate:
@@ -57,7 +57,7 @@ class Gate:
         self._worked = Worked(0.0, 0.0)
         self._entered = self._ended = self._entered_before = 0
         self._is_first = True
-        self._cost = _COST
+        self._cost: float | None = None
 
     def set(self, fixed: int | None, most: float) -> None:
         """Take other numbers, as the constructor does."""
@@ -175,7 +175,8 @@ class Gate:
     @property
     def is_sampled(self) -> bool:
         """Whether what the call that has just come in costs should be measured, and told to `costs`."""
-        return self._entered % _EACH == 0 and (self._peak > self._room.fewest or bool(self._line))
+        is_one = self._cost is None or self._entered % _EACH == 0
+        return is_one and (self._peak > self._room.fewest or bool(self._line))
 
     def costs(self, seconds: float) -> None:
         """Learn what a call costs.
@@ -184,11 +185,12 @@ class Gate:
             seconds: of the processor that one has used inside.
         """
         with self._lock:
-            self._cost += (seconds - self._cost) / _EACH
+            self._cost = seconds if self._cost is None else self._cost + (seconds - self._cost) / _EACH
 
     def _work_since(self, worked: Worked) -> Work:
         # What a call costs it costs when it is sent and when its answer comes.
-        own = (self._entered - self._entered_before + self._ended) / 2 * self._cost
+        cost = _COST if self._cost is None else self._cost
+        own = (self._entered - self._entered_before + self._ended) / 2 * cost
         return Work(worked.used - self._worked.used, worked.since(self._worked), own, self._ended)
 
     def _enter(self) -> None:
