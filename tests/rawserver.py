@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -56,6 +57,8 @@ def raw_server(*answers: Answer) -> Iterator[RawServer]:
     server = RawServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
     lock = threading.Lock()
     open_sockets: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+    last: object = None
 
     def serve(connection: int, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, ValueError), client.makefile("rb") as stream:
@@ -71,25 +74,33 @@ def raw_server(*answers: Answer) -> Iterator[RawServer]:
 
     def accept() -> None:
         for connection in range(1_000_000):
-            try:
-                client, _ = listener.accept()
-            except OSError:
+            client, address = listener.accept()
+            if address == last:
+                client.close()
                 return
             open_sockets.append(client)
-            threading.Thread(target=serve, args=(connection, client), daemon=True).start()
+            threads.append(threading.Thread(target=serve, args=(connection, client), daemon=True))
+            threads[-1].start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
         yield server
     finally:
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
+        # Connections are accepted in their order: with this one all that came before are, however busy the machine is.
+        with socket.socket() as end:
+            end.bind(("127.0.0.1", 0))
+            last = end.getsockname()
+            end.connect(listener.getsockname())
+            thread.join(5)
         listener.close()
         for client in open_sockets:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        # What had arrived is still read, and counted.
+        until = time.monotonic() + 1
+        for each in threads:
+            each.join(max(0.0, until - time.monotonic()))
 
 
 def _read(stream: object) -> tuple[bytes, bytes] | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ import resilience
 from resilience.testing import FakeProvider, fake_provider
 from tests import celery_tasks
 from tests.servers import run_redis
+from tests.until import wait_until
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 60.0
 CONFIG = {
     "version": 1,
     "shipped": [],
@@ -49,13 +48,6 @@ METERED = {
     "limits": [{"name": "slow", "rate": "1/3 seconds", "per": "provider", "operations": ["slow"], "max_wait": "0.5s"}],
     "retry": POLICY["retry"],
 }
-
-
-def wait_until(done: Callable[[], Any]) -> None:
-    until = time.monotonic() + SECONDS
-    while not done():
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.01)
 
 
 class Workers:
@@ -97,10 +89,7 @@ class Workers:
         return found
 
     def result(self, sent: str, pool: str = "solo") -> Any:
-        until = time.monotonic() + SECONDS
-        while self.state(sent) not in {"SUCCESS", "FAILURE"}:
-            assert time.monotonic() < until, self.log(pool).read_text()[-6000:]
-            time.sleep(0.02)
+        wait_until(lambda: self.state(sent) in {"SUCCESS", "FAILURE"}, self.log(pool))
         found = celery_tasks.app.backend.get_task_meta(sent)["result"]
         if isinstance(found, Exception):
             raise found

@@ -8,7 +8,6 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from resilience._transactions import Command, Store
 from resilience.stores import open_store
 from tests.paid_provider import PaidProvider, paid_policy, paid_provider
 from tests.servers import RedisServer
+from tests.until import wait_until
 
 BUDGET = 100
 PARTS = 1_000_000
@@ -126,13 +126,6 @@ def test_two_thousand_tasks(is_patient: bool) -> None:
         assert provider.most <= BUDGET
         assert (0, spent) == (reserved, ledger)
         assert provider.charged * PARTS <= spent <= BUDGET * PARTS
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.05)
 
 
 def hang(url: str, store: str, calls: int) -> None:

@@ -392,7 +392,7 @@ def test_the_timeout_of_an_sdk_is_that_of_each_attempt(sdk: Sdk, way: Way, insta
     """And its exception is the SDK's for a timeout."""
     with raw_server(silent) as server:
         install(sdk, server)
-        error = failed(sdk, server, way, timeout=0.05, **(sdk.own or {}))
+        error = failed(sdk, server, way, timeout=0.15, **(sdk.own or {}))
 
     assert isinstance(error, sdk.timed_out)
     assert REPEATED[sdk.name] == len(server.requests)

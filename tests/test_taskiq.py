@@ -6,8 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,22 +22,15 @@ from resilience.errors import ConfigurationError
 from resilience.taskiq import ResilienceMiddleware
 from resilience.testing import FakeProvider, fake_provider
 from tests.servers import run_redis
+from tests.until import SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 60.0
 POLICY = {
     "version": 1,
     "provider": "acme",
     "match": {"hosts": ["api.acme.test"]},
     "retry": {"spread": 0, "longest_wait": "1s", "max_attempts": 2, "backoff": {"initial": "100ms", "max": "500ms"}},
 }
-
-
-def wait_until(done: Callable[[], Any], log: Path) -> None:
-    until = time.monotonic() + SECONDS
-    while not done():
-        assert time.monotonic() < until, log.read_text()[-6000:]
-        time.sleep(0.02)
 
 
 class Queue:
