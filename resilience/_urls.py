@@ -10,9 +10,9 @@ from typing import Any
 from ._bounded import Bounded
 from ._replaced import replace
 
-__all__ = ["MERGES", "merge_parsed", "spare_parses"]
+__all__ = ["merge_parsed", "spare_parses"]
 
-MERGES = "_merge_url"
+_MERGES = "_merge_url"
 _SPARED = "_resilience_urls"
 # Providers have few endpoints; a crawler's addresses only pass through.
 _MOST = 256
@@ -37,9 +37,9 @@ def merge_parsed(kind: type, library: str) -> None:
     """
     # Both kinds of clients have the method of one class.
     for base in kind.__mro__:
-        method = base.__dict__.get(MERGES)
+        method = base.__dict__.get(_MERGES)
         if type(method) is FunctionType and _is_own(method, library):
-            replace(base, MERGES, _merging)
+            replace(base, _MERGES, _merging)
 
 
 def _is_own(method: FunctionType, library: str) -> bool:

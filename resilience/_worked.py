@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 __all__ = ["Sampled", "Worked", "worked_by_thread"]
 
-
 # Linux says how long a thread was ready to run while another had the core (Documentation/scheduler/sched-stats.rst).
 _FILE = "/proc/thread-self/schedstat"
 

@@ -86,7 +86,7 @@ def test_only_what_may_wait_is_closed_within_a_bound(
     closed: list[bool] = []
     bounded = anyio.move_on_after
 
-    class Waiting(library.bytes_stream):  # type: ignore[misc]
+    class Waiting(library.bytes_stream):  # type: ignore[misc]  # a class of either library
         async def aclose(self) -> None:
             await anyio.lowlevel.checkpoint()
             closed.append(True)

@@ -25,7 +25,7 @@ def test_a_thread_that_works_has_not_rested() -> None:
         pass
     worked, seconds = worked_by_thread().since(before), time.perf_counter() - began
     before = worked_by_thread()
-    time.sleep(0.1)
+    time.sleep(0.1)  # what a thread really slept is what is asked for
     slept = worked_by_thread().since(before)
 
     assert 0 < worked <= seconds * 1.1
