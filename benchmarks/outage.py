@@ -60,6 +60,8 @@ class Result(NamedTuple):
     phases: dict[str, Phase]
     recovered: float
     """Seconds from the end of the outage until every request was answered well; infinite if that never was."""
+    late: float
+    """By how many seconds at most this process was late to send: the machine had no time for anybody."""
 
 
 def free_port() -> int:
@@ -98,9 +100,10 @@ def running(command: list[str], url: str, **variables: str) -> Generator[subproc
         process.wait()
 
 
-async def load(url: str, provider: int, rate: float, lengths: tuple[float, ...]) -> tuple[list[Seen], float]:
+async def load(url: str, provider: int, rate: float, lengths: tuple[float, ...]) -> tuple[list[Seen], float, float]:
     """Send requests at a rate while the provider answers, hangs, and answers again."""
     seen: list[Seen] = []
+    late = 0.0
     edges = [sum(lengths[:number]) for number in range(len(lengths) + 1)]
     async with (
         httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None)) as client,
@@ -123,9 +126,10 @@ async def load(url: str, provider: int, rate: float, lengths: tuple[float, ...])
                 os.kill(provider, signal.SIGSTOP if phase == "outage" else signal.SIGCONT)
             while number / rate < edge:
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+                late = max(late, time.monotonic() - began - number / rate)
                 group.create_task(one(phase))
                 number += 1
-    return seen, edges[2]
+    return seen, edges[2], late
 
 
 def measure(rate: float, lengths: tuple[float, ...], *, protected: bool) -> Result:
@@ -155,7 +159,7 @@ def measure(rate: float, lengths: tuple[float, ...], *, protected: bool) -> Resu
         with running(app, f"{url}/docs", **variables):
             # All workers have begun, and so have their connections.
             asyncio.run(load_quietly(f"{url}/jobs/1"))
-            seen, end = asyncio.run(load(f"{url}/jobs/1", provider.pid, rate, lengths))
+            seen, end, late = asyncio.run(load(f"{url}/jobs/1", provider.pid, rate, lengths))
     bad = [each.began for each in seen if each.phase == PHASES[2] and each.status != 200]
     good = [
         each.began
@@ -163,7 +167,7 @@ def measure(rate: float, lengths: tuple[float, ...], *, protected: bool) -> Resu
         if each.phase == PHASES[2] and each.status == 200 and each.began > max(bad, default=end)
     ]
     return Result({phase: _phase([each for each in seen if each.phase == phase]) for phase in PHASES},
-                  min(good) - end if good else float("inf"))  # fmt: skip
+                  min(good) - end if good else float("inf"), late)  # fmt: skip
 
 
 async def load_quietly(url: str) -> None:
@@ -184,7 +188,7 @@ def misses(result: Result) -> list[str]:
     """What the service with this library does not do that it should."""
     found: list[str] = []
     outage, after = result.phases["outage"], result.phases["after it"]
-    if outage.p99 > DEADLINE:
+    if outage.p99 > DEADLINE + result.late:
         found.append(f"p99 in the outage is {outage.p99:.2f}s, over the deadline of {DEADLINE:g}s")
     if set(outage.statuses) - {200, 503, 504}:
         found.append(f"answers in the outage: {outage.statuses}")

@@ -60,7 +60,8 @@ class GivenTimeRedis(RedisStore):
     """On a server that is told the time with every command; its states are read to the last bit, for comparisons."""
 
     def __init__(self, server: RedisServer, namespace: str = "t") -> None:
-        super().__init__(server.url, namespace, gives_time=True)
+        # Many histories take minutes, and the machine may stand still for longer than a call waits for its store.
+        super().__init__(f"{server.url}?socket_timeout=30", namespace, gives_time=True)
         self.given = 0.0
         self._server = server
 
