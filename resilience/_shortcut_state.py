@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ._breaker_machine import CLOSED, OPEN, SUCCESS, count, new
@@ -29,8 +30,9 @@ def enter(
             `permits.acquire` has, if there are such limits.
 
     Returns:
-        [the generation of the closed breaker, and what `permits.acquire` tells of each limit]; of an open one, if nothing
-        was asked before it, what `breaker.admit` replies, with -1 in the place of REFUSED; or nothing.
+        [the generation of the closed breaker; until when the next call would get the same reply, if no state is saved
+        meanwhile; and what `permits.acquire` tells of each limit]; of an open breaker, if nothing was asked before it, what
+        `breaker.admit` replies, with -1 in the place of REFUSED; or nothing.
     """
     shutters, specs, places = arguments
     for key in keys[1 : shutters + 1]:
@@ -52,7 +54,10 @@ def enter(
         if places:
             release(transaction, keys[buckets:], places[:1])
         return []
-    return [0 if state is None else state["generation"], *taken[3:]]
+    if specs or places:
+        return [0 if state is None else state["generation"], 0.0, *taken[3:]]
+    # It was saved when the slot began, or later, for so long at least.
+    return [0, inf] if state is None else [state["generation"], state["slot"] * state["width"] + IDLE]
 
 
 def leave(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[float, int]) -> Reply:

@@ -74,6 +74,11 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def changes(self) -> int | None:
+        """How often a state was saved or forgotten: as long as that is the same, so is what was read. `None` where others save too."""
+        ...
+
     def holds(self, key: str, /) -> bool:
         """Whether there may be a state; true where finding out would be a decision of its own."""
         ...

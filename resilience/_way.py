@@ -40,7 +40,7 @@ class Way:
         buckets: the keys of those that each pays.
     """
 
-    __slots__ = ("_account", "_asked", "_lines", "_told", "is_short", "kind", "owed", "pays")
+    __slots__ = ("_account", "_asked", "_known", "_lines", "_told", "is_short", "kind", "owed", "pays")
 
     def __init__(
         self, kind: Kind, account: str, asked: Command, lines: tuple[str, ...], buckets: tuple[str, ...]
@@ -57,6 +57,8 @@ class Way:
         self._asked = asked
         self._lines = lines
         self._told = self._success(0)
+        # The last reply: of how many changes of the store, until when it holds, and the generation.
+        self._known: tuple[int | None, float, int] = (None, 0.0, 0)
 
     @property
     def breaker(self) -> str:
@@ -76,7 +78,11 @@ class Way:
         for line in self._lines:
             if store.lines.get(line) is not None:
                 return None
-        asked = self._asked
+        changes, until, generation = self._known
+        if now < until and changes == store.changes:
+            return generation
+        # Asked before the reply, since another thread may change something after it.
+        changes, asked = store.changes, self._asked
         if permit is not None:
             asked = Command(asked.name, asked.keys, (*asked.arguments[:2], permit.asked))
         reply = store.run(asked, now)
@@ -85,8 +91,10 @@ class Way:
         if reply[0] < 0:
             return reply if self.kind.refuses else None
         if permit is not None:
-            permit.granted(reply[1:], now)
-        return int(reply[0])
+            permit.granted(reply[2:], now)
+        generation = int(reply[0])
+        self._known = changes, reply[1], generation
+        return generation
 
     def admit(self, store: Store, runtime: Runtime, times: tuple[float, float], seconds: float | None) -> Sent | None:
         """Pay for an attempt, and take its permits: what will come of it; `None` where anything holds it up.

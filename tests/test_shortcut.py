@@ -22,6 +22,7 @@ import resilience.httpx
 from resilience import Policy, _chain, _fields, _retry_ledger, trail_of
 from resilience._breaker_key import breaker_key
 from resilience._breaker_machine import OPEN
+from resilience._breaker_state import IDLE
 from resilience._fields import fields_of, only_value
 from resilience._headers import FoldedHeaders
 from resilience._pays import owed_by
@@ -173,7 +174,7 @@ def calls_with(answers: dict[str, Any]) -> st.SearchStrategy[Any]:
         st.lists(st.sampled_from(sorted(answers)), min_size=1, max_size=2),
         st.sampled_from(["me", "you", None]),
         st.sampled_from([("GET", "/things"), ("GET", "/else?x=1"), ("POST", "/jobs")]),
-        st.sampled_from([0.0, 0.25, 1.0, 3.0, 6.0, 400.0]),
+        st.sampled_from([0.0, 0.25, 1.0, 3.0, 6.0, 400.0, 4000.0]),
     )
 
 
@@ -201,6 +202,27 @@ def play(made: Policy, answers: dict[str, Any], history: list[Any], mode: str) -
 def test_calls_end_as_they_would_in_the_layers(history: list[Any], mode: str, is_limited: bool) -> None:
     """Answer, trail, time and every state that is left are the same, whatever happened before."""
     play(policy(**(GUARDED if is_limited else {**GUARDED, "limits": []})), ANSWERS, history, mode)
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_a_breaker_that_was_forgotten_is_begun_anew(*, is_cleared: bool) -> None:
+    """Nobody called for longer than its state is kept, or somebody has thrown it away: failures open it all the same."""
+    client = Client(policy(**{**GUARDED, "limits": [], "retry": {"max_attempts": 1}}))
+    # It has been open, so that it is not the first of its kind.
+    for answer, gap in (("down", 0), ("down", 6), ("good", 0), ("good", 0), ("good", 0)):
+        client.call(ANSWERS[answer])
+        client.clock.advance(gap)
+
+    if is_cleared:
+        client.store.clear()
+    else:
+        client.clock.advance(2 * IDLE)
+    for _ in range(2):
+        client.call(ANSWERS["down"])
+    seen = client.seen
+
+    assert 503 == client.call().status_code
+    assert seen == client.seen
 
 
 @pytest.mark.parametrize("mode", MODES)

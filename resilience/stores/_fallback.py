@@ -36,6 +36,7 @@ class FallbackStore:
     """
 
     instant = False
+    changes = None
 
     def __init__(self, shared: SharedStore) -> None:
         self.url = shared.url

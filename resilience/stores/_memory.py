@@ -41,6 +41,10 @@ class MemoryStore:
             transaction.now = max(transaction.now, now)
             return script(transaction, command.keys, command.arguments)
 
+    @property
+    def changes(self) -> int:
+        return self._transaction.saves
+
     def holds(self, key: str, /) -> bool:
         return key in self._states
 
@@ -65,6 +69,7 @@ class MemoryStore:
         with self._lock:
             self._states.clear()
             self._transaction.now = 0.0
+            self._transaction.saves += 1
         self.lines = Lines()
 
     def after_fork(self) -> None:
@@ -74,13 +79,13 @@ class MemoryStore:
 
 
 class _Transaction:
-    __slots__ = ("_most", "_saves", "_states", "now")
+    __slots__ = ("_most", "_states", "now", "saves")
 
     def __init__(self, states: dict[str, tuple[float, State]], most: int) -> None:
         self.now = 0.0
         self._states = states
         self._most = most
-        self._saves = 0
+        self.saves = 0
 
     def load(self, key: str, /) -> State | None:
         found = self._states.get(key)
@@ -92,9 +97,9 @@ class _Transaction:
         states.pop(key, None)
         if state is not None:
             states[key] = (self.now + seconds, state)
-        self._saves += 1
+        self.saves += 1
         # Once in a thousand, so that it costs each a microsecond or less.
-        if self._saves % _SWEEP_EVERY == 0:
+        if self.saves % _SWEEP_EVERY == 0:
             self._sweep()
         while len(states) > self._most:
             del states[next(iter(states))]

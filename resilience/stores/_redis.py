@@ -44,6 +44,7 @@ class RedisStore:
     """
 
     instant = False
+    changes = None
 
     def __init__(self, url: str, namespace: str = "resilience", *, gives_time: bool = False) -> None:
         self.url = without_credentials(url)

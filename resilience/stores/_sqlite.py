@@ -47,6 +47,7 @@ class SqliteStore:
     """
 
     instant = False
+    changes = None
 
     def __init__(
         self,
