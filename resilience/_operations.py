@@ -83,7 +83,6 @@ class Operations:
 
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self._exact: dict[str, list[tuple[str, Operation]]] = {}
-        self._templates: list[_Template] = []
         templates: list[tuple[list[str], str, Operation]] = []
         for name, operation in operations.items():
             for path in operation.path:
@@ -93,21 +92,23 @@ class Operations:
                     self._exact.setdefault(path, []).append((name, operation))
         # Sorting is stable: among equals the order of the file stays.
         templates.sort(key=lambda entry: _breadth(entry[0]))
-        self._templates = [_template_of(*each) for each in templates]
+        found = [_template_of(*each) for each in templates]
+        # Each call comes here: it looks at none that its number of segments rules out.
+        self._longer = [each for each in found if each.is_open]
+        self._sized = {
+            count: [each for each in found if each.size == count or (each.is_open and each.size < count)]
+            for count in range(1, max([each.size for each in found], default=0) + 1)
+        }
 
     def find(self, method: str, path: str) -> str | None:
         """The name of the operation, `None` if the request belongs to none."""
         for name, operation in self._exact.get(path, ()):
             if operation.method is None or method in operation.method:
                 return name
-        if self._templates:
-            segments = path.split("/")
-            count = len(segments)
-            for each in self._templates:
-                if count != each.size and (count < each.size or not each.is_open):
-                    continue
-                if (each.methods is None or method in each.methods) and _fits(each.literals, segments):
-                    return each.name
+        segments = path.split("/")
+        for each in self._sized.get(len(segments), self._longer):
+            if (each.methods is None or method in each.methods) and _fits(each.literals, segments):
+                return each.name
         return None
 
 
