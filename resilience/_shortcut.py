@@ -1,14 +1,14 @@
 """The short cut of the calls that nothing holds up: one decision before such a call is sent, and one after its success.
 
 find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
- │ └────▶ permits, timeouts of its attempts, answers to be looked at ───────────────▶ the layers, where each attempt has one
+ │ └────▶ timeouts of its attempts, answers to be looked at ────────────────────────▶ the layers, where each attempt has one
  ▼
 enter ──▶ a breaker that is open, and for which no call waits ──────────────────────▶ refused, as its layer would
  │ └────▶ one that is half open, a latch, a line, a limit used up ──────────────────▶ the layers; nothing was taken
  ▼
 send ───▶ anything but a success that needs no second look ─────────────────────────▶ the layers, which go on from there
  ▼
-leave: the breaker and the retry budget are told, the trail is written
+leave: the breaker and the retry budget are told, the trail is written; a permit is held until the answer's body is closed
 
 It decides nothing that the layers would decide otherwise: most of what a call costs within this library is the way
 through its layers, so the way is left out where none of them would have anything to say.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._gate import Gate
     from ._library import Request, Response, Transport
     from ._outcome import Exchange
+    from ._permit import Permit
     from ._registry import Source
     from ._runtime import AsyncRuntime
     from ._trail import Refused
@@ -104,7 +105,8 @@ class Shortcut:
         way, began = self._ways.find(request, source), self._now()
         if way is None or not way.is_short:
             return None if way is None or is_traced() else way.call(request, store, closing)
-        generation = way.enter(store, began)
+        permit = way.permit(store, self._runtime, began, None) if way.holds else None
+        generation = way.enter(store, began, permit)
         if not isinstance(generation, int):
             return None if generation is None else self._refuse(way, request, generation)
         made, exchange, entered = (request, store, closing), None, None
@@ -114,11 +116,11 @@ class Shortcut:
         try:
             response: Response = self._transport.handle_request(request)
         except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-            return way.hand_over(exchange, made, way.sent((began, began), generation, error=error))
+            return way.hand_over(exchange, made, way.sent((began, began), generation, None, error, permit))
         finally:
             if entered is not None:
                 entered.leave()
-        return self._end(way, made, response, (generation, began, began, exchange))
+        return self._end(way, made, response, (generation, began, began), (exchange, permit))
 
     async def send_async(
         self, request: Request, source: Source, store: Store, closing: Closing
@@ -129,8 +131,9 @@ class Shortcut:
             return None if way is None or is_traced() else way.call(request, store, closing)
         is_inside = gate is None or gate.try_enter()
         try:
-            # Who pays for a place in time and then waits for one in the pool may have to give it back: the layers do.
-            generation = way.enter(store, began) if is_inside or not way.pays else None
+            permit = way.permit(store, self._runtime, began, None) if way.holds else None
+            # Who pays or holds a place and then waits for one in the pool may have to give it back: the layers do.
+            generation = way.enter(store, began, permit) if is_inside or not (way.pays or way.holds) else None
             if not isinstance(generation, int):
                 return None if generation is None else self._refuse(way, request, generation)
             made, exchange, entered, started = (request, store, closing), None, None, began
@@ -148,14 +151,14 @@ class Shortcut:
                 sending = self._transport.handle_async_request(request)
                 response: Response = await (sending if gate is None else through(gate, sending))
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.hand_over(exchange, made, way.sent((began, started), generation, error=error))
+                return way.hand_over(exchange, made, way.sent((began, started), generation, None, error, permit))
             finally:
                 if entered is not None:
                     entered.leave()
         finally:
             if gate is not None and is_inside:
                 leave(gate, self._runtime)
-        return self._end(way, made, response, (generation, began, started, exchange))
+        return self._end(way, made, response, (generation, began, started), (exchange, permit))
 
     async def _stand(self, way: Way, made: Made, gate: Gate, entered: tuple[float, int]) -> tuple[Exchange, bool]:
         """Wait in front of the pool: the call, and whether it has a place now; otherwise the layers have to look at it."""
@@ -180,19 +183,24 @@ class Shortcut:
         return None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
 
     def _end(
-        self, way: Way, made: Made, response: Response, sent: tuple[int, float, float, Exchange | None]
+        self,
+        way: Way,
+        made: Made,
+        response: Response,
+        sent: tuple[int, float, float],
+        of: tuple[Exchange | None, Permit | None],
     ) -> Response | Exchange:
         """Hand on an answer that needs no second look, and end the spans of its call."""
-        generation, began, started, exchange = sent
-        trail = None
+        exchange, permit = of
+        trail, held = None, None if permit is None else (permit, self._runtime)
         # An answer that cannot even be looked at the layers close. Who has begun to listen meanwhile hears of it by them.
         if not Hub.listeners and not observers and Heard.by is None:
             try:
-                trail = way.leave(made[1], made[0], response, (generation, began, started, self._now()))
+                trail = way.leave(made[1], made[0], response, (*sent, self._now()), held)
             except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
                 trail = None
         if trail is None:
-            return way.hand_over(exchange, made, way.sent((began, started), generation, response))
+            return way.hand_over(exchange, made, way.sent(sent[1:], sent[0], response, None, permit))
         if exchange is not None:
             exchange.trail = trail
             restore(exchange)

@@ -9,7 +9,7 @@ from ._categories import Category
 from ._feedback import speaks
 from ._options import NO_OPTIONS
 from ._outcome import Exchange
-from ._permit import Permit, lease_of
+from ._permit import Permit, hand_on, lease_of
 from ._sent import Sent
 from ._trail import Attempt, Trail
 from ._trail_of import LAST, keep_trail
@@ -40,7 +40,7 @@ class Way:
         buckets: the keys of those that each pays.
     """
 
-    __slots__ = ("_account", "_asked", "_known", "_lines", "_told", "is_short", "kind", "owed", "pays")
+    __slots__ = ("_account", "_asked", "_known", "_lines", "_told", "holds", "is_short", "kind", "owed", "pays")
 
     def __init__(
         self, kind: Kind, account: str, asked: Command, lines: tuple[str, ...], buckets: tuple[str, ...]
@@ -51,6 +51,8 @@ class Way:
         """Whether its calls need no more than a question and an answer; otherwise their attempts take a short cut each."""
         self.pays = bool(asked.arguments[1])
         """Whether a limit has to be paid."""
+        self.holds = bool(kind.use.documented)
+        """Whether a limit on calls in flight has to have a place."""
         self.owed = kind.bill, buckets
         """What its calls pay, and the keys of the buckets."""
         self._account = account
@@ -105,15 +107,30 @@ class Way:
             times: when the call began, and now.
             seconds: how long the attempt may take, if that is known.
         """
-        permit, documented = None, self.kind.use.documented
-        if documented:
-            keys = self._asked.keys[-len(documented) :]
-            permit = Permit(store, runtime, keys=keys, documented=documented, lease=lease_of(seconds), now=times[1])
+        permit = self.permit(store, runtime, times[1], seconds) if self.holds else None
         generation = self.enter(store, times[1], permit)
         return self.sent(times, generation, permit=permit) if isinstance(generation, int) else None
 
+    def permit(self, store: Store, runtime: Runtime, now: float, seconds: float | None) -> Permit:
+        """The places that an attempt needs, which are still to be taken.
+
+        Arguments:
+            store: where the states are.
+            runtime: the call's.
+            now: by its clock.
+            seconds: how long the attempt may take, if that is known.
+        """
+        documented = self.kind.use.documented
+        keys = self._asked.keys[-len(documented) :]
+        return Permit(store, runtime, keys=keys, documented=documented, lease=lease_of(seconds), now=now)
+
     def leave(
-        self, store: Store, request: Request, response: Response, sent: tuple[int, float, float, float]
+        self,
+        store: Store,
+        request: Request,
+        response: Response,
+        sent: tuple[int, float, float, float],
+        held: tuple[Permit, Runtime] | None = None,
     ) -> Trail | None:
         """Tell of a success, and write its trail; `None` where the answer is one that the layers have to look at.
 
@@ -122,12 +139,15 @@ class Way:
             request: as it was sent.
             response: the answer.
             sent: what `enter` gave; when the call began, when it was sent and when its answer came, by the runtime's clock.
+            held: the places that it has until its answer is over, and where that is read.
         """
         kind = self.kind
         generation, began, started, ended = sent
         verdict = self.tell(store, response, generation, ended)
         if verdict is None:
             return None
+        if held is not None:
+            hand_on(response, *held)
         if kind.ledger is not None:
             kind.ledger.called(began)
             command = kind.ledger.succeeded(None)

@@ -89,7 +89,7 @@ class Kind:
         # Where no limit applies others wait, too, for what an answer has paused.
         self._lines = [line_key(key, spec) for key, spec in zip(buckets, self.bill.specs, strict=True)] + [*places]
         is_timed = policy.times_for(self.operation) != (None, None)
-        self.is_short = not (places or is_timed) and self.verdict_on(200) is not None
+        self.is_short = not is_timed and self.verdict_on(200) is not None
         """Whether a question before them and an answer after them is all that they need."""
         self._account = policy.account
         headers = () if policy.account is None else policy.account.headers or ()

@@ -23,6 +23,7 @@ from resilience._outcome import Call, Exchange, Outcome
 from resilience._runtime import Runtime
 from resilience._trail_of import LAST
 from resilience._transactions import Command
+from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
 from tests.test_shortcut import ANSWERS, GUARDED, LIBRARIES, MODES, Client, calls_with, play, streamed, unreadable
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
@@ -314,6 +315,8 @@ FULLER: dict[str, Any] = GUARDED | {
 }
 LOOKS: dict[str, Any] = {"limits": [], "operations": {}, "answers": FULLER["answers"][-2:]}
 """Without what else keeps a call from the shorter of the short cuts."""
+HELD: dict[str, Any] = {"operations": GUARDED["operations"], "answers": [*GUARDED["answers"], FULLER["answers"][-4]]}
+"""With permits, and nothing that keeps a call from the shorter of them."""
 LOOKED_AT: dict[str, Any] = ANSWERS | {
     "full": (420, {}),
     "fine": (200, {}, b'{"ok": ', b"true}"),
@@ -327,10 +330,62 @@ LOOKED_AT: dict[str, Any] = ANSWERS | {
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(calls_with(LOOKED_AT), max_size=14), st.sampled_from(["sync", "asyncio"]))
-def test_attempts_end_as_they_would_in_the_layers(history: list[Any], mode: str) -> None:
-    """With permits, timeouts and answers that are looked at, whatever happened before."""
-    play(policy(**FULLER), LOOKED_AT, history, mode)
+@given(st.lists(calls_with(LOOKED_AT), max_size=14), st.sampled_from(["sync", "asyncio"]), st.sampled_from([{}, HELD]))
+def test_attempts_end_as_they_would_in_the_layers(history: list[Any], mode: str, parts: dict[str, Any]) -> None:
+    """With permits, timeouts and answers that are looked at, whatever happened before; and with permits alone."""
+    play(policy(**FULLER | parts), LOOKED_AT, history, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_call_that_needs_a_permit_alone_goes_by_no_layer(library: str, mode: str) -> None:
+    """It has it while its answer is read, and whatever comes of it gives it back."""
+    client = Client(policy(**FULLER | HELD), library, mode)
+    taken: list[int] = []
+    client.meanwhile = lambda: taken.append(held(client))
+    for name in ("down", "silent", "missing"):
+        client.call(LOOKED_AT[name], LOOKED_AT["good"])
+        client.clock.advance(400.0)
+    client.forbid_layers()
+
+    answer = client.call(LOOKED_AT["fine"])
+
+    assert (200, b'{"ok": true}') == (answer.status_code, answer.content)
+    assert ({2}, 0) == (set(taken), held(client))
+
+
+@pytest.mark.parametrize("when", ["sent", "in front of the pool"])
+def test_a_call_that_is_cancelled_gives_its_permit_back(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it was."""
+    gate = Gate(1)
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+
+    async def wait(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def places() -> int:
+        return sum(len(state["holders"]) for key, state in store.scan() if ":permits:" in key)
+
+    async def go() -> None:
+        async with httpx.AsyncClient(transport=transport) as client:
+            task = asyncio.create_task(client.get(URL))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            taken.append(places())
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    taken: list[int] = []
+    made = policy(limits=[{"name": "few", "concurrency": 3}])
+    transport = resilience.httpx.Transport(httpx.MockTransport(wait), policies=[made])
+    store = transport.chain._store = MemoryStore()
+    if when != "sent":
+        gate.try_enter()
+    asyncio.run(go())
+
+    assert ([1], 0) == (taken, places())
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -933,6 +933,7 @@ def test_a_call_that_is_cancelled_while_the_store_is_asked_holds_nothing(backend
     """A far store may have granted a place that nobody waits for any more."""
     gate = Gate("httpx")
     store = MemoryStore()
+    store.instant = False
 
     async def go() -> None:
         transport = gate.wrapped("httpx", limited(1))
