@@ -84,7 +84,7 @@ class Shortcut:
     ) -> None:
         self._runtime = runtime
         self._gate = runtime.gate
-        self._now = runtime.clock.now
+        self._clock = runtime.clock
         self._transport = transport
         self._calls = calls
         self._ways = WayFinder(runtime.library, calls.prepare, is_heard=bool(listeners))
@@ -102,7 +102,7 @@ class Shortcut:
             The answer; a call for the layers, which was sent and of which they have to look at what came, or of which each
             attempt has a short cut of its own; `None` if nothing was sent and nothing is known of the call.
         """
-        way, began = self._ways.find(request, source), self._now()
+        way, began = self._ways.find(request, source), self._clock.now()
         if way is None or not way.is_short:
             return None if way is None or is_traced() else way.call(request, store, closing)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
@@ -126,7 +126,7 @@ class Shortcut:
         self, request: Request, source: Source, store: Store, closing: Closing
     ) -> Response | Exchange | None:
         """The same for an async client."""
-        way, gate, began = self._ways.find(request, source), self._gate, self._now()
+        way, gate, began = self._ways.find(request, source), self._gate, self._clock.now()
         if way is None or not way.is_short:
             return None if way is None or is_traced() else way.call(request, store, closing)
         is_inside = gate is None or gate.try_enter()
@@ -141,7 +141,7 @@ class Shortcut:
                 exchange, is_inside = await self._stand(way, made, gate, (began, generation))
                 if not is_inside:
                     return exchange
-                started = self._now()
+                started = self._clock.now()
             if is_traced():
                 exchange = exchange or way.call(*made)
                 entered = self._begin(exchange)
@@ -196,7 +196,7 @@ class Shortcut:
         # An answer that cannot even be looked at the layers close. Who has begun to listen meanwhile hears of it by them.
         if not Hub.listeners and not observers and Heard.by is None:
             try:
-                trail = way.leave(made[1], made[0], response, (*sent, self._now()), held)
+                trail = way.leave(made[1], made[0], response, (*sent, self._clock.now()), held)
             except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
                 trail = None
         if trail is None:
