@@ -35,6 +35,8 @@ _CONNECTIONS = 100
 _ANY = 1 << 30
 # Longer than anybody waits, and short enough for every event loop's timers.
 _LONGEST = 3600.0
+# What is left to the pool of its own timeout, at most half of it, where this gate would have its calls fail and the pool not.
+_LEFT_TO_POOL = 0.1
 _lock = Lock()
 _gates: WeakKeyDictionary[Any, Gate] = WeakKeyDictionary()
 
@@ -147,20 +149,23 @@ async def _wait(exchange: Exchange, runtime: Runtime, gate: Gate, waker: Waker) 
     began = clock.now()
     timeout: dict[str, float | None] = exchange.extensions.get("timeout") or {}
     seconds = timeout.get("pool")
-    until = math.inf if seconds is None else began + seconds
-    if exchange.deadline is not None:
-        until = min(until, exchange.deadline)
+    ends = math.inf if seconds is None else began + seconds
+    impatient = ends if seconds is None else ends - min(_LEFT_TO_POOL, seconds / 2)
+    until = ends if exchange.deadline is None else min(ends, exchange.deadline)
     while True:
         # Before the look, not after it: whoever is served from here on is woken.
         waker.reset()
         now = clock.now()
-        if gate.is_served(waker):
+        if gate.is_served(waker) or (now >= impatient and gate.come_in(waker)):
             exchange.pool_wait = now - began
             return None
+        if now >= impatient:
+            # The pool is full: whoever leaves it by then makes room, perhaps.
+            impatient = ends
         if now >= until:
             what = f"no place in front of the connection pool became free within {seconds_text(now - began)}"
             return unsent(exchange, began, runtime, runtime.library.pool_timeout(what))
         measures = gate.measure(now, runtime.worked()) if gate.is_looking(waker) else math.inf
-        pause = min(until - now, measures, _LONGEST)
+        pause = min(min(impatient, until) - now, measures, _LONGEST)
         if not await runtime.sleep(pause, exchange.closing, waker):
             return closed(exchange, runtime.library, "for a place in front of the connection pool")

@@ -18,6 +18,7 @@ import resilience
 from resilience import Policy, _gate
 from resilience._config import policies_for
 from resilience._gate import Gate
+from resilience._gate_room import Room, Work
 from resilience._pool_gate import gate_of, leave
 from resilience._worked import Worked
 from resilience.testing import VirtualClock
@@ -452,11 +453,65 @@ def test_calls_that_crowd_are_measured(backend: str) -> None:
     assert gates[0]._cost > 0
 
 
+class Narrow(Room):
+    """However little the program does, it is taken for busy."""
+
+    is_growing = False
+
+    def measured(self, seconds: float, work: Work, inside: int, *, is_short: bool) -> None:
+        """Let nobody more in."""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_nobody_fails_in_front_of_a_pool_that_has_room(backend: str) -> None:
+    """Before the wait for the pool is over they come in, whatever the gate thinks."""
+    with raw_server(Barrier(3)) as server:
+
+        async def main() -> None:
+            timeout = httpx.Timeout(20, pool=0.2)
+            async with client_of("httpx", server.url, timeout=timeout) as client:
+                gate = client._transport.chain._runtime.gate
+                gate._room = Narrow(1, 100)
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(3):
+                        tasks.start_soon(client.get, server.url)
+                assert (0, 0) == (gate.inside, gate.waiting)
+
+        run(backend, main)
+
+    assert 3 == len(server.requests)
+
+
+def test_who_cannot_wait_comes_in_where_there_is_room_but_for_the_guess() -> None:
+    """Not into a full pool, nor where the number was given; whoever looked is followed by another."""
+    gate = Gate(None, 2)
+    gate._room = Narrow(1, 2)
+    assert gate.try_enter()
+    wakers = [gate.join() for _ in range(3)]
+    assert gate.is_looking(wakers[0])
+
+    assert gate.come_in(wakers[0])
+    assert (2, 2) == (gate.inside, gate.waiting)
+    assert gate.is_looking(wakers[2])
+    assert wakers[2].called
+    assert not gate.come_in(wakers[1])
+    for _ in range(2):
+        gate.leave(0.0)
+    # There was room meanwhile.
+    assert gate.come_in(wakers[1])
+    assert (1, 1) == (gate.inside, gate.waiting)
+
+    given = Gate(1, 100)
+    full(given)
+    assert not given.come_in(given.join())
+
+
 @everywhere
 def test_a_wait_in_front_of_the_pool_ends_as_the_wait_for_the_pool_does(backend: str, library: str) -> None:
     """With the library's PoolTimeout, on its request, after the seconds of `pool`; nothing was sent."""
     held = Barrier(1)
     errors: list[Any] = []
+    tries: list[int] = []
     with raw_server(held.hold) as server:
 
         async def main() -> None:
@@ -464,6 +519,9 @@ def test_a_wait_in_front_of_the_pool_ends_as_the_wait_for_the_pool_does(backend:
             async with client_of(library, server.url, 1, timeout=timeout) as client, anyio.create_task_group() as tasks:
                 tasks.start_soon(client.get, server.url)
                 await anyio.wait_all_tasks_blocked()
+                gate = its_gate(library, client)
+                come_in = gate.come_in
+                gate.come_in = lambda waker: tries.append(1) or come_in(waker)  # type: ignore[func-returns-value, method-assign]  # counts
                 with pytest.raises(LIBRARIES[library].PoolTimeout, match="in front of the connection pool") as error:
                     await client.get(server.url)
                 errors.append(error.value)
@@ -476,6 +534,8 @@ def test_a_wait_in_front_of_the_pool_ends_as_the_wait_for_the_pool_does(backend:
     trail = resilience.trail_of(errors[0])
     assert trail is not None
     assert ["PoolTimeout"] == [attempt.error for attempt in trail.attempts]
+    # When half of the time is over, and at its end; whoever waits does not turn in circles.
+    assert len(tries) <= 4
     assert server.url == str(errors[0].request.url).rstrip("/")
 
 
