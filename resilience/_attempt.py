@@ -28,6 +28,9 @@ __all__ = ["attempt_layer", "look_at", "unsent"]
 
 # Whoever calls has set a time, or has lost interest: the provider has said nothing.
 _INTERRUPTED = Verdict(Category.TIMEOUT, retryable=False, message="its caller did not wait for the answer")
+# Seconds for which the body of a success, and of an error, is looked at: one that trickles on keeps nobody for ever. For
+# a success some rule asks; of an error most is known without its body.
+_LONGEST_LOOKS = (60.0, 5.0)
 _OUT_OF_TIME = TIMEOUTS | {ErrorKind.CONNECT_TIMEOUT, ErrorKind.POOL_TIMEOUT}
 
 
@@ -159,7 +162,8 @@ async def _verdict(exchange: Exchange, response: Response, until: float | None, 
             content = response.content
         answer.body, answer.complete = content[:limit], len(content) <= limit
     elif limit:
-        peeked = await peek(runtime, response, limit, until)
+        longest = runtime.clock.now() + _LONGEST_LOOKS[response.status_code >= 400]
+        peeked = await peek(runtime, response, limit, longest if until is None else min(until, longest))
         decoded = decode(peeked.data, headers.get("content-encoding", ""), limit=limit)
         answer.body, answer.complete, broken = decoded.data, decoded.complete and peeked.complete, peeked.error
     verdict = safe_verdict(classifier.classify(answer, runtime.clock.wall()), exchange.request, exchange.policy)

@@ -768,6 +768,46 @@ def test_a_client_that_is_closed_sends_nobody_who_waits_in_front_of_the_pool(lis
     assert ("ClientClosed", "closed", ()) == (type(second).__name__, trail.why, trail.attempts)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("status", "parts", "seconds"), [(404, {}, 5), (200, {}, 60), (404, {"attempt_timeout": "3s"}, 3)]
+)
+def test_a_body_that_trickles_keeps_nobody_for_ever(
+    mode: str, status: int, parts: dict[str, Any], seconds: int
+) -> None:
+    """What has come by then is looked at; the application has the answer, and reads on by itself."""
+    rule = {"rule": "ok", "when": {"status": 200, "body": {"a": 1}}, "category": "success"}
+    client = Client(policy(answers=[rule], **parts), mode=mode)
+    read: list[int] = []
+
+    class Trickle(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(1000):
+                client.clock.advance(1.0)
+                read.append(number)
+                yield b" "
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in self:
+                yield chunk
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers={"Content-Type": "application/json"}, stream=Trickle())
+
+    def sync() -> tuple[int, int, int]:
+        with httpx.Client(transport=client.transport) as sender, sender.stream("GET", URL) as response:
+            return response.status_code, len(read), len(response.read())
+
+    async def go() -> tuple[int, int, int]:
+        async with httpx.AsyncClient(transport=client.transport) as sender, sender.stream("GET", URL) as response:
+            return response.status_code, len(read), len(await response.aread())
+
+    client.transport.inner.handler = answer
+    found = sync() if mode == "sync" else asyncio.run(go()) if mode == "asyncio" else trio.run(go)
+
+    assert (status, seconds, 1000) == found
+
+
 def test_who_gives_up_in_front_of_the_pool_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trail says so, and the log how long it was."""
     ended: list[float] = []
