@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._rule import Rule
 
-__all__ = ["MOST_ENTRIES", "Finding", "problems"]
+__all__ = ["MOST_ENTRIES", "MOST_TEXTS", "Finding", "problems"]
 
 MOST_ENTRIES = 500
 """How many rules and how many operations a policy may have."""
+MOST_TEXTS = 512
+"""How many texts a policy may look for in bodies of a mebibyte; where more is read of each, so many fewer."""
 _MOST_FINDINGS = 100
+_MEBIBYTE = 1 << 20
 # What a stranger's file may cost: so many comparisons of conditions.
 _MOST_COMPARISONS = 5_000_000
 # RFC 9110: answers that have no body whatever their headers say (sections 15.2, 15.3.5, 15.3.6, 15.4.5).
@@ -36,6 +39,7 @@ def problems(policy: Policy) -> list[Finding]:
     """What cannot be honoured in a policy, the first hundred findings."""
     checks: tuple[Callable[[Policy], Iterator[Finding]], ...] = (
         _sizes,
+        _texts,
         _names,
         _methods,
         _duplicate_rules,
@@ -55,6 +59,20 @@ def _sizes(policy: Policy) -> Iterator[Finding]:
     for key, entries in (("answers", policy.answers), ("operations", policy.operations)):
         if len(entries) > MOST_ENTRIES:
             yield Finding((key,), f"{len(entries)} {key} are more than {MOST_ENTRIES}", "merge those that say the same")
+
+
+def _texts(policy: Policy) -> Iterator[Finding]:
+    """More texts than one call has time to look for: each is looked for in all that is read of a body."""
+    most = int(MOST_TEXTS * _MEBIBYTE / max(_MEBIBYTE, policy.inspect.max_bytes))
+    count = 0
+    for rule in policy.answers:
+        count += len(rule.when.text or ())
+        count += sum(len(found.contains or ()) for found in rule.when.body.values() if isinstance(found, Operators))
+    if count > most:
+        message = (
+            f"the rules look for {count} texts in bodies; {most} are the most where 'inspect.max_bytes' is read of each"
+        )
+        yield Finding(("answers",), message, "ask for a code or a field instead, or read less of each body")
 
 
 def _names(policy: Policy) -> Iterator[Finding]:

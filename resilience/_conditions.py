@@ -65,7 +65,7 @@ class When(Model):
     absent: Paths | None = None
     """Fields that are not there."""
     text: Texts | None = None
-    """A text that stands in the body, whatever its type."""
+    """A text that stands in the body, whatever its type. All rules together look for 512 at most."""
     content_type: Texts | None = None
     """The media type without its parameters; `text/*` and `*+json` are possible."""
     error: Kinds | None = None

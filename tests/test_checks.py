@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience import Policy, load_policy
-from resilience._checks import MOST_ENTRIES, Finding, problems
+from resilience._checks import MOST_ENTRIES, MOST_TEXTS, Finding, problems
 from resilience._shipped import shipped_names
 from resilience.errors import PolicyError
 
@@ -374,10 +374,24 @@ def test_a_policy_has_so_many_rules_and_operations() -> None:
     assert [] == problems(policy(answers=rules[1:], operations=dict(list(operations.items())[1:])))
 
 
+def test_so_many_texts_are_looked_for_in_a_body() -> None:
+    """In all rules together, anywhere in it or in a field; where four times as much is read, a quarter of them."""
+    half = [f"text {index}" for index in range(MOST_TEXTS // 2)]
+    rules = [rule("a", {"status": 400, "text": half}), rule("b", {"status": 400, "body": {"a": {"contains": half}}})]
+    more = rule("c", {"status": 400, "text": "one more"})
+
+    assert [] == problems(policy(answers=rules))
+    for read in ("64KiB", "1MiB"):
+        too_many = policy(answers=[*rules, more], inspect={"max_bytes": read})
+        assert [("answers",)] == [finding.path for finding in problems(too_many)]
+    (finding,) = problems(policy(answers=rules, inspect={"max_bytes": "4MiB"}))
+    assert f"the rules look for {MOST_TEXTS} texts in bodies; {MOST_TEXTS // 4} are the most" in finding.message
+
+
 def test_a_hostile_file_costs_little() -> None:
     """Names without end are cut off after a hundred findings, conditions without end are not all compared."""
     texts = [f"text {index}" for index in range(9000)]
-    rules = [rule("a", {"status": 400, "text": texts}), rule("b", {"status": 400, "text": texts})]
+    rules = [rule("a", {"status": 400, "message": texts}), rule("b", {"status": 400, "message": texts})]
 
     assert [] == problems(policy(answers=rules))
     assert 100 == len(problems(policy(examples=[example(doc="nowhere")] * 5000)))
