@@ -27,7 +27,11 @@ __all__ = ["WayFinder"]
 _MOST = 1024
 # So are accounts: fourteen megabytes of them, at most.
 _MOST_WAYS = 16_384
+# What is called again and again needs no look at templates. Addresses that do not come again cost a place for a moment.
+_MOST_TARGETS = 64
+_LONGEST_TARGET = 256
 _Key = tuple["Source", str | None, str, bytes, int | None]
+_Target = tuple["Source", str, bytes, bytes, int | None]
 _Prepare = Callable[["Request", "Source"], "Exchange | None"]
 
 
@@ -52,6 +56,7 @@ class WayFinder:
         """Begin anew in a child process: what the calls of its parent have paid is not the child's to tell."""
         # What needs the layers each time is kept as `False`.
         self._kinds: Bounded[_Key, Kind | bool] = Bounded(_MOST)
+        self._targets: dict[_Target, Kind | bool] = {}
         self._ways: Ways = Bounded(_MOST_WAYS)
 
     def find(self, request: Request, source: Source) -> Way | None:
@@ -73,13 +78,27 @@ class WayFinder:
             or is_measured()
         ):
             return None
-        policy, url, method = source.policy(), request.url, request.method
-        operation = policy.operation_finder.find(method, url.raw_path.partition(b"?")[0].decode("ascii"))
+        url = request.url
         # One host may have a policy for each of its ports, those that its scheme means among them.
-        key = (source, operation, method, url.raw_host, url.port)
+        target = (source, request.method, url.raw_path, url.raw_host, url.port)
+        kind = self._targets.get(target)
+        if kind is None:
+            kind = self._kind_of(target, request)
+        return kind.way_of(request) if isinstance(kind, Kind) else None
+
+    def _kind_of(self, target: _Target, request: Request) -> Kind | bool:
+        source, method, raw, host, port = target
+        path, query, _ = raw.partition(b"?")
+        operation = source.policy().operation_finder.find(method, path.decode("ascii"))
+        key = (source, operation, method, host, port)
         found = self._kinds.kept.get(key)
         kind = self._learn(key, request, source) if found is None else found
-        return kind.way_of(request) if isinstance(kind, Kind) else None
+        # Secrets of a URL stand in its query, mostly; and what has one hardly comes again.
+        if not query and len(raw) <= _LONGEST_TARGET:
+            if len(self._targets) >= _MOST_TARGETS:
+                self._targets.clear()
+            self._targets[target] = kind
+        return kind
 
     def _learn(self, key: _Key, request: Request, source: Source) -> Kind | bool:
         exchange = self._prepare(request, source)

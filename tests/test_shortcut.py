@@ -27,7 +27,7 @@ from resilience._fields import fields_of, only_value
 from resilience._headers import FoldedHeaders
 from resilience._pays import owed_by
 from resilience._transactions import Command
-from resilience._way_finder import _MOST, _MOST_WAYS
+from resilience._way_finder import _MOST, _MOST_TARGETS, _MOST_WAYS
 from resilience.events import Listener
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
@@ -494,9 +494,10 @@ def test_calls_of_a_parent_are_not_told_by_its_child() -> None:
     client = Client(policy())
     client.call()
 
-    client.transport.chain._shortcut._ways.renew()
+    finder = client.transport.chain._shortcut._ways
+    finder.renew()
 
-    assert {} == client.transport.chain._shortcut._ways._kinds.kept
+    assert ({}, {}, {}) == (finder._kinds.kept, finder._targets, finder._ways.kept)
 
 
 def test_accounts_without_end_take_no_memory_without_end() -> None:
@@ -518,6 +519,29 @@ def test_hosts_without_end_take_no_memory_without_end() -> None:
         client.call(url=f"https://h{number}.test/")
 
     assert _MOST == len(client.transport.chain._shortcut._ways._kinds.kept)
+
+
+def test_addresses_without_end_take_no_memory_without_end() -> None:
+    """Nor long ones, nor what stands in a query; and each belongs to its operation, called before or not."""
+    client = Client(policy(**GUARDED | {"limits": []}))
+    finder = client.transport.chain._shortcut._ways
+
+    def operation(method: str, path: str) -> str | None:
+        trail = trail_of(client.call(method=method, url=f"https://provider.test{path}"))
+        assert trail is not None
+        return trail.operation
+
+    for number in range(3 * _MOST_TARGETS):
+        assert operation("GET", f"/other/{number}") is None
+    assert len(finder._targets) <= _MOST_TARGETS
+    finder._targets.clear()
+    for _ in range(2):
+        assert ["find", "find", "make", None] == [
+            operation(method, path) for path in ("/things", "/jobs") for method in ("POST", "GET")
+        ]
+        assert "find" == operation("GET", "/things?key=secret")
+        assert operation("GET", "/" + "a" * 300) is None
+    assert [b"/jobs", b"/jobs", b"/things", b"/things"] == sorted(target[2] for target in finder._targets)
 
 
 def test_nobody_overtakes_who_stands_in_line() -> None:
