@@ -19,8 +19,14 @@ __all__ = ["Value", "overridden", "provider_values", "values", "variables"]
 _PREFIX = "RESILIENCE_"
 _PROVIDER = f"{_PREFIX}PROVIDER_"
 # What this library reads in other places: these say nothing that could stand in the file.
-_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("AUTO", "CONFIG", "EXPLAIN", "OFF", "RUN_PID"))
+_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("AUTO", "CONFIG", "EXPLAIN", "RUN_PID"))
 _TESTS = f"{_PREFIX}TEST_"
+# What somebody in need types first: taken for a switch that works, it would leave all policies in force.
+_SWITCH = f"{_PREFIX}OFF"
+_REAL_SWITCHES = (
+    "unset it, and set RESILIENCE_AUTO=0 to have `resilience run` and autoload do nothing, or RESILIENCE_MODE=off to switch "
+    "the layers off"
+)
 # What Kubernetes tells each container of a Service that is called "resilience", in the form of Docker's links.
 _OF_KUBERNETES = re.compile(
     rf"{_PREFIX}(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9][A-Z0-9_]*)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
@@ -152,9 +158,8 @@ def _read(found: Mapping[str, str], known: Mapping[str, list[Keys]], names: list
         if not meant:
             # Those of the same kind first: only so many are compared.
             alike = sorted(names, key=lambda name: name.rpartition("_")[2] != variable.rpartition("_")[2])
-            problems.append(
-                Problem(place, "this library knows no such variable", f"{near(variable, alike)} else unset it")
-            )
+            remedy = _REAL_SWITCHES if variable == _SWITCH else f"{near(variable, alike)} else unset it"
+            problems.append(Problem(place, "this library knows no such variable", remedy))
         elif len(meant) > 1:
             both = " and ".join(repr(keys[1]) for keys in meant)
             problems.append(

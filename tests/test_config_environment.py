@@ -177,6 +177,7 @@ def test_an_empty_variable_says_nothing(given_all: Given) -> None:
         ("PROVIDER_OWN_OFF", "yes", "'off' must be true or false, not 'yes'"),
         ("PROVIDER_OWN_HOSTS", "https://x.test", "'https://x.test' is no host; write api.example.com, *.example.com, 127.0.0.1:8000 or *: small letters, no scheme, no path"),
         ("PROVIDER_OWN_MODE", "off=retry", "'off' is no layer with its mode (there are: retry, retry_budget, credits, breaker, limiter, ...)"),
+        ("OFF", "1", "this library knows no such variable (unset it, and set RESILIENCE_AUTO=0 to have `resilience run` and autoload do nothing, or RESILIENCE_MODE=off to switch the layers off)"),
         ("STROE", "redis://:secret@host", "this library knows no such variable (did you mean 'RESILIENCE_STORE'? else unset it)"),
         ("PROVIDER_ON_PLAN", "big", "this library knows no such variable (did you mean 'RESILIENCE_PROVIDER_OWN_PLAN'? else unset it)"),
         ("PROVIDER_OWN_PLANS", "big", "this library knows no such variable (did you mean 'RESILIENCE_PROVIDER_OWN_PLAN'? else unset it)"),
@@ -221,7 +222,7 @@ def test_variables_of_this_librarys_own_say_nothing_here(given_all: Given, tmp_p
     """They belong to its commands and its tests; what the file asks for by its name belongs to the file's owner."""
     policies = given_all(
         "store: redis://:${RESILIENCE_REDIS_PASSWORD}@host:6379\n",
-        RUN_PID="1", EXPLAIN="1", AUTO="1", OFF="1", TEST_SECONDS="3", REDIS_PASSWORD="pw",
+        RUN_PID="1", EXPLAIN="1", AUTO="1", TEST_SECONDS="3", REDIS_PASSWORD="pw",
     )  # fmt: skip
 
     assert "redis://:pw@host:6379" == policies.store
