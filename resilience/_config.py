@@ -29,6 +29,8 @@ ConfigLike = "str | os.PathLike[str] | Mapping[str, Any]"
 def policies_for(
     policies: Iterable[str | os.PathLike[str] | Policy] | None = None,
     config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    anywhere: bool = False,
 ) -> Policies:
     """The policies that are active.
 
@@ -36,6 +38,7 @@ def policies_for(
         policies: exactly these; without a `config` beside them, nothing else is looked at.
         config: the configuration; by default the file that RESILIENCE_CONFIG names, else ./resilience.yaml if there is
             one, else every shipped policy for its own hosts.
+        anywhere: whether they may be for another machine, which has other directories.
 
     Raises:
         ConfigurationError: a file is missing or cannot be honoured (PolicyError has the places), or two policies claim
@@ -45,7 +48,7 @@ def policies_for(
         raise ConfigurationError(f"policies is a list; write [{str(policies)!r}]")
     if policies is not None and config is None:
         return Policies([_given(policy, Path()) for policy in policies])
-    return active(read(config), policies)
+    return active(read(config), policies, anywhere=anywhere)
 
 
 def active(
@@ -53,6 +56,7 @@ def active(
     policies: Iterable[str | os.PathLike[str] | Policy] | None = None,
     *,
     load: Callable[[str | os.PathLike[str], Path], Policy] | None = None,
+    anywhere: bool = False,
 ) -> Policies:
     """The policies that a configuration makes active, as `policies_for` says.
 
@@ -60,6 +64,7 @@ def active(
         found: the configuration, which takes what the environment says of providers; `None` for none.
         policies: exactly these.
         load: reads the policies that the configuration names: each by its name or path, and what that counts from.
+        anywhere: whether they may be for another machine, which has other directories.
 
     Raises:
         ConfigurationError: it cannot be honoured, or two policies claim one host.
@@ -72,8 +77,10 @@ def active(
         chosen = [*own, *(_shipped(name) for name in _shipped_names(found) if name not in names)]
     if found is None:
         return Policies(chosen)
+    from ._config_store import store_url
+
     found.hear_of(sorted({source.name for source in chosen}))
-    adjusted, store = _adjusted(chosen, found), _store_url(found)
+    adjusted, store = _adjusted(chosen, found), store_url(found, anywhere=anywhere)
     found.settle()
     return Policies(adjusted, store=store, namespace=found.config.namespace, gate=found.config.gate)
 
@@ -200,27 +207,3 @@ def _check_plan(source: Source, plan: str | None, found: Read) -> None:
     # Whoever names a plan has the policy loaded at once: a plan that does not exist is refused where it is named.
     if plan is not None and plan not in (plans := source.policy().plans):
         found.refuse(("providers", source.name, "plan"), f"{source.name} has no plan {plan!r}", near(plan, plans))
-
-
-def _store_url(found: Read) -> str:
-    from ._store_url import check_store_url, completed
-
-    try:
-        url = completed(found.config.store)
-        check_store_url(url)
-        url = _absolute(url, found)
-    except ConfigurationError as error:
-        message, _, remedy = str(error).partition("; ")
-        found.refuse(("store",), message, remedy)
-        return ""
-    return url
-
-
-def _absolute(url: str, found: Read) -> str:
-    path = url.removeprefix("sqlite:///")
-    if path == url or Path(path).is_absolute():
-        return url
-    if not found.place(("store",)).line:
-        raise ConfigurationError("its path begins nowhere; write an absolute one, with four slashes in all")
-    # As every path of the file: workers of other working directories share it too.
-    return f"sqlite:///{(found.directory / path).resolve()}"

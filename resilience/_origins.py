@@ -63,7 +63,7 @@ def configured(found: Read) -> Configured:
     Raises:
         ConfigurationError: it cannot be honoured.
     """
-    sources = {source.name: source for source in active(found).sources}
+    sources = {source.name: source for source in active(found, anywhere=True).sources}
     config = found.config
     plain = {
         "policies": list(config.policies),

@@ -573,6 +573,23 @@ def test_check_notes_a_budget_that_refuses_what_has_no_price(cli: Cli, tmp_path:
     assert 1 == len(noted)
 
 
+def test_check_notes_a_store_that_has_no_place_on_this_machine(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No problem of the file, which may be for another machine; a note, since it would not start here."""
+    (tmp_path / "resilience.yaml").write_text("version: 1\nstore: sqlite:////nowhere/a.db\n")
+
+    code, output, _ = cli("check", "resilience.yaml")
+    monkeypatch.setenv("RESILIENCE_STORE", "sqlite:////nowhere/b.db")
+    noted = [json.loads(cli("check", *names, "--json")[1])["notes"] for names in (["resilience.yaml"], [])]
+    (tmp_path / "resilience.yaml").unlink()
+    noted.append(json.loads(cli("check", "--json")[1])["notes"])
+
+    told = "{}: the store /nowhere/{}.db must be in a directory that exists (make it, or correct the path); `resilience run` and install() refuse it on this machine"
+    assert (0, f"note: {told.format('resilience.yaml:2:8', 'a')}\n1 file checked, 0 problems\n") == (code, output)
+    assert [[told.format("RESILIENCE_STORE", "b")]] * 3 == noted
+
+
 @pytest.mark.parametrize(
     ("priced", "budget", "expected"),
     [

@@ -154,6 +154,10 @@ def test_stores(doctor: Doctor, tmp_path: Path, redis_server: RedisServer) -> No
     code, told = found("sqlite:///store.db")
     assert (0, "note", "no application has used it yet") == (code, told["state"], told["found"])
     assert not (tmp_path / "store.db").exists()
+    code, told = found("sqlite:////nowhere/store.db")
+    assert (1, "attention") == (code, told["state"])
+    assert told["found"].endswith("resilience.yaml:2:8: the store /nowhere/store.db must be in a directory that exists")
+    assert "make it, or correct the path" == told["advice"]
     redis_server.stop()
     code, told = found(redis_server.url.replace("redis://", "redis://:secret@"))
     assert (1, "attention") == (code, told["state"])

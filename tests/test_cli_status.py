@@ -25,6 +25,7 @@ from resilience.cli import main
 from resilience.cli._shared import ALONE
 from resilience.cli._status import _details, _Look, _show_live, _States, _table
 from resilience.errors import ConfigurationError
+from resilience.stores import open_store
 from resilience.stores._memory import MemoryStore
 
 CHECKOUT = Path(resilience.__file__).parent.parent
@@ -565,6 +566,23 @@ def test_a_real_store(command: tuple[str, ...], cli: Cli, tmp_path: Path) -> Non
     assert "open" in output
     assert (2, "") == refused[:2]
     assert (tmp_path / "other.db").read_text().startswith("this is no database")
+
+
+def test_a_store_that_is_named_goes_before_one_that_has_no_place_here(cli: Cli, tmp_path: Path) -> None:
+    """The configuration may be another machine's; without a store in its place, its own is told of."""
+    config = tmp_path / "elsewhere.yaml"
+    config.write_text("version: 1\nstore: sqlite:////nowhere/a.db\n")
+    open_store(f"sqlite:///{tmp_path / 'here.db'}", namespace="resilience")
+
+    named = cli("status", "--config", str(config), "--store", f"sqlite:///{tmp_path / 'here.db'}")
+    shown = cli("config", "show", "--config", str(config))
+    own = cli("status", "--config", str(config))
+
+    assert (0, "") == (named[0], named[2])
+    assert (0, "") == (shown[0], shown[2])
+    assert "sqlite:////nowhere/a.db" in shown[1]
+    assert (2, "") == own[:2]
+    assert "elsewhere.yaml:2:8: the store /nowhere/a.db must be in a directory that exists" in own[2]
 
 
 @pytest.mark.parametrize("verb", ["isolate", "close"])

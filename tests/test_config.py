@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import resilience
+import resilience.httpx
 from resilience._config import find_config, own_policies, policies_for
 from resilience._hosts_ahead import hosts_of
 from resilience._modes import LAYERS, Mode
@@ -313,6 +316,80 @@ def test_a_store_that_does_not_exist_is_refused_without_its_password(alone: Path
 
     expected = "resilience.yaml:2:8: this is not the URL of a store (did you mean redis://?)"
     assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        ("made", "the store {here}/made is a directory (name a file in it)"),
+        ("missing/a.db", "the store {here}/missing/a.db must be in a directory that exists (make it, or correct the path)"),
+        ("~/a.db", "the store {here}/~/a.db must be in a directory that exists (`~` stands for no home here; write ${{HOME}})"),
+        ("some.txt/a.db", "the store {here}/some.txt/a.db must be in a directory, and {here}/some.txt is a file (correct the path)"),
+        ("a%00b", "sqlite:// takes the path of a file and nothing else: sqlite:///relative/path or sqlite:////absolute/path (write one of these)"),
+        ("x" * 300, "the store {here}/" + "x" * 300 + " cannot be reached: File name too long (correct the path, or what this user may do there)"),
+    ],
+    ids=["directory", "missing", "home", "in a file", "no path", "too long"],
+)  # fmt: skip
+def test_a_store_that_has_no_place_on_this_machine_is_refused(store: str, message: str, alone: Path) -> None:
+    """By whoever loads the configuration, and not by the first call; nothing is made to find out."""
+    (alone / "made").mkdir()
+    write(alone / "some.txt", "")
+    write(alone / "resilience.yaml", f"version: 1\nstore: sqlite:///{store}\n")
+    before = sorted(alone.rglob("*"))
+    message = message.format(here=alone.resolve())
+
+    with pytest.raises(PolicyError) as of_file:
+        resilience.install()
+    with pytest.raises(ConfigurationError) as of_data:
+        resilience.httpx.Transport(config={"version": 1, "store": f"sqlite:///{store}"})
+
+    assert f"resilience.yaml:2:8: {message}" == str(of_file.value)
+    what, _, remedy = message[:-1].rpartition(" (")
+    assert f"store: {what}; {remedy}" == str(of_data.value)
+    assert before == sorted(alone.rglob("*"))
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_store_that_this_user_may_not_write_is_refused(
+    is_made: bool, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file, else the directory that it would be made in, is asked; root may write everything, so a test must pretend."""
+    file = alone.resolve() / "state.db"
+    if is_made:
+        write(file, "")
+    asked: list[tuple[Path, int]] = []
+
+    def access(path: Path, mode: int, **_: object) -> bool:
+        asked.append((path, mode))
+        return False
+
+    monkeypatch.setattr("resilience._store_file.os.access", access)
+    write(alone / "resilience.yaml", "version: 1\nstore: sqlite:///state.db\n")
+
+    with pytest.raises(PolicyError) as caught:
+        policies_for()
+
+    what = f"read and write {file}" if is_made else f"make files in {file.parent}"
+    told = f"resilience.yaml:2:8: the store {file} cannot be used: this user may not {what} (allow it, or correct the path)"
+    assert told == str(caught.value)
+    assert [(file, os.R_OK | os.W_OK) if is_made else (file.parent, os.W_OK | os.X_OK)] == asked
+
+
+def test_a_store_that_has_a_place_is_taken_and_not_made(alone: Path) -> None:
+    """Whether or not the file is there already, by a relative path, an absolute one or the way to one's home."""
+    (alone / "made").mkdir()
+    write(alone / "made" / "there.db", "")
+    before = sorted(alone.rglob("*"))
+    for store in (
+        "made/there.db",
+        "made/new.db",
+        f"/{alone.resolve()}/made/new.db".replace("//", "/"),
+        "${HERE}/new.db",
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HERE", str(alone))
+            assert policies_for(config={"version": 1, "store": f"sqlite:///{store}"}).store.endswith(".db")
+    assert before == sorted(alone.rglob("*"))
 
 
 def test_a_policy_that_is_named_is_loaded_at_once_and_a_shipped_one_when_it_is_called(alone: Path) -> None:

@@ -162,6 +162,7 @@ def test_an_empty_variable_says_nothing(given_all: Given) -> None:
         ("STORE", "x" * 3000, "a store is a URL: memory://, sqlite:///path or redis://host:6379, as one text"),
         ("STORE", "redis://${NOT_SET}", "the environment has no variable NOT_SET (set it, or write the URL)"),
         ("STORE", "sqlite:///state.db", "its path begins nowhere (write an absolute one, with four slashes in all)"),
+        ("STORE", "sqlite:////nowhere/state.db", "the store /nowhere/state.db must be in a directory that exists (make it, or correct the path)"),
         ("NAMESPACE", "a b", "'namespace' must be 1 to 64 letters, digits, '-', '_' and '.', not 'a b'"),
         ("MODE", "obsrve", "'obsrve' is no mode (did you mean 'observe'?)"),
         ("MODE", "limter=off", "'limter' is no layer with its mode (did you mean 'limiter'?)"),
@@ -310,6 +311,21 @@ def test_run_refuses_a_mistake_before_the_program_starts(tmp_path: Path) -> None
 
     assert (2, "") == (done.returncode, done.stdout)
     assert "resilience: RESILIENCE_MODE: 'obsrve' is no mode (did you mean 'observe'?)\n" == done.stderr
+
+
+@pytest.mark.parametrize("is_in_file", [True, False])
+def test_run_refuses_a_store_that_has_no_place_before_the_program_starts(is_in_file: bool, tmp_path: Path) -> None:
+    """Not by an error out of its first call."""
+    store = "sqlite:////nowhere/a.db"
+    (tmp_path / "resilience.yaml").write_text(f"version: 1\n{f'store: {store}' if is_in_file else ''}\n")
+    variables = {} if is_in_file else {"RESILIENCE_STORE": store}
+
+    done = run(*python("print('started')"), directory=tmp_path, variables=variables)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    where = "resilience.yaml:2:8" if is_in_file else "RESILIENCE_STORE"
+    told = "the store /nowhere/a.db must be in a directory that exists (make it, or correct the path)"
+    assert f"resilience: {where}: {told}\n" == done.stderr
 
 
 def test_a_process_without_file_and_variables_imports_no_model(tmp_path: Path) -> None:

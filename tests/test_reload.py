@@ -380,15 +380,26 @@ def test_a_policy_that_is_not_there_yet_is_looked_for(files: Files, tmp_path: Pa
     assert ["late", "local"] == sorted(source.name for source in look().sources)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nowhere/state.db",
+            "resilience.yaml:5:8: the store {here}/nowhere/state.db must be in a directory that exists",
+        ),
+        ("diary.txt", "{here}/diary.txt is not a database; name another file, or remove it"),
+    ],
+)
 def test_a_store_that_cannot_be_opened_keeps_the_old_configuration(
-    files: Files, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, message: str, files: Files, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise the application's next call would fail."""
+    (tmp_path / "diary.txt").write_text("Dear diary, " * 100)
     before = ResilienceFinder.policies
-    files.write(f"store: sqlite:///{tmp_path}/nowhere/state.db\n")
+    files.write(f"store: sqlite:///{tmp_path}/{name}\n")
 
     assert before is look()
-    assert "must be a file in a directory that exists" in lines(caplog, logging.WARNING)[0]
+    assert message.format(here=tmp_path) in lines(caplog, logging.WARNING)[0]
 
 
 def test_an_error_that_nobody_foresaw_stops_no_call(

@@ -28,13 +28,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience._clock import MachineTime, machine_time
+from resilience._store_file import path_of
 from resilience._transactions import Command
 from resilience.errors import ConfigurationError
 from resilience.stores import StoreError, open_store
 from resilience.stores._errors import StateError
 from resilience.stores._machine import Mark, time_of
 from resilience.stores._sqlite import SqliteStore, _inherited
-from resilience.stores._sqlite_file import is_busy, open_file, path_of
+from resilience.stores._sqlite_file import is_busy, open_file
 from tests.shared_stores import KEY, acquire, is_admitted, place, release, take
 
 

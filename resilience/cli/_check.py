@@ -39,7 +39,7 @@ def check(
     if not paths and not configurations:
         configurations = [None]
     problems += dict.fromkeys(problem for path in configurations for problem in environment_problems(path))
-    notes = [] if problems else _notes(files)
+    notes = [] if problems else _notes(configurations)
     if json:
         found = [
             {
@@ -61,13 +61,26 @@ def check(
     raise typer.Exit(1 if problems else 0)
 
 
-def _notes(files: list[Path]) -> list[str]:
-    """What is no problem, and what its user should know."""
-    from resilience._budget_checks import unpriced, unspent
-    from resilience._config import policies_for
+def _notes(configurations: list[Path | None]) -> list[str]:
+    """What is no problem, and what its user should know.
 
-    sources = [source for path in files if is_config(path) for source in policies_for(config=path).sources]
-    return list(dict.fromkeys(note for source in sources for note in (unpriced(source), unspent(source)) if note))
+    Arguments:
+        configurations: their files; `None` for what the environment alone says.
+    """
+    from resilience._budget_checks import unpriced, unspent
+    from resilience._config import active
+    from resilience._config_read import NO_FILE, read
+    from resilience._config_store import store_problem
+
+    notes: list[str | None] = []
+    for path in configurations:
+        found = read(NO_FILE if path is None else path)
+        policies = active(found, anywhere=True)
+        if problem := store_problem(found, policies.store):
+            # No mistake of the file: the machine that it is checked on may not be the one that it is for.
+            notes.append(f"{problem}; `resilience run` and install() refuse it on this machine")
+        notes += [note for source in policies.sources for note in (unpriced(source), unspent(source))]
+    return list(dict.fromkeys(filter(None, notes)))
 
 
 def _count(number: int, word: str) -> str:

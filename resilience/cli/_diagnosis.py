@@ -11,46 +11,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from resilience._config import find_config, policies_for
-from resilience._store_url import without_credentials
+from resilience._config import active, find_config
+from resilience._config_read import read
+from resilience._config_store import store_problem
 from resilience.errors import ConfigurationError
-from resilience.stores import open_store
 
 from ._autoload import is_enabled
+from ._findings import Finding, of_policies, of_store
 from ._known import OTHERS, SDKS
 from ._launch import LAUNCHER
 from ._reach import hindrance_of, interpreter_of, isolation
-from ._shared import Shared
 
 if TYPE_CHECKING:
+    from resilience._config_read import Read
     from resilience._registry import Policies
 
 __all__ = ["Finding", "Patient", "diagnose"]
 
 _SECONDS = 30
-_MOST_HOSTS = 4
 _NAMES = ("httpx-resilience", "opentelemetry-instrumentation", *SDKS, *OTHERS)
 _CLIENTS = ("httpx", "httpx2")
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at.
-
-    Arguments:
-        area: what it belongs to.
-        what: its name.
-        state: whether all is well; a `note` is for whom it concerns.
-        found: how it is, in words.
-        advice: what to do; empty for nothing.
-    """
-
-    area: str
-    what: str
-    state: Literal["ok", "note", "attention"]
-    found: str
-    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,9 +102,11 @@ def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
         yield from _program(patient) if patient.command else _environment(asked)
     yield from _libraries(patient)
     policies: Policies | None = None
+    configured: Read | None = None
     try:
         origin, path = _origin(config)
-        policies = policies_for(None, path)
+        configured = read(path)
+        policies = active(configured, anywhere=True)
         yield Finding("configuration", origin, "ok", str(path.absolute()) if path else "every shipped policy is active")
     except (ConfigurationError, OSError) as error:
         yield Finding(
@@ -133,8 +117,8 @@ def diagnose(patient: Patient, config: Path | None) -> Iterator[Finding]:
             "correct it: `resilience check` shows all of it",
         )
     if policies is not None:
-        yield from _policies(policies)
-        yield _store(policies)
+        yield from of_policies(policies)
+        yield of_store(policies, store_problem(configured, policies.store))
     yield from _retriers(patient, policies)
 
 
@@ -207,30 +191,6 @@ def _origin(config: Path | None) -> tuple[str, Path | None]:
     return (
         "RESILIENCE_CONFIG" if os.environ.get("RESILIENCE_CONFIG") else "resilience.yaml" if found else "none"
     ), found
-
-
-def _policies(policies: Policies) -> Iterator[Finding]:
-    for source in policies.sources:
-        more = len(source.hosts) - _MOST_HOSTS
-        hosts = ", ".join(source.hosts[:_MOST_HOSTS]) + (f" and {more} more" if more > 0 else "")
-        plan = "" if source.settings.plan is None else f", plan {source.settings.plan}"
-        yield Finding("policies", source.name, "ok", f"{hosts}{plan}")
-    if not policies.sources:
-        yield Finding("policies", "none", "attention", "no policy is active", "name one in resilience.yaml")
-
-
-def _store(policies: Policies) -> Finding:
-    shown = without_credentials(policies.store)
-    if policies.store == "memory://":
-        return Finding("store", shown, "ok", "each process counts for itself")
-    path = policies.store.removeprefix("sqlite:///")
-    if path != policies.store and not Path(path).is_file():
-        return Finding("store", shown, "note", "no application has used it yet")
-    try:
-        next(iter(open_store(policies.store, namespace=policies.namespace).scan("{doctor}:")), None)
-    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be read
-        return Finding("store", shown, "attention", Shared(policies.store, policies).fault(error, "see that it runs"))
-    return Finding("store", shown, "ok", "can be reached")
 
 
 def _retriers(patient: Patient, policies: Policies | None) -> Iterator[Finding]:

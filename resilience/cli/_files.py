@@ -107,7 +107,7 @@ def problems_of(path: Path) -> Iterator[Problem]:
             yield Problem(Place(str(path), 1, 1), message, remedy)
         elif is_config(path):
             # The file alone: what the environment says of a process is no mistake of the file, and hides none.
-            active(read(path, {}))
+            active(read(path, {}), anywhere=True)
         else:
             read_policy(path)
     except PolicyError as error:
@@ -125,7 +125,7 @@ def environment_problems(path: Path | None) -> list[Problem]:
         path: the configuration that they change; `None` for none.
     """
     try:
-        active(read(NO_FILE if path is None else path))
+        active(read(NO_FILE if path is None else path), anywhere=True)
     except PolicyError as error:
         return [problem for problem in error.problems if not problem.place.line]
     except ConfigurationError:

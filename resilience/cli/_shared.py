@@ -71,7 +71,8 @@ class Shared:
 
 def shared_store(config: Path | None, url: str | None) -> Shared:
     """The store of the configuration, or the one that is named instead; one that does not exist ends the command."""
-    policies = policies_for(None, config)
+    # Of one that is named instead, the configuration may be for another machine.
+    policies = policies_for(None, config, anywhere=url is not None)
     if url is None:
         return Shared(policies.store, policies)
     try:

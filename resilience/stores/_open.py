@@ -7,7 +7,6 @@ import re
 import threading
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -68,14 +67,13 @@ def _open_shared(url: str, namespace: str) -> FallbackStore:
     from ._fallback import FallbackStore
 
     if url.startswith("sqlite:"):
+        from .._store_file import path_of, place_fault
         from ._sqlite import SqliteStore
-        from ._sqlite_file import path_of
 
         path = path_of(url)
-        if Path(path).is_dir() or not Path(path).parent.is_dir():
-            raise ConfigurationError(
-                f"the store {path} must be a file in a directory that exists; correct the path, or make it"
-            )
+        # A file that may not be written just now is an outage, and no mistake.
+        if fault := place_fault(path):
+            raise ConfigurationError("; ".join(fault))
         file = SqliteStore(path, namespace)
         # One that cannot be used now may be usable soon; one of another program never is.
         with suppress(StoreError):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, suppress
-from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from ..errors import ConfigurationError
 from ._errors import StoreError
 
-__all__ = ["Foreign", "identity", "is_busy", "open_file", "path_of"]
+__all__ = ["Foreign", "identity", "is_busy", "open_file"]
 
 # "RSIL" in the file's header, so that no other program's file is taken for ours, nor ours for theirs.
 _APPLICATION = 0x5253494C
@@ -23,21 +21,6 @@ CREATE TABLE states (key TEXT PRIMARY KEY, until REAL NOT NULL, state TEXT NOT N
 
 class Foreign(StoreError):
     """The file is no database, or one of another program, or of a later version of this one."""
-
-
-def path_of(url: str) -> str:
-    """The absolute path of the file that a URL names; a relative one begins at the working directory.
-
-    Raises:
-        ConfigurationError: it names none.
-    """
-    path = unquote(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or path.strip("/") in {"", ":memory:"} or set("?#") & set(url) or "\0" in path:
-        raise ConfigurationError(
-            "sqlite:// takes the path of a file and nothing else: sqlite:///relative/path or sqlite:////absolute/path"
-        )
-    # A link stays a link: whoever moves it moves the store.
-    return str(Path(path).absolute())
 
 
 def identity(path: str) -> tuple[int, int] | None:
