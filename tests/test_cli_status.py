@@ -454,6 +454,25 @@ def test_one_breaker_alone(cli: Cli, store: Shared) -> None:
     assert 2 == len(list(store.scan()))
 
 
+def test_the_breakers_of_a_host(cli: Cli, store: Shared, tmp_path: Path) -> None:
+    """By the first part of what tells them apart; closing them makes none, and a part of a name is no part."""
+    (tmp_path / "some.yaml").write_text(POLICY + "breaker: {per: [host, operation]}\n")
+    store.force("{some}:breaker:breaker:x.some.test:search", ISOLATED)
+
+    nothing = cli("breaker", "close", "some", "--key", "some.test")
+    isolated = cli("breaker", "isolate", "some", "--key", "some.test")
+    listed = json.loads(cli("breaker", "list", "some", "--key", "some.test", "--json")[1])
+    closed = cli("breaker", "close", "some", "--key", "some.test")
+    wrong = cli("breaker", "close", "some", "--key", "some.tes")
+
+    url = "redis://cache.test:6379/0"
+    assert (0, f"no breaker 'some.test' of some is in {url}: all of its calls are let through\n", "") == nothing
+    assert (0, "some.test:-: closed -> isolated\nsome.test:search: closed -> isolated\n", "") == isolated
+    assert ["some.test:-", "some.test:search"] == [state["scope"] for state in listed["states"]]
+    assert (0, "some.test:-: isolated -> closed\nsome.test:search: isolated -> closed\n", "") == closed
+    assert (2, True) == (wrong[0], wrong[2].startswith("resilience: some has no breaker 'some.tes'; did you mean "))
+
+
 def test_closing_a_provider(cli: Cli, store: Shared) -> None:
     """Whatever breakers are there; none is made."""
     store.force("{some}:breaker:breaker:some.test", ISOLATED)

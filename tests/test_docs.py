@@ -229,6 +229,47 @@ def test_the_reference_shows_what_a_command_prints(name: str) -> None:
     assert shows(re.sub(r"\d+", "0", shown), re.sub(r"\d+", "0", done.stdout)), done.stdout
 
 
+def masked(text: str) -> str:
+    """Without what changes from run to run, or with a policy: numbers, digests, the widths of columns."""
+    return re.sub("─+", "─", re.sub(r"\d+", "0", re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8,16}\b", "0", text)))
+
+
+def test_the_reference_shows_what_commands_make_of_a_shared_store(shell: Shell) -> None:
+    """Of one in which ten calls have failed and one is under way."""
+    url = f"sqlite:///{shell.directory / 'shared.db'}"
+    commands = [
+        entry
+        for block in BLOCKS[FORMS]
+        for entry in block.commands
+        if entry[0].startswith(("resilience status ", "resilience breaker "))
+    ]
+    found: list[str] = []
+
+    def look() -> None:
+        for command, _ in commands:
+            typed = command.replace("redis://localhost:6379", url).replace(" --watch", "")
+            code, output = shell.run(typed)
+            assert code == 0, output
+            found.append(output.replace(url, "redis://localhost:6379"))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "api.anakin.io":
+            return httpx.Response(503)
+        look()
+        return httpx.Response(200, json={"success": True})
+
+    config = {"version": 1, "store": url, "providers": {"omniscrape": {"plan": "payg"}}}
+    bare = httpx.Client(transport=httpx.MockTransport(answer), headers={"X-API-Key": "a key"})
+    with resilience.wrap(bare, config=config) as client:
+        for _ in range(10):
+            client.post("https://api.anakin.io/v1/search", extensions={"resilience": {"max_attempts": 1}})
+        client.post("https://api.omniscrape.io/v1/scrape")
+
+    assert 5 == len(found)
+    for (command, shown), output in zip(commands, found, strict=True):
+        assert shows(masked(shown), masked(output)), f"$ {command}\n{output}"
+
+
 @cache
 def options_of(command: str) -> set[str]:
     """What the command itself says that it takes."""

@@ -32,7 +32,7 @@ EXAMPLES = {
 
 _Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")]
 _Key = Annotated[
-    str | None, typer.Option("--key", metavar="KEY", help="One breaker, as `list` shows it; by default all of them.")
+    str | None, typer.Option("--key", metavar="KEY", help="One breaker, as `list` shows it, or all whose name begins so (a host); by default all of them.")
 ]
 _Config = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
@@ -86,12 +86,13 @@ def _force(state: int, provider: str, *, key: str | None, shared: Shared, json: 
         fail(f"the breaker of {provider} is off, and nothing asks it: switch it on in the policy or in resilience.yaml")
     opened = shared.open()
     try:
-        known = [found for found, _ in opened.scan(_prefix(provider)) if key_parts(found) is not None]
-        if state == ISOLATED or key is not None:
-            known = list(dict.fromkeys((*known, *_possible(source))))
+        kept = [found for found, _ in opened.scan(_prefix(provider)) if key_parts(found) is not None]
+        known = kept if state == CLOSED and key is None else list(dict.fromkeys((*kept, *_possible(source))))
         # A key that no call has used yet can be written whole: of an account, only calls tell the digest.
         whole = key is not None and key.startswith(_prefix(provider))
-        chosen = [key] if key and whole else sorted(found for found in known if _is_called(key, found))
+        named = [key] if key and whole else sorted(found for found in known if _is_called(key, found))
+        # Closing makes no breaker: one that is not there lets calls through already.
+        chosen = named if state == ISOLATED or whole else [found for found in named if found in kept]
         changes: list[dict[str, str]] = []
         for found in chosen:
             old, new = opened.run(Command("breaker.force", (found,), (state, 0.0)), RealClock.now())
@@ -101,7 +102,7 @@ def _force(state: int, provider: str, *, key: str | None, shared: Shared, json: 
     # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
     if getattr(opened, "is_away", False):
         fail(f"the store {shared.shown} cannot be written, and no other process knows of the change", code=1)
-    if key is not None and not chosen:
+    if key is not None and not named:
         fail(f"{provider} has no breaker {key!r}; {near(key, [_short(found) for found in known])}")
     if state == ISOLATED and not chosen:
         fail(
@@ -114,7 +115,8 @@ def _force(state: int, provider: str, *, key: str | None, shared: Shared, json: 
     for each in changes:
         say(visible(f"{_short(each['key'])}: {each['from']} -> {each['to']}"))
     if not changes:
-        say(f"no breaker of {provider} is in {shared.shown}: all of its calls are let through")
+        which = "no breaker" if key is None else f"no breaker {key!r}"
+        say(visible(f"{which} of {provider} is in {shared.shown}: all of its calls are let through"))
 
 
 def _source(shared: Shared, provider: str) -> Source:
@@ -135,7 +137,8 @@ def _short(key: str) -> str:
 
 
 def _is_called(wanted: str | None, key: str) -> bool:
-    return wanted is None or wanted in {key, _short(key)}
+    """Whether a breaker is meant: by its whole key, by what tells it apart, or by the first parts of that (a host)."""
+    return wanted is None or wanted in {key, _short(key)} or _short(key).startswith(f"{wanted}:")
 
 
 def _possible(source: Source) -> list[str]:
