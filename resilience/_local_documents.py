@@ -28,6 +28,8 @@ WAIT = "the wait of this refusal"
 NO_BODY: Any = object()
 """In place of a document: no body at all."""
 _LONGEST_EXAMPLE = 16 * 1024
+# What an example writes for a text that the provider's page does not print.
+_UNKNOWN = "..."
 _JSON = "application/json"
 
 
@@ -79,8 +81,18 @@ def _with_reason(envelopes: tuple[Envelope, ...], body: object) -> Iterator[obje
     for path in speaking or paths:
         changed = put(deepcopy(body), path, REASON)
         if changed is not None:
-            yield changed[0]
-    yield body
+            yield _without_unknown(changed[0])
+    yield _without_unknown(body)
+
+
+def _without_unknown(node: object) -> object:
+    """Without what the page does not print: the dots are no code, and an application would take them for one."""
+    if isinstance(node, dict):
+        fields = cast("dict[str, object]", node)
+        return {name: _without_unknown(value) for name, value in fields.items() if value != _UNKNOWN}
+    if isinstance(node, list):
+        return [_without_unknown(value) for value in cast("list[object]", node) if value != _UNKNOWN]
+    return node
 
 
 def built(policy: Policy, categories: tuple[Category, ...], status: int) -> Iterator[Candidate]:

@@ -48,8 +48,8 @@ def verdict_of(made: Policy, reply: LocalReply, operation: str | None = None, me
     return made.classifier.classify(answer, WALL)
 
 
-def shipped() -> Iterator[tuple[str, str | None, str]]:
-    for name in shipped_names():
+def shipped(*names: str) -> Iterator[tuple[str, str | None, str]]:
+    for name in names or shipped_names():
         for operation in (None, *load_policy(name).operations):
             for layer in MEANINGS:
                 yield name, operation, layer
@@ -92,7 +92,7 @@ def test_every_shipped_policy_understands_our_replies(
             "scrapio",
             "breaker",
             503,
-            {"request_id": "...", "error": {"code": "backend_unavailable", "message": "our reason"}},
+            {"error": {"code": "backend_unavailable", "message": "our reason"}},
         ),
     ],
 )
@@ -225,6 +225,27 @@ def test_a_policy_without_envelopes_answers_with_a_problem() -> None:
     reply = reply_of(policy(envelopes=[]), "breaker")
 
     assert (503, "application/problem+json") == (reply.status, reply.headers["content-type"])
+
+
+def test_what_a_page_does_not_print_is_left_out() -> None:
+    """An application would take the dots for a code, or for a number to quote to the provider."""
+    body = {"id": "...", "error": {"code": "...", "message": "...", "details": ["...", {"at": "...", "more": 1}]}}
+    made = policy(examples=[example(429, "rate_limited", body)])
+
+    reply = reply_of(made)
+
+    assert {"error": {"message": "our reason", "details": [{"more": 1}]}} == json.loads(reply.content)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_no_reply_of_a_shipped_policy_has_a_placeholder(name: str) -> None:
+    """In whichever operation and layer."""
+    made = load_policy(name)
+
+    replies = [reply_of(made, layer, operation=operation) for _, operation, layer in shipped(name)]
+
+    assert replies
+    assert not any(b'"..."' in reply.content for reply in replies)
 
 
 def test_an_example_without_words_gets_some() -> None:
