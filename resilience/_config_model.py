@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ._budgets import Budget
-from ._document import Document, Keys, children
+from ._document import Document, Keys, children, shown
 from ._finding import near
 from ._hosts import Hosts
 from ._model import Model, Name
@@ -30,6 +30,7 @@ __all__ = ["Config", "Provider", "read_config"]
 _LONGEST_STORE = 2000
 _RELOADS = (0.1, 3600.0)
 _MOST_CALLS = 10_000
+_LONGEST_NUMBER = len(str(_MOST_CALLS))
 # No part of a configuration stands deeper; a mapping of a program's may hold itself.
 _DEEPEST = 8
 
@@ -67,7 +68,7 @@ def _seconds_or_off(value: object) -> float:
         seconds = 0.0
     if not _RELOADS[0] <= seconds <= _RELOADS[1]:
         what = "{value} is no time between two looks; write off, or a duration from 100ms to 1h, as 5s"
-        raise PydanticCustomError("reload", what, {"value": repr(value)[:40]})
+        raise PydanticCustomError("reload", what, {"value": shown(value)})
     return seconds
 
 
@@ -83,8 +84,12 @@ Reload = Annotated[
 def _is_number_or_word(value: object) -> object:
     is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_CALLS
     if not is_number and value not in ("auto", "off"):
+        if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and value.isascii() and value.isdigit():
+            raise PydanticCustomError(
+                "gate", "{value} is text, not a number; leave out the quotes", {"value": repr(value)}
+            )
         what = "{value} is no number of calls at a time; write auto, off, or a whole number from 1 to 10000"
-        raise PydanticCustomError("gate", what, {"value": repr(value)[:40]})
+        raise PydanticCustomError("gate", what, {"value": shown(value)})
     return value
 
 
@@ -115,14 +120,10 @@ class Provider(Model):
     @classmethod
     def _are_named_apart(cls, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
         names = [budget.name for budget in budgets]
-        for name in names:
-            if names.count(name) > 1 or name == "balance":
-                what = (
-                    "'balance' is the name of what the provider says itself"
-                    if name == "balance"
-                    else "two have the name {name}"
-                )
-                raise PydanticCustomError("budget", what, {"name": repr(name)})  # fmt: skip
+        strange = ["'balance' is the name of what the provider says itself"] if "balance" in names else []
+        strange += [f"two have the name {name!r}" for name in dict.fromkeys(names) if names.count(name) > 1]
+        if strange:
+            raise PydanticCustomError("budget", "{strange}", {"strange": "; ".join(strange)})
         return budgets
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
-__all__ = ["Finding", "Path", "near"]
+__all__ = ["ALIKE", "Finding", "Path", "near"]
+
+ALIKE = 0.65
+"""How alike two names are, from 0 to 1, of which one may be the other misspelt: three letters of four are, `nope` is
+not `openai`, and `on_start` of a listener is none of ours."""
 
 # What a stranger's file may cost: so many names that a misspelt one is compared with.
 _MOST_NAMES = 200
@@ -38,7 +42,7 @@ def near(name: str, known: Collection[str]) -> str:
     names = list(islice(known, _MOST_NAMES))
     # Whoever writes a name in capitals means the same one.
     lowered = {known_name.lower(): known_name for known_name in reversed(names)}
-    nearest = difflib.get_close_matches(name.lower(), lowered, n=1) if len(name) <= _LONGEST_NAME else []
+    nearest = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=ALIKE) if len(name) <= _LONGEST_NAME else []
     if nearest:
         return f"did you mean {lowered[nearest[0]]!r}?"
     few = ", ".join(names[:5]) + (", ..." if len(known) > 5 else "")

@@ -18,15 +18,15 @@ _NAME = re.compile(r"(?:\*\.)?" + _LABEL + r"(?:\." + _LABEL + r")*|\*|[0-9a-f:]
 _LONGEST = 253
 
 
-def _check(hosts: tuple[str, ...]) -> tuple[str, ...]:
+def _check(host: str) -> str:
+    if not _is_host(host):
+        what = "{host} is no host; write api.example.com, *.example.com, 127.0.0.1:8000 or *: small letters, no scheme, no path"
+        raise PydanticCustomError("host", what, {"host": repr(host)[:60]})
+    return host
+
+
+def _stand_once(hosts: tuple[str, ...]) -> tuple[str, ...]:
     for index, host in enumerate(hosts):
-        if not _is_host(host):
-            raise PydanticCustomError(
-                "host",
-                "{host} is no host; write api.example.com, *.example.com, 127.0.0.1:8000 or *: small letters, no scheme, "
-                "no path",
-                {"host": repr(host)[:60], "at": (index,)},
-            )
         if host in hosts[:index]:
             raise PydanticCustomError("host", "{host} stands here twice", {"host": repr(host), "at": (index,)})
     return hosts
@@ -39,7 +39,8 @@ def _is_host(text: str) -> bool:
     return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None
 
 
-Hosts = Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(_check)]
+_Host = Annotated[StrictStr, AfterValidator(_check)]
+Hosts = Annotated[tuple[_Host, ...], Field(min_length=1), AfterValidator(_stand_once)]
 """Host names in small letters: `api.example.com`, `*.example.com` for all below it, `127.0.0.1:8000` with a port, `*`
 for every host that no other policy names."""
 

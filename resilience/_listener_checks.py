@@ -8,12 +8,11 @@ from typing import cast
 
 from . import events
 from ._callbacks import is_asynchronous
+from ._finding import ALIKE
 
 __all__ = ["check_listener", "listeners_of"]
 
 _METHODS = tuple(name for name in vars(events.Listener) if name.startswith("on_"))
-# How like one of ours a name is that was probably meant to be it: `on_retries` is, `on_start` is not.
-_ALIKE = 0.65
 
 
 def listeners_of(given: object) -> tuple[events.Listener, ...]:
@@ -60,7 +59,7 @@ def _check_names(kind: type[events.Listener]) -> None:
     for name in dir(kind):
         if name.startswith("on_") and name not in _METHODS and callable(getattr(kind, name, None)):
             meant = [each.removeprefix("on_") for each in _METHODS]
-            near = difflib.get_close_matches(name.removeprefix("on_")[:64], meant, n=1, cutoff=_ALIKE)
+            near = difflib.get_close_matches(name.removeprefix("on_")[:64], meant, n=1, cutoff=ALIKE)
             if near:
                 raise TypeError(
                     f"{kind.__name__} has a method {name}, which nobody calls; did you mean on_{near[0]}? If it is "

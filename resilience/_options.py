@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from ._amounts import decimal_of
+from ._finding import ALIKE
 from ._tags import check_tags
 from .errors import ConfigurationError
 
@@ -101,7 +102,7 @@ def read_options(extensions: Mapping[str, Any]) -> CallOptions:
 
 def _check(name: object, value: object) -> None:
     if name not in _NAMES:
-        near = difflib.get_close_matches(str(name), _NAMES, n=1)
+        near = difflib.get_close_matches(str(name), _NAMES, n=1, cutoff=ALIKE)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(_NAMES))}"
         raise ConfigurationError(f"unknown option {name!r} in extensions['resilience']; {hint}")
     name = str(name)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal, NoReturn
 
+from ._finding import ALIKE
 from ._units import parse_duration
 from .errors import ConfigurationError
 
@@ -307,7 +308,7 @@ class _Parser:
         return self._at
 
     def _unknown(self, word: str, at: int, message: str) -> NoReturn:
-        near = difflib.get_close_matches(word[:60].lower(), [*_ANSWERS, *_OPTIONS, *self._rules], n=1)
+        near = difflib.get_close_matches(word[:60].lower(), [*_ANSWERS, *_OPTIONS, *self._rules], n=1, cutoff=ALIKE)
         hint = f"did you mean {near[0]!r}? " if near and near[0] != word else ""
         rules = f"; the rules are {', '.join(self._rules)}" if self._rules and not near else ""
         self._fail(at, f"{word[:60]!r} {message}", f"{hint}{_forms()}{rules}")

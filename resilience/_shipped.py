@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from ._document import LARGEST_FILE
+from ._finding import ALIKE
 from ._stamps import note
 from .errors import ConfigurationError
 
@@ -45,7 +46,7 @@ def find_policy(name_or_path: str | os.PathLike[str], directory: Path = _HERE) -
     names = shipped_names()
     if name_or_path in names:
         return shipped_directory() / f"{name_or_path}.yaml"
-    near = difflib.get_close_matches(name_or_path[:64], names)
+    near = difflib.get_close_matches(name_or_path[:64], names, cutoff=ALIKE)
     hint = f"did you mean {' or '.join(near)}?" if near else "a file is named by a path that ends in .yaml"
     raise ConfigurationError(f"there is no shipped policy {name_or_path[:64]!r}; {hint}")
 

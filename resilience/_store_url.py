@@ -7,6 +7,7 @@ import os
 import re
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from ._finding import ALIKE
 from ._redact import HIDDEN, is_secret_parameter
 from .errors import ConfigurationError
 
@@ -51,7 +52,7 @@ def check_store_url(url: str) -> None:
     """
     scheme, found, rest = url.partition("://")
     if not found or scheme not in _SCHEMES:
-        near = difflib.get_close_matches(scheme, _SCHEMES, n=1) if found and len(scheme) <= 20 else []
+        near = difflib.get_close_matches(scheme, _SCHEMES, n=1, cutoff=ALIKE) if found and len(scheme) <= 20 else []
         hint = f"did you mean {near[0]}://?" if near else _EXAMPLES
         raise ConfigurationError(f"this is not the URL of a store; {hint}")
     try:

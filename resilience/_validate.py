@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
@@ -13,6 +13,7 @@ from pydantic import BaseModel, RootModel, Tag, ValidationError
 from pydantic_core import ErrorDetails, core_schema
 
 from ._document import Document, Keys, shown
+from ._finding import ALIKE
 from .errors import Place, PolicyError, Problem
 
 __all__ = ["validate"]
@@ -71,7 +72,8 @@ def validate(model: type[ModelType], document: Document) -> ModelType:
     except ValidationError as error:
         # A hostile file may cause one error for each of its values, and several in a union.
         details = error.errors(include_url=False)
-    findings = [_locate(model, document, detail) for detail in details[:_MOST_ERRORS]]
+    located = [_locate(model, document, detail) for detail in details[:_MOST_ERRORS]]
+    findings = [finding for finding in located if not finding.is_echo]
     groups = _settle(findings, 0)
     problems = sorted(_problem(group, document) for group in groups[:_MOST_PROBLEMS])
     if len(details) > _MOST_ERRORS or len(groups) > _MOST_PROBLEMS:
@@ -102,6 +104,12 @@ class _Finding:
     @property
     def context(self) -> Mapping[str, Any]:
         return self.details.get("ctx", {})
+
+    @property
+    def is_echo(self) -> bool:
+        """Whether it only counts what other errors have taken out: pydantic finds a list too short for its good entries."""
+        value = self.value
+        return self.kind == "too_short" and isinstance(value, Sized) and len(value) >= self.context["min_length"]
 
     def place(self, document: Document) -> Place:
         if self.kind == "extra_forbidden" and self.key is not None:
@@ -252,7 +260,8 @@ def _name(keys: Keys) -> str:
 def _near(value: object, known: Iterable[object]) -> str:
     """`did you mean …?`, or nothing. Only short text is compared: the comparison is quadratic."""
     words = [word for word in known if isinstance(word, str)]
-    near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) and len(value) <= 64 else []
+    short = value if isinstance(value, str) and len(value) <= 64 else ""
+    near = difflib.get_close_matches(short, words, n=1, cutoff=ALIKE)
     return f"did you mean {near[0]!r}?" if near else ""
 
 
@@ -331,5 +340,9 @@ def _inside(finding: _Finding) -> tuple[str, str] | None:
         near = _near(context["tag"], [tag.strip("'") for tag in tags.split(", ")])
         return f"{name} must be one of {tags}, not {shown(context['tag'])}", near
     if finding.kind in _BOUNDS:
-        return f"{name} {_BOUNDS[finding.kind].format_map({**context, 'value': shown(finding.value)})}", ""
+        words = _BOUNDS[finding.kind]
+        if 1 in {context.get("min_length"), context.get("max_length")}:
+            words = words.replace("{min_length}", "one").replace("{max_length}", "one")
+            words = words.replace("entries", "entry").replace("characters", "character")
+        return f"{name} {words.format_map({**context, 'value': shown(finding.value)})}", ""
     return None

@@ -88,10 +88,12 @@ def events(text: str, file: str) -> Iterator[yaml.Event]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)  # pyright: ignore[reportUnknownMemberType]  # its C half is untyped
     except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        if mark is not None and text[mark.index : mark.index + 1] == "\t":
+            message = "a tab stands where YAML takes only blanks"
+            raise _error(_place_of(mark, file), f"this is not YAML: {message}", "indent with blanks") from None
         message = ", ".join(part for part in (error.context, error.problem) if part)
-        raise _error(
-            _place_of(error.problem_mark, file), f"this is not YAML: {message}", "look at the line before, too"
-        ) from None
+        raise _error(_place_of(mark, file), f"this is not YAML: {message}", "look at the line before, too") from None
     # PyYAML's own parser lets these out of `int()` and `chr()`: `%YAML 1.<5000 digits>`, "\UFFFFFFFF".
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise _error(

@@ -165,6 +165,7 @@ def test_a_provider_may_be_moved_or_switched_off() -> None:
     ("provider", "hint"),
     [
         (f"{shipped_names()[0]}s", f"did you mean '{shipped_names()[0]}'?"),
+        ("nope", f"there are: {shipped_names()[0]}, "),
         ("zzz", f"there are: {shipped_names()[0]}, "),
     ],
 )

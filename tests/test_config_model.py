@@ -73,6 +73,18 @@ def test_nothing_of_a_store_is_shown(store: object) -> None:
             "'spans' must be 'always', 'touched', 'never' or 'off', not 'Always' (did you mean 'always'?)",
         ),
         ({"version": 1, "policies": ("a", 5)}, "policies.1: item 2 of 'policies' must be text, not 5"),
+        ({"version": 1, "gate": None}, "gate: nothing is no number of calls at a time; write auto, off, or a whole"),
+        ({"version": 1, "gate": True}, "gate: true is no number of calls at a time"),
+        ({"version": 1, "gate": "32"}, "gate: '32' is text, not a number; leave out the quotes"),
+        ({"version": 1, "reload": None}, "reload: nothing is no time between two looks"),
+        (
+            {"version": 1, "providers": {"a": {"hosts": [5]}}},
+            "honoured: providers.a.hosts.0: item 1 of 'hosts' must be",
+        ),
+        (
+            {"version": 1, "providers": {"a": {"budgets": [{"name": name, "limit": "5 credits"} for name in "abab"]}}},
+            "two have the name 'a'; two have the name 'b'",
+        ),
         ({"version": 1, 5: 6}, "5: unknown key '5'"),
         ({"version": 1, "providers": {"A": {}}}, "providers.A"),
         ({"version": 1, "providers": {"a": {"hosts": []}}}, "providers.a.hosts"),

@@ -30,6 +30,14 @@ def test_what_is_no_host_is_refused(host: str) -> None:
         Match(hosts=("ok.test", host))
 
 
+def test_each_host_that_is_none_is_told() -> None:
+    """Where it stands in the list."""
+    with pytest.raises(ValidationError) as raised:
+        Match(hosts=("*.*.com", "ok.test", "a*b.com"))
+
+    assert [("hosts", 0), ("hosts", 2)] == [error["loc"] for error in raised.value.errors()]
+
+
 def test_a_host_stands_there_once_and_there_is_one() -> None:
     """Anything else is a slip of the pen."""
     with pytest.raises(ValidationError, match="'a.test' stands here twice"):

@@ -108,6 +108,8 @@ def test_a_name_is_a_shipped_policy_and_anything_else_a_path(
     ("name", "hint"),
     [
         ("omniscrap", "did you mean omniscrape?"),
+        # It has three letters of "openai", which nobody has meant.
+        ("nope", "a file is named by a path that ends in .yaml"),
         ("zzzzz", "a file is named by a path that ends in .yaml"),
         ("..", "a file is named by a path that ends in .yaml"),
         ("", "a file is named by a path that ends in .yaml"),

@@ -102,7 +102,7 @@ def test_a_mistake_in_a_policy(text: str, expected: str) -> None:
         ("refusals: rise", "f:2:11: 'refusals' must be 'reply' or 'raise', not 'rise' (did you mean 'raise'?)"),
         ("store: 5", "f:2:8: a store is a URL: memory://, sqlite:///path or redis://host:6379, as one text"),
         ("namespace: a b", "f:2:12: 'namespace' must be 1 to 64 letters, digits, '-', '_' and '.', not 'a b'"),
-        ("providers: {a: {plan: ''}}", "f:2:23: 'plan' must have at least 1 characters, not be ''"),
+        ("providers: {a: {plan: ''}}", "f:2:23: 'plan' must have at least one character, not be ''"),
         ("providers: {a: {mode: of}}", "f:2:23: 'of' is no mode (did you mean 'off'?)"),
         ("providers: {a: {plann: free}}", "f:2:17: unknown key 'plann' (did you mean 'plan'?)"),
     ],

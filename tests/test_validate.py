@@ -206,7 +206,7 @@ def test_data_that_fits_becomes_the_model() -> None:
         ("url: here", "f:1:6: 'url' must be a URL such as https://example.com/page, not 'here'"),
         ("url: 'ftp://a/'", "f:1:6: 'url' must be a URL such as https://example.com/page, not 'ftp://a/'"),
         ("several: {}", "f:1:10: 'several' must be a list, not a mapping"),
-        ("several: []", "f:1:10: 'several' must have at least 1 entries"),
+        ("several: []", "f:1:10: 'several' must have at least one entry"),
         ("several: [1, 2, 3]", "f:1:10: 'several' must have at most 2 entries"),
         ("several: [1, x]", "f:1:14: item 2 of 'several' must be a whole number, not 'x'"),
         ("pair: [1]", "f:1:7: item 2 of 'pair' is missing (write it)"),

@@ -205,6 +205,23 @@ def test_a_syntax_error_comes_after_the_problems_before_it() -> None:
     assert "this is not YAML: while parsing a flow sequence" in actual[1]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("\ta: 1", "1:1"),
+        ("a:\n\tb: 1", "2:1"),
+        ("ä: ß\r\nb:\r\n  \tc: 1", "3:3"),
+        ("a:\n  b: 1\n\tc: 2", "3:1"),
+    ],
+)
+@both_parsers
+def test_a_tab_that_indents_is_named(text: str, place: str) -> None:
+    """The parsers speak of a character that cannot start any token."""
+    message = f"f:{place}: this is not YAML: a tab stands where YAML takes only blanks (indent with blanks)"
+
+    assert [message] == problems(text)
+
+
 @pytest.mark.parametrize("text", ["%YAML 1." + "1" * 5000 + "\n---\na: 1", 'a: "\\UFFFFFFFF"', 'a: "\\uD800"'])
 @both_parsers
 def test_strange_escapes_are_problems(text: str) -> None:

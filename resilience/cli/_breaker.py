@@ -32,7 +32,12 @@ EXAMPLES = {
 
 _Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")]
 _Key = Annotated[
-    str | None, typer.Option("--key", metavar="KEY", help="One breaker, as `list` shows it, or all whose name begins so (a host); by default all of them.")
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="One breaker, as `list` shows it, or all whose name begins so (a host); by default all of them.",
+    ),
 ]
 _Config = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
