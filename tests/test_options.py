@@ -40,6 +40,13 @@ def test_every_option_is_read() -> None:
     assert CallOptions(deadline=0.001) == read(deadline=0.001, operation=None, max_attempts=None)
 
 
+def test_a_whole_number_is_a_tag_too() -> None:
+    """It counts as its text; what is neither is refused."""
+    assert {"job": "7", "tenant": "acme"} == read(tags={"job": 7, "tenant": "acme"}).tags
+    with pytest.raises(ConfigurationError, match="it takes a text of 1 to 200 characters, or a whole number"):
+        read(tags={"job": True})
+
+
 @pytest.mark.parametrize("given", ["off", True, 7, ["off"], object])
 def test_options_are_a_mapping(given: object) -> None:
     """Anything else is a mistake of the program."""
