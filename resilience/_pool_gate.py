@@ -35,7 +35,7 @@ _CONNECTIONS = 100
 _ANY = 1 << 30
 # Longer than anybody waits, and short enough for every event loop's timers.
 _LONGEST = 3600.0
-# What is left to the pool of its own timeout, at most half of it, where this gate would have its calls fail and the pool not.
+# What is left of the time for the pool, at most half of it, where this gate would have its calls fail and the pool not.
 _LEFT_TO_POOL = 0.1
 _lock = Lock()
 _gates: WeakKeyDictionary[Any, Gate] = WeakKeyDictionary()
@@ -150,8 +150,8 @@ async def _wait(exchange: Exchange, runtime: Runtime, gate: Gate, waker: Waker) 
     timeout: dict[str, float | None] = exchange.extensions.get("timeout") or {}
     seconds = timeout.get("pool")
     ends = math.inf if seconds is None else began + seconds
-    impatient = ends if seconds is None else ends - min(_LEFT_TO_POOL, seconds / 2)
     until = ends if exchange.deadline is None else min(ends, exchange.deadline)
+    impatient = until if until == math.inf else until - min(_LEFT_TO_POOL, (until - began) / 2)
     while True:
         # Before the look, not after it: whoever is served from here on is woken.
         waker.reset()

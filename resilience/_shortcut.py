@@ -106,21 +106,24 @@ class Shortcut:
         if way is None or not way.is_short:
             return None if way is None or is_traced() else way.call(request, store, closing)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
-        generation = way.enter(store, began, permit)
-        if not isinstance(generation, int):
-            return None if generation is None else self._refuse(way, request, generation)
-        made, exchange, entered = (request, store, closing), None, None
-        if is_traced():
-            exchange = way.call(*made)
-            entered = self._begin(exchange)
         try:
-            response: Response = self._transport.handle_request(request)
-        except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-            return way.hand_over(exchange, made, way.sent((began, began), generation, None, error, permit))
-        finally:
-            if entered is not None:
-                entered.leave()
-        return self._end(way, made, response, (generation, began, began), (exchange, permit))
+            generation = way.enter(store, began, permit)
+            if not isinstance(generation, int):
+                return None if generation is None else self._refuse(way, request, generation)
+            made = (request, store, closing)
+            exchange, entered = self._begin(way.call(*made)) if is_traced() else (None, None)
+            try:
+                response: Response = self._transport.handle_request(request)
+            except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
+                return way.hand_over(exchange, made, way.sent((began, began), generation, None, error, permit))
+            finally:
+                if entered is not None:
+                    entered.leave()
+            return self._end(way, made, response, (generation, began, began), (exchange, permit))
+        except BaseException:
+            # Whatever interrupts it, between its lines as well: nobody else will give its places back.
+            _give_back(permit)
+            raise
 
     async def send_async(
         self, request: Request, source: Source, store: Store, closing: Closing
@@ -129,36 +132,41 @@ class Shortcut:
         way, gate, began = self._ways.find(request, source), self._gate, self._clock.now()
         if way is None or not way.is_short:
             return None if way is None or is_traced() else way.call(request, store, closing)
+        permit = way.permit(store, self._runtime, began, None) if way.holds else None
         is_inside = gate is None or gate.try_enter()
         try:
-            permit = way.permit(store, self._runtime, began, None) if way.holds else None
             # Who pays or holds a place and then waits for one in the pool may have to give it back: the layers do.
             generation = way.enter(store, began, permit) if is_inside or not (way.pays or way.holds) else None
             if not isinstance(generation, int):
                 return None if generation is None else self._refuse(way, request, generation)
-            made, exchange, entered, started = (request, store, closing), None, None, began
+            made, exchange, started = (request, store, closing), None, began
             if gate is not None and not is_inside:
                 exchange, is_inside = await self._stand(way, made, gate, (began, generation))
                 if not is_inside:
                     return exchange
                 started = self._clock.now()
-            if is_traced():
-                exchange = exchange or way.call(*made)
-                entered = self._begin(exchange)
+            exchange, entered = self._begin(exchange or way.call(*made)) if is_traced() else (exchange, None)
             if exchange is not None and exchange.pool_wait:
                 cut_timeouts(exchange, None)
             try:
                 sending = self._transport.handle_async_request(request)
                 response: Response = await (sending if gate is None else through(gate, sending))
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
+                if isinstance(error, GeneratorExit):
+                    # What a coroutine returns that is closed nobody gets.
+                    _give_back(permit)
                 return way.hand_over(exchange, made, way.sent((began, started), generation, None, error, permit))
             finally:
                 if entered is not None:
                     entered.leave()
+            # Nothing is awaited from here on: the place in front of the pool is given back at once.
+            return self._end(way, made, response, (generation, began, started), (exchange, permit))
+        except BaseException:
+            _give_back(permit)
+            raise
         finally:
             if gate is not None and is_inside:
                 leave(gate, self._runtime)
-        return self._end(way, made, response, (generation, began, started), (exchange, permit))
 
     async def _stand(self, way: Way, made: Made, gate: Gate, entered: tuple[float, int]) -> tuple[Exchange, bool]:
         """Wait in front of the pool: the call, and whether it has a place now; otherwise the layers have to look at it."""
@@ -177,10 +185,10 @@ class Shortcut:
         late = way.sent((exchange.started, exchange.started), generation, error=ended.forget_error())
         return way.hand_over(None, made, late), False
 
-    def _begin(self, exchange: Exchange) -> AttemptSpan | Enriched | None:
+    def _begin(self, exchange: Exchange) -> tuple[Exchange, AttemptSpan | Enriched | None]:
         """Begin the spans of a call, and that of its attempt."""
         start_spans(exchange, self._transport, self._runtime.clock.wall)
-        return None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
+        return exchange, None if exchange.spans is None else exchange.spans.enter(exchange, self._runtime)
 
     def _end(
         self,
@@ -216,3 +224,9 @@ class Shortcut:
         if is_traced() or Hub.listeners or observers:
             return None
         return self._calls.refuse(request, way.kind, told(reply))
+
+
+def _give_back(permit: Permit | None) -> None:
+    """Hold nothing for a call that nobody goes on with; what was given back already is not given twice."""
+    if permit is not None:
+        permit.release()

@@ -354,6 +354,47 @@ def test_a_call_that_needs_a_permit_alone_goes_by_no_layer(library: str, mode: s
     assert ({2}, 0) == (set(taken), held(client))
 
 
+@pytest.mark.parametrize("mode", ["sync", "asyncio"])
+@pytest.mark.parametrize("where", ["_begin", "_end"])
+def test_an_interruption_within_the_short_cut_leaves_no_permit(
+    where: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C, or what a signal raises, between any of its lines."""
+    client = Client(policy(limits=[{"name": "few", "concurrency": 1}]), mode=mode)
+
+    def interrupt(*_: object) -> None:
+        assert 1 == held(client)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_shortcut, "is_traced", lambda: where == "_begin")
+    monkeypatch.setattr(client.transport.chain._shortcut, where, interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        client.call()
+
+    assert 0 == held(client)
+
+
+def test_a_call_whose_coroutine_is_closed_leaves_no_permit() -> None:
+    """As an event loop does that ends, and the collector with a task of a loop that is gone."""
+
+    class Pending(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await asyncio.sleep(0)
+            raise AssertionError(request)
+
+    made = policy(limits=[{"name": "few", "concurrency": 1}])
+    transport = resilience.httpx.Transport(Pending(), policies=[made], clock=VirtualClock())
+    store = transport.chain._store = MemoryStore()
+    waiting = transport.handle_async_request(httpx.Request("GET", URL))
+    waiting.send(None)
+    assert [1] == [len(state["holders"]) for key, state in store.scan() if ":permits:" in key]
+
+    waiting.close()
+
+    assert [] == [key for key, _ in store.scan() if ":permits:" in key]
+
+
 @pytest.mark.parametrize("when", ["sent", "in front of the pool"])
 def test_a_call_that_is_cancelled_gives_its_permit_back(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -463,18 +464,22 @@ class Narrow(Room):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_nobody_fails_in_front_of_a_pool_that_has_room(backend: str) -> None:
-    """Before the wait for the pool is over they come in, whatever the gate thinks."""
+@pytest.mark.parametrize(("pool", "deadline"), [(0.2, None), (20, 2.0), (None, 2.0)])
+def test_nobody_fails_in_front_of_a_pool_that_has_room(
+    backend: str, pool: float | None, deadline: float | None
+) -> None:
+    """Before the time for it is over they come in, whatever the gate thinks."""
+    options = {"resilience": {} if deadline is None else {"deadline": deadline}}
     with raw_server(Barrier(3)) as server:
 
         async def main() -> None:
-            timeout = httpx.Timeout(20, pool=0.2)
+            timeout = httpx.Timeout(20, pool=pool)
             async with client_of("httpx", server.url, timeout=timeout) as client:
                 gate = client._transport.chain._runtime.gate
                 gate._room = Narrow(1, 100)
                 async with anyio.create_task_group() as tasks:
                     for _ in range(3):
-                        tasks.start_soon(client.get, server.url)
+                        tasks.start_soon(functools.partial(client.get, server.url, extensions=options))
                 assert (0, 0) == (gate.inside, gate.waiting)
 
         run(backend, main)
