@@ -9,7 +9,6 @@ tell: the breaker; a permit is held until the answer's body is closed
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ._attempt import look_at
@@ -100,10 +99,16 @@ def _told(exchange: Exchange, way: Way, sent: Sent, response: Response, how: tup
     if not _is_unheard(exchange):
         return None
     ended, runtime = how
-    with suppress(Exception):
+    try:
         generation = 0 if sent.admission is None else sent.admission.generation
         verdict = way.tell(exchange.store, response, generation, ended, sent.verdict)
         if verdict is not None and sent.permit is not None:
             hand_on(response, sent.permit, runtime)
-        return verdict
-    return None
+    except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
+        return None
+    except BaseException:
+        # Nobody else will give its places back.
+        if sent.permit is not None:
+            sent.permit.release()
+        raise
+    return verdict

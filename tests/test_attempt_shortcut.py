@@ -375,6 +375,22 @@ def test_an_interruption_within_the_short_cut_leaves_no_permit(
     assert 0 == held(client)
 
 
+def test_an_interruption_of_a_longer_one_leaves_no_permit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its success is told."""
+    client = Client(policy(attempt_timeout="9s", limits=[{"name": "few", "concurrency": 1}]))
+
+    def interrupt(*_: object) -> None:
+        assert 1 == held(client)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_attempt_shortcut, "hand_on", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        client.call()
+
+    assert 0 == held(client)
+
+
 def test_a_call_whose_coroutine_is_closed_leaves_no_permit() -> None:
     """As an event loop does that ends, and the collector with a task of a loop that is gone."""
 
