@@ -395,7 +395,12 @@ def test_the_timeout_of_an_sdk_is_that_of_each_attempt(sdk: Sdk, way: Way, insta
         error = failed(sdk, server, way, timeout=0.15, **(sdk.own or {}))
 
     assert isinstance(error, sdk.timed_out)
-    assert REPEATED[sdk.name] == len(server.requests)
+    trail = resilience.trail_of(error)
+    assert trail is not None
+    sent = [each for each in trail.attempts if each.error == "ReadTimeout"]
+    assert len(sent) == len(server.requests)
+    # A machine that stands still may need all of an attempt's time to connect; nothing was sent then.
+    assert len(sent) <= REPEATED[sdk.name] <= len(trail.attempts)
 
 
 # Streams
