@@ -13,6 +13,7 @@ __all__ = [
     "DIALECTS",
     "Dialect",
     "http_date",
+    "is_relative",
     "read_delay",
     "retry_after",
 ]
@@ -32,6 +33,7 @@ Dialect = Literal[
     "auto",
 ]
 DIALECTS: tuple[str, ...] = get_args(Dialect)
+_RELATIVE: frozenset[Dialect] = frozenset({"seconds", "integer", "milliseconds", "duration", "ratelimit"})
 
 # Every pattern bounds its own repetitions, so that a text of any length is answered in constant time after the strip.
 # Longer lists of waits are nobody's meaning.
@@ -106,6 +108,16 @@ def http_date(value: object, *, near: float) -> float | None:
         return None
     # Added apart, because the grammar allows a leap second and datetime does not.
     return minute.timestamp() + int(match["second"])
+
+
+def is_relative(value: object, dialect: Dialect) -> bool:
+    """Whether a value surely states no point in time, so that no clock is needed to read it.
+
+    Arguments:
+        value: a header's text, or whatever a body holds there.
+        dialect: how the provider writes it.
+    """
+    return dialect in _RELATIVE or (dialect == "retry_after" and isinstance(value, str) and value.isdecimal())
 
 
 def read_delay(value: object, dialect: Dialect, *, now: float) -> float | None:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from ._categories import Category
 from ._conditions import BodyPath
-from ._delays import DIALECTS, Dialect, http_date, read_delay
+from ._delays import DIALECTS, Dialect, http_date, is_relative, read_delay
 from ._headers import HeaderName
 from ._model import Model
 
@@ -138,8 +138,10 @@ def read_hints(
         value = header(hint.header) if hint.header else field(cast("str", hint.body))
         if value is None or not _conditions_hold(hint, header):
             continue
-        # The provider's own clock wrote its points in time; ours may differ from it by minutes.
-        now = wall if (date := http_date(header("Date"), near=wall)) is None else date
+        now = wall
+        if not is_relative(value, hint.dialect) and (date := http_date(header("Date"), near=wall)) is not None:
+            # The provider's own clock wrote its points in time; ours may differ from it by minutes.
+            now = date
         seconds = _seconds(value, hint.dialect, now)
         if seconds is not None:
             return Hint(seconds, hint.source)

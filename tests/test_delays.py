@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resilience._delays import DIALECTS, Dialect, http_date, read_delay, retry_after
+from resilience._delays import DIALECTS, Dialect, http_date, is_relative, read_delay, retry_after
 
 VECTORS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "vectors" / "waiting.yaml").read_text("utf-8"))
 STAINLESS = VECTORS["stainless-retry-after"]
@@ -244,6 +244,24 @@ def test_whatever_is_read_is_a_finite_wait_or_none(value: object, dialect: str, 
     seconds = read_delay(value, cast("Dialect", dialect), now=now)
 
     assert seconds is None or 0 <= seconds < math.inf
+
+
+@given(value=OBJECTS | st.integers(0, 10**13).map(str), now=MOMENTS, other=MOMENTS)
+@example(value="4102444801", now=0, other=1)
+@example(value="4102444801000", now=0, other=1)
+@example(value="2100-01-01T00:00:00Z", now=0, other=1)
+@example(value="Fri, 01 Jan 2100 00:00:00 GMT", now=0, other=1)
+def test_what_states_no_point_in_time_reads_the_same_at_any_time(value: object, now: int, other: int) -> None:
+    """Where no clock is needed, none changes what is read."""
+    for dialect in DIALECTS:
+        if is_relative(value, dialect):
+            assert read_delay(value, dialect, now=now) == read_delay(value, dialect, now=other)
+
+
+def test_a_retry_after_in_seconds_needs_no_clock() -> None:
+    """What most answers say is read without a look at their `Date`; a date is not."""
+    assert is_relative("20", "retry_after")
+    assert not is_relative("Sun, 06 Nov 1994 08:49:37 GMT", "retry_after")
 
 
 @given(number=st.integers(min_value=0, max_value=2**53), now=MOMENTS)
