@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -38,11 +39,11 @@ def place_fault(path: str) -> Fault | None:
     """
     file = Path(path)
     try:
-        if file.is_dir():
+        if _is_directory(file):
             return f"the store {path} is a directory", "name a file in it"
-        if file.parent.is_dir():
+        if is_directory := _is_directory(file.parent):
             return None
-        if file.parent.exists():
+        if is_directory is not None:
             return f"the store {path} must be in a directory, and {file.parent} is a file", "correct the path"
     except OSError as error:
         # A directory above that may not be entered, a name that is too long.
@@ -67,6 +68,18 @@ def file_fault(url: str) -> Fault | None:
     except ConfigurationError as error:
         return str(error), "write one of these"
     return place_fault(path) or _access_fault(Path(path))
+
+
+def _is_directory(path: Path) -> bool | None:
+    """Whether there is a directory at a path; `None` where there is nothing.
+
+    Raises:
+        OSError: nobody can tell. `Path.is_dir` says no then, from Python 3.14 on.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _access_fault(file: Path) -> Fault | None:

@@ -166,7 +166,6 @@ def test_values_of_another_type_are_absent(texts: list[str], data: str, expected
         (b"<html>", NOTHING),
         (b"[" * 100_000, NOTHING),
         (b'{"a":' * 100_000, NOTHING),
-        (b'{"a": 1, "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", NOTHING),
         (b'{"a": ' + b"9" * 100_000 + b"}", NOTHING),
         (b'{"a": 123456789012345678901234567890}', (True, 123456789012345678901234567890)),
         (b'{"a": 1e999}', (True, float("inf"))),
@@ -184,6 +183,13 @@ def test_values_of_another_type_are_absent(texts: list[str], data: str, expected
 def test_strange_bodies(data: bytes, expected: tuple[bool, object]) -> None:
     """What is no JSON holds nothing; what is strange but can be read is read, the last of equal keys and U+FFFD."""
     assert expected == compile_path("a").find(projection("a").read(data, complete=True))
+
+
+def test_what_stands_beside_a_field_may_be_nested_without_end() -> None:
+    """It ends the reading, or is passed over (by msgspec, where the interpreter bounds its stack and not the depth)."""
+    data = b'{"a": 1, "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+    assert compile_path("a").find(projection("a").read(data, complete=True)) in (NOTHING, (True, 1))
 
 
 def test_not_a_number_is_read_as_python_reads_it() -> None:
