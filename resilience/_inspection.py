@@ -6,6 +6,7 @@ from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from ._conditions import is_media_type
+from ._last_events import STREAMS
 from ._matchers import Statuses, Texts
 from ._model import Model
 from ._units import Size
@@ -13,7 +14,7 @@ from ._units import Size
 __all__ = ["Inspection"]
 
 # Bodies without an end of their own: reading ahead in one would hold back what the application waits for.
-_ENDLESS = ("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-seq", "multipart/mixed")
+_ENDLESS = (*sorted(STREAMS), "multipart/mixed")
 
 
 class Inspection(Model):

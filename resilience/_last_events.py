@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-__all__ = ["is_stream", "last_documents"]
+__all__ = ["STREAMS", "is_stream", "last_documents"]
 
 _SERVER_SENT = "text/event-stream"
 # RFC 7464 section 2.2: a record separator stands before each text of a JSON sequence.
 _SEQUENCE = "application/json-seq"
-_STREAMS = frozenset({
+STREAMS = frozenset({
     _SERVER_SENT, _SEQUENCE, "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
 })  # fmt: skip
+"""The media types of bodies whose last document tells what the whole cost."""
 # What a hostile stream may cost: so many lines that are looked at, and so many documents that are parsed.
 _MOST_LINES = 10_000
 _MOST_EVENTS = 1000
@@ -20,7 +21,7 @@ _MOST_EVENTS = 1000
 
 def is_stream(media: str) -> bool:
     """Whether bodies of a media type are streams of documents, whose end tells what the whole cost."""
-    return media in _STREAMS
+    return media in STREAMS
 
 
 def last_documents(data: bytes, media: str) -> Iterator[bytes]:

@@ -32,8 +32,10 @@ def test_texts_and_json_are_looked_at(content_type: str, *, expected: bool) -> N
     [
         ("text/event-stream", "text/event-stream"),
         ("text/*", "text/event-stream"),
-        ("*", "text/event-stream"),
-        ("application/*", "application/x-ndjson"),
+        ("*", "application/json-seq"),
+        ("application/*", "application/json-seq"),
+        ("application/ndjson", "application/ndjson"),
+        ("*jsonlines", "application/x-jsonlines"),
         (["application/json", "multipart/mixed"], "multipart/mixed"),
         ("*-seq", "application/json-seq"),
         ("application/jsonl", "application/jsonl"),
