@@ -13,8 +13,8 @@ import pytest
 import resilience
 
 PUBLIC = [
-    *("asgi", "celery", "errors", "events", "fastapi", "flask", "httpx", "httpx2", "litestar", "simulate", "taskiq"),
-    *("testing", "wsgi"),
+    *("asgi", "breaker", "celery", "django", "errors", "events", "fastapi", "flask", "httpx", "httpx2", "litestar"),
+    *("simulate", "taskiq", "testing", "wsgi"),
 ]
 
 
