@@ -50,7 +50,7 @@ wheel: $(VENV)/.dev ## build sdist and wheel, and try the wheel outside the chec
 matrix: $(VENV)/.dev ## run the tests on every supported Python found, and on the lowest supported dependencies
 	$(RUN) nox --session tests lowest -- -q -x
 
-check: lint types test docs wheel ## everything that must pass before a change is merged
+check: lint types test docs wheel ## everything that must pass before a change is merged, but `make bench ARGS=--quick`
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) .nox build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

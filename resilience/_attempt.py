@@ -1,4 +1,4 @@
-"""One attempt: send the request, look at what comes, and say what it means; the only layer that catches exceptions."""
+"""One attempt: send the request, look at what comes, and say what it means; the only layer that turns exceptions into outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of things without end: so many, and the oldest goes first."""
+"""A mapping of bounded size: the oldest entry goes first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time, chance, and the ways in which a wait ends early: the only module that asks the machine for either."""
+"""Time, chance, and the ways in which a wait ends early: no layer asks the machine for either elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's cookies that look only at answers which set some, as those of httpx2 do: httpx spends a fifth of a call on it."""
+"""A client's cookies that look only at answers which set some, as those of httpx2 do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of either library's headers, one after the other: what each call looks through takes no look-up by name."""
+"""The fields of either library's headers as a list of bytes, which each call reads in one pass."""
 
 from __future__ import annotations
 

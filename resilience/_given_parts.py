@@ -1,4 +1,4 @@
-"""An answer that is given in parts, as `Policy.classify` is given one: the verdict on it."""
+"""The verdict on an answer that is given as arguments, for `Policy.classify`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where waiting, sending and reading happen: the only module that tells sync, async and simulated calls apart.
+"""Where waiting, sending and reading happen: what layers ask, so that they need not tell sync, async and simulated calls apart.
 
 A layer is one `async def` that awaits the next layer or its `Runtime`, nothing else. For a synchronous client no
 method of the runtime ever suspends, so `run_now` finishes the whole chain in one step on the caller's stack: no event

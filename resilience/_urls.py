@@ -1,4 +1,4 @@
-"""A text that was just called is not parsed again: httpx and httpx2 spend a quarter of a call on that."""
+"""A text that was just called is not parsed again (`docs/design/0016-urls-that-were-just-called.md`)."""
 
 from __future__ import annotations
 

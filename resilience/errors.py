@@ -101,7 +101,7 @@ class DeadlineExceeded(CallError):
 
 
 class ClientClosed(CallError):
-    """The client was closed while the call waited to be sent again."""
+    """The client was closed while the call waited: for its turn, for a connection, or to be sent again."""
 
 
 class Refused(CallError):

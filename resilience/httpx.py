@@ -38,7 +38,7 @@ class DeadlineExceeded(errors.DeadlineExceeded, httpx.ReadTimeout):
 
 
 class ClientClosed(errors.ClientClosed, httpx.TransportError):
-    """The client was closed while the call waited to be sent again."""
+    """The client was closed while the call waited: for its turn, for a connection, or to be sent again."""
 
 
 class RateLimitExceeded(errors.RateLimitExceeded, httpx.TransportError):

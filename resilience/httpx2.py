@@ -37,7 +37,7 @@ class DeadlineExceeded(errors.DeadlineExceeded, httpx2.ReadTimeout):
 
 
 class ClientClosed(errors.ClientClosed, httpx2.TransportError):
-    """The client was closed while the call waited to be sent again."""
+    """The client was closed while the call waited: for its turn, for a connection, or to be sent again."""
 
 
 class RateLimitExceeded(errors.RateLimitExceeded, httpx2.TransportError):
