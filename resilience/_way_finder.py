@@ -28,7 +28,7 @@ _MOST = 1024
 # So are accounts: fourteen megabytes of them, at most.
 _MOST_WAYS = 16_384
 # What is called again and again needs no look at templates. Addresses that do not come again cost a place for a moment.
-_MOST_TARGETS = 64
+_MOST_TARGETS = 512
 _LONGEST_TARGET = 256
 _Key = tuple["Source", str | None, str, bytes, int | None]
 _Target = tuple["Source", str, bytes, bytes, int | None]
