@@ -12,7 +12,6 @@ from ._conditions import Answer
 from ._deadline import attempt_seconds, cut_timeouts, deadline_passed
 from ._decode import decode
 from ._fields import texts_of
-from ._headers import FoldedHeaders
 from ._library import ErrorKind
 from ._outcome import Outcome, Verdict
 from ._propagation import propagate
@@ -150,7 +149,7 @@ async def look_at(exchange: Exchange, response: Response, until: float | None, r
 async def _verdict(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:
     classifier = exchange.policy.classifier
     # A failure is asked for a dozen of them.
-    headers = response.headers if response.status_code < 400 else FoldedHeaders.from_lower(texts_of(response.headers))
+    headers = response.headers if response.status_code < 400 else texts_of(response.headers)
     answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
     limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
     broken = None

@@ -99,7 +99,10 @@ class When(Model):
 
 @dataclass(slots=True)
 class Answer:
-    """One answer, as the conditions look at it. `field` gives MISSING where there is no such field."""
+    """One answer, as the conditions look at it. `field` gives MISSING where there is no such field.
+
+    Its headers are asked for by names in lower case, so that a plain dictionary of such names will do.
+    """
 
     status: int | None
     headers: Mapping[str, str]
@@ -162,7 +165,7 @@ def _tests(when: When) -> Iterator[Condition]:
     if (types := when.content_type) is not None:
         yield lambda answer: is_media_type(answer.content_type, types)
     for name, matcher in when.headers.items():
-        yield _header_test(name, compile_matcher(matcher))
+        yield _header_test(name.lower(), compile_matcher(matcher))
     if (codes := when.code) is not None:
         yield lambda answer: answer.code in codes
     if (messages := when.message) is not None:

@@ -82,6 +82,7 @@ def compile_envelopes(envelopes: tuple[Envelope, ...]) -> Callable[[Answer], tup
 def _compile(envelope: Envelope) -> Callable[[Answer], tuple[str | None, str | None]]:
     codes = [compile_path(path) for path in envelope.code or ()]
     messages = [compile_path(path) for path in envelope.message or ()]
+    code_header, message_header = (name and name.lower() for name in (envelope.code_header, envelope.message_header))
     tests = [(compile_path(path), compile_matcher(matcher)) for path, matcher in (envelope.when or {}).items()]
 
     def read(answer: Answer) -> tuple[str | None, str | None]:
@@ -89,10 +90,10 @@ def _compile(envelope: Envelope) -> Callable[[Answer], tuple[str | None, str | N
             if not test(answer.field(path)):
                 return None, None
         code, message = _first(answer, codes, _code), _first(answer, messages, _message)
-        if envelope.code_header is not None:
-            code = code or _code(answer.header(envelope.code_header))
-        if envelope.message_header is not None:
-            message = message or _message(answer.header(envelope.message_header))
+        if code_header is not None:
+            code = code or _code(answer.header(code_header))
+        if message_header is not None:
+            message = message or _message(answer.header(message_header))
         return code, message
 
     return read

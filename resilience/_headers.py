@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
@@ -15,21 +15,10 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-
 
 
 class FoldedHeaders(dict[str, str]):
-    """Headers for answers that come from no HTTP library (examples, simulations, `Policy.classify`) or are read often."""
+    """Headers for answers that come from no HTTP library (examples, simulations, `Policy.classify`)."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
-
-    @classmethod
-    def from_lower(cls, headers: dict[str, str]) -> Self:
-        """The same of names that are in lower case already.
-
-        Arguments:
-            headers: texts by their names.
-        """
-        folded = cls.__new__(cls)
-        folded.update(headers)
-        return folded
 
     def get(self, key: str, default: Any = None) -> Any:
         return super().get(key.lower(), default)

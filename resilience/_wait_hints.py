@@ -65,6 +65,16 @@ class WaitHint(Model):
         """How the value is written: what the policy says, or what the header's name implies."""
         return self.as_ or cast("Dialect", self._known_dialect())
 
+    @cached_property
+    def name(self) -> str | None:
+        """The header's name in lower case."""
+        return self.header and self.header.lower()
+
+    @cached_property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """`when_header` with names in lower case."""
+        return tuple((name.lower(), value) for name, value in self.when_header.items())
+
     @property
     def source(self) -> str:
         """Where the value stands, for people: `Retry-After`, `body error.retry_after`."""
@@ -130,16 +140,16 @@ def read_hints(
 
     Arguments:
         hints: where to look, in order of precedence; those that count for what the answer means.
-        header: the value of a header by its name, in any case; None if it is absent.
+        header: the value of a header by its name in lower case; None if it is absent.
         field: the value at a path of the body; None if it is absent.
         wall: epoch seconds of our own clock, for an answer without a `Date`.
     """
     for hint in hints:
-        value = header(hint.header) if hint.header else field(cast("str", hint.body))
+        value = header(hint.name) if hint.name else field(cast("str", hint.body))
         if value is None or not _conditions_hold(hint, header):
             continue
         now = wall
-        if not is_relative(value, hint.dialect) and (date := http_date(header("Date"), near=wall)) is not None:
+        if not is_relative(value, hint.dialect) and (date := http_date(header("date"), near=wall)) is not None:
             # The provider's own clock wrote its points in time; ours may differ from it by minutes.
             now = date
         seconds = _seconds(value, hint.dialect, now)
@@ -157,9 +167,7 @@ def _seconds(value: object, dialect: Dialect, now: float) -> float | None:
 
 def _conditions_hold(hint: WaitHint, header: Callable[[str], str | None]) -> bool:
     # The same draft, Caching: RateLimit fields SHOULD be ignored on an answer that comes from a cache.
-    if hint.dialect == "ratelimit" and read_delay(header("Age"), "integer", now=0):
+    if hint.dialect == "ratelimit" and read_delay(header("age"), "integer", now=0):
         return False
     # Most hints have none.
-    return not hint.when_header or all(
-        (header(name) or "").strip(" \t") == value for name, value in hint.when_header.items()
-    )
+    return not hint.conditions or all((header(name) or "").strip(" \t") == value for name, value in hint.conditions)
