@@ -7,11 +7,11 @@ import sys
 import sysconfig
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from ._autoload_files import contents
+from ._options import Json
 from ._output import fail, say, say_json
 
 __all__ = ["EXAMPLES", "disable", "enable", "is_enabled", "status"]
@@ -66,7 +66,7 @@ def disable() -> None:
     say(f"{'disabled' if was_there else 'not enabled'} in {folder}")
 
 
-def status(*, json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False) -> None:
+def status(*, json: Json = False) -> None:
     """Tell whether it is enabled in this environment, and whether the variable is set.
 
     Exit code: 0 if it is enabled, 1 if not, or if the files are those of another version.

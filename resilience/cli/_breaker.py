@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from resilience._modes import Mode
 from resilience._status import key_parts
 from resilience._transactions import Command
 
+from ._options import ConfigFile, Json, Provider, StoreUrl
 from ._output import fail, say, say_json, visible
 from ._shared import ALONE, Shared, shared_store
 from ._status import show_states
@@ -30,7 +30,6 @@ EXAMPLES = {
     "list": "resilience breaker list anakin --json",
 }
 
-_Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")]
 _Key = Annotated[
     str | None,
     typer.Option(
@@ -39,17 +38,10 @@ _Key = Annotated[
         help="One breaker, as `list` shows it, or all whose name begins so (a host); by default all of them.",
     ),
 ]
-_Config = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
-]
-_Store = Annotated[
-    str | None, typer.Option("--store", metavar="URL", help="The store, if not that of the configuration.")
-]
-_Json = Annotated[bool, typer.Option("--json", help="Say it in JSON.")]
 
 
 def isolate(
-    provider: _Provider, *, key: _Key = None, config: _Config = None, store: _Store = None, json: _Json = False
+    provider: Provider, *, key: _Key = None, config: ConfigFile = None, store: StoreUrl = None, json: Json = False
 ) -> None:
     """Let no call of a provider through, in any process that shares the store, until it is closed by hand.
 
@@ -59,7 +51,7 @@ def isolate(
 
 
 def close(
-    provider: _Provider, *, key: _Key = None, config: _Config = None, store: _Store = None, json: _Json = False
+    provider: Provider, *, key: _Key = None, config: ConfigFile = None, store: StoreUrl = None, json: Json = False
 ) -> None:
     """Let the calls of a provider through again: its failures are forgotten.
 
@@ -69,7 +61,7 @@ def close(
 
 
 def listed(
-    provider: _Provider, *, key: _Key = None, config: _Config = None, store: _Store = None, json: _Json = False
+    provider: Provider, *, key: _Key = None, config: ConfigFile = None, store: StoreUrl = None, json: Json = False
 ) -> None:
     """Show the breakers of a provider that have let calls through or held them back.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ._files import CONFIG, environment_problems, found_files, is_config, problems_of, shown_path
+from ._options import Json
 from ._output import say, say_json, visible
 
 __all__ = ["EXAMPLE", "check"]
@@ -25,7 +26,7 @@ def check(
         ),
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Look for what cannot be honoured in policy files, in resilience.yaml, and in variables that stand for its values.
 

@@ -12,6 +12,7 @@ from resilience._finding import near
 from resilience._modes import LAYERS
 
 from ._files import shown_path
+from ._options import ConfigFile, Json
 from ._output import fail, say, say_json, say_table, table, visible
 
 if TYPE_CHECKING:
@@ -28,12 +29,10 @@ RESILIENCE_MODE=observe resilience config show --json
 
 def show(
     *,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
-    ] = None,
+    config: ConfigFile = None,
     provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="Of this provider alone.")] = None,
     changed: Annotated[bool, typer.Option("--changed", help="Only what a file or a variable says.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show every value of the configuration, as it applies in this directory and environment, with its origin.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +15,7 @@ from resilience._status import MOST_STATES
 from resilience._transactions import Command
 
 from ._credits_shown import Balances, Budgets, data_of, latch_text
+from ._options import ConfigFile, Json, OneProvider, StoreUrl
 from ._output import complain, fail, is_unicode, say, say_json, say_table, visible
 from ._shared import ALONE, Shared, shared_store
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from resilience._transactions import Store
 
-__all__ = ["EXAMPLES", "Config", "Json", "OneProvider", "StoreUrl", "look", "show"]
+__all__ = ["EXAMPLES", "look", "show"]
 
 EXAMPLES = {
     "show": "resilience credits anakin",
@@ -36,22 +36,11 @@ _KINDS = ("credits", "latch", "ledger")
 # A command that names more would hold others up for long.
 _AT_ONCE = 100
 
-OneProvider = Annotated[
-    str | None, typer.Argument(metavar="PROVIDER", help="This provider alone, by the name of its policy.")
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
-]
-StoreUrl = Annotated[
-    str | None, typer.Option("--store", metavar="URL", help="The store, if not that of the configuration.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Say it in JSON.")]
-
 
 def show(
     provider: OneProvider = None,
     *,
-    config: Config = None,
+    config: ConfigFile = None,
     store: StoreUrl = None,
     json: Json = False,
     everything: Annotated[

@@ -9,8 +9,9 @@ import typer
 from resilience._clock import RealClock
 from resilience._transactions import Command
 
-from ._credits import Config, Json, StoreUrl, look
+from ._credits import look
 from ._credits_shown import latch_data, latch_text
+from ._options import ConfigFile, Json, Provider, StoreUrl
 from ._output import fail, say, say_json, say_table, visible
 from ._shared import ALONE, Shared, shared_store
 
@@ -21,18 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["reset", "unlatch"]
 
-_Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider, by the name of its policy.")]
 _Account = Annotated[str | None, typer.Option("--account", metavar="DIGEST", help="Of this account alone.")]
 
 
 def unlatch(
-    provider: _Provider,
+    provider: Provider,
     *,
     account: _Account = None,
     operation: Annotated[
         str | None, typer.Option("--operation", metavar="NAME", help="What is shut of this operation alone.")
     ] = None,
-    config: Config = None,
+    config: ConfigFile = None,
     store: StoreUrl = None,
     json: Json = False,
 ) -> None:
@@ -76,14 +76,14 @@ def unlatch(
 
 
 def reset(
-    provider: _Provider,
+    provider: Provider,
     budget: Annotated[str, typer.Argument(metavar="BUDGET", help="The budget, by its name.")],
     *,
     account: _Account = None,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="Of this tag alone; may be given again.")
     ] = None,
-    config: Config = None,
+    config: ConfigFile = None,
     store: StoreUrl = None,
     json: Json = False,
 ) -> None:
@@ -119,7 +119,7 @@ def _fits(line: Line, account: str | None, tags: Iterable[tuple[str, str, str]])
     )
 
 
-def _shared(config: Config, store: StoreUrl) -> Shared:
+def _shared(config: ConfigFile, store: StoreUrl) -> Shared:
     shared = shared_store(config, store)
     if shared.is_alone:
         fail(ALONE)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ._diagnosis import Finding, Patient, diagnose
+from ._options import ConfigFile, Json
 from ._output import say, say_json, say_table, table, visible
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ def doctor(
         list[str] | None, typer.Argument(metavar="[CMD]", help="Look at this program, as `run` would start it.")
     ] = None,
     *,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
+    config: ConfigFile = None,
+    json: Json = False,
 ) -> None:
     """Tell whether programs obey the policies here, by which configuration, and what else retries, with advice.
 

@@ -20,6 +20,7 @@ from resilience._redact import safe_address
 from resilience._units import duration_text
 
 from ._files import policy_file, shown_path
+from ._options import ConfigFile, Json
 from ._output import fail, say, say_json, say_table, table, visible
 from ._plan import Plan, plan
 from ._protection import Protection, protection
@@ -76,10 +77,8 @@ def explain(
     plan_name: Annotated[
         str | None, typer.Option("--plan", metavar="NAME", help="Your plan, if not that of the configuration.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="The configuration, if not ./resilience.yaml.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
+    config: ConfigFile = None,
+    json: Json = False,
 ) -> None:
     """Explain what an answer means, by which rule of which page, and what would be done with the request."""
     if (status is None) == (error is None):

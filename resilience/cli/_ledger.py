@@ -17,8 +17,9 @@ from resilience._clock import RealClock
 from resilience._credits_ledger import sums
 from resilience._units import parse_duration
 
-from ._credits import Config, Json, OneProvider, StoreUrl, look
+from ._credits import look
 from ._credits_shown import ledger_data, plain, time_text
+from ._options import ConfigFile, Json, OneProvider, StoreUrl
 from ._output import complain, fail, say, say_json, say_table, table, visible
 from ._shared import ALONE, Shared, shared_store
 
@@ -44,7 +45,7 @@ _FORMULA = (*"=+-@", *(chr(ord(sign) + 0xFEE0) for sign in "=+-@"))
 def ledger(
     provider: OneProvider = None,
     *,
-    config: Config = None,
+    config: ConfigFile = None,
     store: StoreUrl = None,
     json: Json = False,
     to: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from resilience._finding import near
 from resilience._status import MOST_STATES, Fact, Report, Row, report
 from resilience._units import duration_text
 
+from ._options import ConfigFile, StoreUrl
 from ._output import complain, fail, say, say_json, say_table, table, visible
 from ._shared import ALONE, Shared, shared_store
 
@@ -50,12 +50,8 @@ class _Look:
 
 def status(
     *,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration, if not ./resilience.yaml.")
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option("--store", metavar="URL", help="The store, if not that of the configuration.")
-    ] = None,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
     provider: Annotated[str | None, typer.Option(metavar="NAME", help="This provider alone.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl+C.")] = False,
     every: Annotated[float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="How often --watch looks.")] = 2,

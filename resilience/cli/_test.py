@@ -15,6 +15,7 @@ from resilience._load import read_policy
 from resilience.errors import PolicyError
 
 from ._files import found_files, is_config, shown_path
+from ._options import Json
 from ._output import complain, fail, say, say_json, say_table, table, visible
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test(
         ),
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Say it in JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Run the examples of policies, and count the documented rows and the rules that they cover.
 
