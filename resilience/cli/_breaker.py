@@ -81,8 +81,7 @@ def _force(state: int, provider: str, *, key: str | None, shared: Shared, json: 
     policy = source.policy()
     if policy.breaker.off or source.settings.modes.get("breaker") is Mode.OFF:
         fail(f"the breaker of {provider} is off, and nothing asks it: switch it on in the policy or in resilience.yaml")
-    opened = shared.open()
-    try:
+    with shared.changing() as opened:
         kept = [found for found, _ in opened.scan(_prefix(provider)) if key_parts(found) is not None]
         known = kept if state == CLOSED and key is None else list(dict.fromkeys((*kept, *_possible(source))))
         # A key that no call has used yet can be written whole: of an account, only calls tell the digest.
@@ -94,11 +93,6 @@ def _force(state: int, provider: str, *, key: str | None, shared: Shared, json: 
         for found in chosen:
             old, new = opened.run(Command("breaker.force", (found,), (state, 0.0)), RealClock.now())
             changes.append({"key": found, "from": NAMES[int(old)], "to": NAMES[int(new)]})
-    except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be used
-        fail(shared.fault(error), code=1)
-    # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
-    if getattr(opened, "is_away", False):
-        fail(f"the store {shared.shown} cannot be written, and no other process knows of the change", code=1)
     if key is not None and not named:
         fail(f"{provider} has no breaker {key!r}; {near(key, [_short(found) for found in known])}")
     if state == ISOLATED and not chosen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +60,18 @@ class Shared:
             return open_store(self.url, namespace=self.policies.namespace)
         except ConfigurationError as error:
             fail(self._cleared(error))
+
+    @contextmanager
+    def changing(self) -> Generator[Store]:
+        """The store itself, to be changed by hand; one that cannot be written ends the command."""
+        opened = self.open()
+        try:
+            yield opened
+        except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be used
+            fail(self.fault(error), code=1)
+        # A client's store goes on alone where it cannot be written; what was done by hand is then done for nobody.
+        if getattr(opened, "is_away", False):
+            fail(f"the store {self.shown} cannot be written, and no other process knows of the change", code=1)
 
     def fault(self, error: Exception, remedy: str = "see that it runs, or name another with --store") -> str:
         """Why it cannot be read or written."""
