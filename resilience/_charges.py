@@ -10,6 +10,7 @@ from ._categories import Category
 from ._conditions import compile_when
 from ._decode import decode
 from ._envelope import compile_envelopes
+from ._inspection import BODILESS
 from ._last_events import is_stream, last_documents
 from ._paths import compile_path
 from ._projection import Projection
@@ -28,8 +29,6 @@ _ZERO = Decimal(0)
 _LONGEST_ID = 200
 # A number of 200 digits has no more bits; a longer one takes quadratic time to write.
 _BITS_OF_ID = 664
-# RFC 9110: answers that have no body whatever their headers say (sections 15.2, 15.3.5, 15.3.6, 15.4.5).
-_BODILESS = frozenset({*range(100, 200), 204, 205, 304})
 # Answers for which the provider has done its work, as far as anybody knows.
 _WORKED = frozenset({Category.SUCCESS, Category.TARGET_BLOCKED, Category.TARGET_ERROR, Category.JOB_FAILED})
 _BEGUN = frozenset({Category.SUCCESS, Category.NOT_READY})
@@ -121,7 +120,7 @@ class Reading:
             status: the status of the answer.
             content_type: its media type without parameters; without one the status alone decides.
         """
-        if status in _BODILESS or not (self._asked or any(condition.reads(status) for condition in self._conditions)):
+        if status in BODILESS or not (self._asked or any(condition.reads(status) for condition in self._conditions)):
             return False
         return is_stream(content_type) or self._inspection.includes(content_type)
 

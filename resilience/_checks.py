@@ -14,6 +14,7 @@ from ._checks_times import times
 from ._conditions import covers
 from ._document import shown
 from ._finding import Finding, Path, near
+from ._inspection import BODILESS
 from ._matchers import Operators
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _MOST_FINDINGS = 100
 _MEBIBYTE = 1 << 20
 # What a stranger's file may cost: so many comparisons of conditions.
 _MOST_COMPARISONS = 5_000_000
-# RFC 9110: answers that have no body whatever their headers say (sections 15.2, 15.3.5, 15.3.6, 15.4.5).
-_BODILESS = frozenset({*range(100, 200), 204, 205, 304})
 
 
 def problems(policy: Policy) -> list[Finding]:
@@ -181,7 +180,7 @@ def _mute_rules(policy: Policy) -> Iterator[Finding]:
         by_body = when.text is not None or ((when.code or when.message) is not None and not by_header)
         seen = policy.inspect.statuses
         if by_body and when.status is not None:
-            if when.status <= _BODILESS:
+            if when.status <= BODILESS:
                 message = f"rule {rule.rule!r} can never match: an answer with this status has no body"
                 yield Finding((*path, "status"), message, "ask for a header, or for the status alone")
             elif seen is not None and not when.status & seen:

@@ -9,6 +9,7 @@ from ._categories import TREATMENTS, Category, category_of_status
 from ._conditions import Answer, Condition, compile_when
 from ._decode import media_type
 from ._envelope import compile_envelopes
+from ._inspection import BODILESS
 from ._library import ErrorKind
 from ._outcome import Verdict
 from ._paths import compile_path
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TIMEOUTS", "Classifier"]
 
-# RFC 9110: answers that have no body whatever their headers say (sections 9.3.2, 15.2, 15.3.5, 15.4.5).
-_BODILESS = frozenset({204, 205, 304})
 _LASTING = frozenset({ErrorKind.CERTIFICATE, ErrorKind.REQUEST, ErrorKind.OTHER})
 _Settings = tuple[Retry, tuple[WaitHint, ...]]
 """Those that apply to an answer, and which of its hints count for what it means."""
@@ -67,7 +66,8 @@ class Classifier:
     def look(self, method: str, status: int, operation: str | None, content_type: str) -> int:
         """How many bytes of such an answer's body to look at; 0 for none."""
         inspection = self._policy.inspect
-        if method == "HEAD" or status < 200 or status in _BODILESS or not self._table(status, operation).reads_body:
+        # Neither an answer to HEAD has a body (RFC 9110 section 9.3.2).
+        if method == "HEAD" or status in BODILESS or not self._table(status, operation).reads_body:
             return 0
         if inspection.statuses is not None and status not in inspection.statuses:
             return 0

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ._documented import Documented
 from ._fake_account import Accounts, Asked
+from ._inspection import BODILESS
 from ._quoted import safe_beside
 from ._received import Received
 from ._redact import safe_headers, safe_path, safe_query
@@ -42,9 +43,6 @@ __all__ = ["Application"]
 _KEPT_REQUESTS = 10_000
 _KEPT_BODY = 64 * 1024
 _PIECES = 10
-# RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: answers without a body. For 204 and 304 it follows from the status
-# that there is none (RFC 9112 section 6.3); a 205 must say so.
-_BODILESS = frozenset({204, 205, 304})
 
 
 class Application:
@@ -182,8 +180,9 @@ async def _answer(request: Request, send: Send, step: Step, reply: Reply | None)
         transport.close()
         await _left(request)
         return
-    body = b"" if reply.status in _BODILESS else reply.body
+    body = b"" if reply.status in BODILESS else reply.body
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    # Of 204 and 304 it follows from the status that there is no body (RFC 9112 section 6.3); a 205 must say so.
     if reply.status not in {204, 304}:
         # An empty body is cut short by promising one byte of it.
         headers.append((b"content-length", b"%d" % (max(len(body), 1) if step.truncate else len(body))))

@@ -11,7 +11,10 @@ from ._matchers import Statuses, Texts
 from ._model import Model
 from ._units import Size
 
-__all__ = ["Inspection"]
+__all__ = ["BODILESS", "Inspection"]
+
+BODILESS = frozenset({*range(100, 200), 204, 205, 304})
+"""The statuses of answers that have no body whatever their headers say (RFC 9110 sections 15.2, 15.3.5, 15.3.6, 15.4.5)."""
 
 # Bodies without an end of their own: reading ahead in one would hold back what the application waits for.
 _ENDLESS = (*sorted(STREAMS), "multipart/mixed")
