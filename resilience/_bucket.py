@@ -14,7 +14,6 @@ from typing import Any
 
 from ._bucket_state import (
     LEVELS,
-    LONGEST,
     MOST_HOLES,
     forget_word,
     open_bucket,
@@ -25,6 +24,7 @@ from ._bucket_state import (
     undo_holes,
 )
 from ._levels import TOLERANCE, Spec
+from ._longest import LONGEST_TIME
 from ._transactions import Reply, State, Transaction
 
 __all__ = ["confirm", "correct", "describe", "give_back", "look", "pause", "reserve"]
@@ -168,7 +168,7 @@ def correct(transaction: Transaction, keys: tuple[str], arguments: tuple[float, 
     now = transaction.now
     state, spec = open_bucket(transaction, keys[0], Spec.of(values))
     level = LEVELS[spec.algorithm]
-    reset_in = min(reset_in, LONGEST) if reset_in > 0 else 0
+    reset_in = min(reset_in, LONGEST_TIME) if reset_in > 0 else 0
     if remaining < 1 and reset_in:
         stop_clock(state, spec, reset_in, now)
         forget_word(state)

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ._levels import TOLERANCE, Level, Spec, TokenBucket, Unrated
+from ._longest import LONGEST_TIME
 from ._transactions import State, Transaction
 from ._windows import FixedWindow, MovingWindow, SlidingWindowCounter
 
 __all__ = [
     "LEVELS",
-    "LONGEST",
     "MOST_HOLES",
     "Turn",
     "forget_word",
@@ -36,8 +36,6 @@ LEVELS: Mapping[str, Level] = {
     "sliding_window_counter": SlidingWindowCounter(),
     "unrated": Unrated(),
 }
-LONGEST = 366 * 86400.0
-"""Seconds of the longest pause, and of the longest reset that is believed."""
 MOST_HOLES = 64
 """Slots that are given back in the middle are kept for the next calls; over so many, they are lost."""
 _COMMON = ("paused_until", "shift", "left", "left_since", "left_until")
@@ -84,7 +82,7 @@ def turn_of(state: State, spec: Spec, now: float) -> Turn:
     level = LEVELS[spec.algorithm]
     at = max(now, state.get("paused_until", now))
     slot = level.earliest(state, at, None, spec)
-    if slot - now > 2 * LONGEST + spec.interval * max(spec.amount, spec.burst):
+    if slot - now > 2 * LONGEST_TIME + spec.interval * max(spec.amount, spec.burst):
         # No wait is that long, and pauses add a year at most: another clock has written this.
         state.clear()
         return Turn(now, -1, is_held=False)
@@ -137,7 +135,7 @@ def stop_clock(state: State, spec: Spec, seconds: float, now: float) -> None:
         if paused_until <= now:
             level.hold(state, now + spec.interval, spec)
         return
-    until = now + min(seconds, LONGEST)
+    until = now + min(seconds, LONGEST_TIME)
     longer = until - paused_until
     if longer <= TOLERANCE:
         return

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from ._clock import Clock, RealClock
+from ._longest import LONGEST_TIME
 from .errors import ConfigurationError
 
 __all__ = [
@@ -25,8 +26,6 @@ __all__ = [
 ]
 
 Number = TypeVar("Number", int, float)
-
-_LONGEST = 366 * 86_400
 
 
 class Caller:
@@ -168,7 +167,7 @@ class Request:
 
 
 def _moment(seconds: float) -> float:
-    return Caller.clock.now() + min(max(seconds, 0.0), _LONGEST)
+    return Caller.clock.now() + min(max(seconds, 0.0), LONGEST_TIME)
 
 
 def _is_number(given: object, *kinds: type) -> bool:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
+from ._longest import LONGEST_TIME
+
 if TYPE_CHECKING:
     from ._delays import Dialect
 
@@ -14,8 +16,6 @@ __all__ = ["MOMENTS", "whole_seconds", "write_wait"]
 
 MOMENTS: frozenset[Dialect] = frozenset({"epoch", "epoch_integer", "epoch_milliseconds", "rfc3339", "http_date"})
 """The dialects that name a point in time: what they write changes although the wait does not."""
-# Nobody waits for a year, and a date must stay one that can be written.
-_LONGEST = 366 * 86_400
 
 
 def whole_seconds(seconds: float) -> int:
@@ -27,7 +27,7 @@ def whole_seconds(seconds: float) -> int:
     # Not asked whether it is 0 or less: of what is no number nothing is true.
     if not seconds > 0:
         return 0
-    return math.ceil(seconds) if seconds < _LONGEST else _LONGEST
+    return math.ceil(seconds) if seconds < LONGEST_TIME else LONGEST_TIME
 
 
 def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
@@ -46,7 +46,7 @@ def write_wait(seconds: float, dialect: Dialect, *, wall: float) -> str:
     if dialect not in MOMENTS:
         # draft-ietf-httpapi-ratelimit-headers: nothing remains, for so many seconds.
         return f"{whole}s" if dialect == "duration" else f'"default";r=0;t={whole}'
-    moment = math.ceil(wall + min(max(seconds, 0.0), _LONGEST)) if whole else math.ceil(wall)
+    moment = math.ceil(wall + min(max(seconds, 0.0), LONGEST_TIME)) if whole else math.ceil(wall)
     if dialect in {"epoch", "epoch_integer"}:
         return str(moment)
     if dialect == "epoch_milliseconds":

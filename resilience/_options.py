@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from ._amounts import decimal_of
 from ._finding import ALIKE
+from ._longest import LONGEST_TIME
 from ._tags import check_tags
 from .errors import ConfigurationError
 
@@ -118,7 +119,7 @@ def _check(name: object, value: object) -> None:
         raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it takes {_in_words(wanted)}")
     if isinstance(value, float | int) and not isinstance(value, bool):
         least = 1 if name == "max_attempts" else 0.001
-        most = 20 if name == "max_attempts" else 366 * 86400
+        most = 20 if name == "max_attempts" else LONGEST_TIME
         if not least <= value <= most:
             raise ConfigurationError(
                 f"{name} in extensions['resilience'] is {value!r:.60}; it is from {least} to {most}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ._categories import Category
 from ._library import ErrorKind
+from ._longest import LONGEST_TIME
 from ._trail import Attempt, Refused, Trail
 from ._trail_of import causes_of, trail_of
 from .errors import AttemptTimeout, CallError, ClientClosed, DeadlineExceeded
@@ -26,7 +27,6 @@ __all__ = ["LATE", "Problem", "Reply", "problem_of", "reply_to"]
 
 _log = logging.getLogger("resilience")
 _MOST_ERRORS = 100
-_LONGEST_WAIT = 366 * 86_400
 
 
 class Problem(NamedTuple):
@@ -175,7 +175,7 @@ def reply_to(problem: Problem, options: Options, method: str) -> Reply:
         told["layer"] = problem.layer
     headers = [("content-type", "application/problem+json"), ("cache-control", "no-store")]
     seconds = problem.retry_after
-    if seconds is not None and 0 <= seconds <= _LONGEST_WAIT:
+    if seconds is not None and 0 <= seconds <= LONGEST_TIME:
         # RFC 9110 section 10.2.3: whole seconds; earlier would be too early.
         told["retry_after"] = whole = math.ceil(seconds)
         headers.append(("retry-after", str(whole)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._caller import Caller, deadline
 from ._categories import Category
+from ._longest import LONGEST_TIME
 from ._tags import tags
 from ._trail import observers
 from ._trail_of import trail_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Options", "body_of", "put_off", "step_of", "tell_put_off"]
 
 _log = logging.getLogger("resilience.tasks")
-_LONGEST = 366 * 86_400
 # Brokers deliver again what is not acknowledged for long (Redis after an hour, RabbitMQ closes the channel after half of
 # one), and workers acknowledge a message with a time only then. So long waits are made in steps, each a message of its own.
 _LONGEST_STEP = 900.0
@@ -93,7 +93,7 @@ class Options:
 
 
 _LEAST = {"worker_seconds": 0.001, "within": 0.0, "most": 0, "spread": 0.0}
-_MOST = {"worker_seconds": _LONGEST, "within": _LONGEST, "most": 1_000_000, "spread": 1.0}
+_MOST = {"worker_seconds": LONGEST_TIME, "within": LONGEST_TIME, "most": 1_000_000, "spread": 1.0}
 
 
 def _check(name: str, value: object, of: str) -> None:

@@ -17,9 +17,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ._bucket_state import LONGEST
 from ._fork import Lock
 from ._levels import Spec
+from ._longest import LONGEST_TIME
 from ._slots import CHARGED, FRESH, Slot, Slots
 from ._transactions import Command
 
@@ -166,7 +166,7 @@ class Place:
         # Behind a call that has stopped nobody would have a slot for long. And to ask a store that is far away for each
         # of them would take longer than the next ones take to come.
         if is_first and self._store.instant and self._slots.is_missed(slot, now, Spec.of(self.spec)):
-            command = Command("bucket.reserve", (self.key,), (LONGEST, [self.spec]))
+            command = Command("bucket.reserve", (self.key,), (LONGEST_TIME, [self.spec]))
             _, seconds, _, at, shift = await self._runtime.decide(self._store, command)
             self.slot = None
             self._slots.add_instead(Slot(self._runtime.clock.now() + seconds, at, shift))

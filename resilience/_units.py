@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from ._longest import LONGEST_TIME
 from ._words import seconds_text
 
 __all__ = [
@@ -30,8 +31,6 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "kB": 1000, "MB": 1000**2}
 _SIZE_PATTERN = r"^\d+(?:B|KiB|MiB|kB|MB)$"
 _SIZE = re.compile(r"^(\d+)(B|KiB|MiB|kB|MB)$", re.ASCII)
-# A year: nothing a provider documents waits longer, and every sum of two such numbers is still exact.
-_LONGEST = 366 * 86400.0
 _LARGEST = 64 * 1024**2
 
 
@@ -44,7 +43,7 @@ def parse_duration(text: str) -> float:
     if not text or len(text) > 40 or not _DURATION.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a duration; write a number with its unit: 500ms, 30s, 1m30s, 2h, 1d")
     seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
-    if seconds > _LONGEST:
+    if seconds > LONGEST_TIME:
         raise ValueError(f"{text} is longer than 366d")
     return seconds
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, cast, get_args
 
 from ._deadline_header import DeadlineForm
 from ._finding import near
+from ._longest import LONGEST_TIME
 from ._tags import check_tags
 from .errors import ConfigurationError
 
@@ -20,7 +21,6 @@ Failing = Literal["breaker", "latch", "store"]
 Tags = Mapping[str, str | int] | Callable[[Any], Mapping[str, str | int]]
 # RFC 9110 section 5.6.2: a field name is a token.
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_LONGEST = 366 * 86_400
 
 
 class Given(TypedDict, total=False):
@@ -87,7 +87,7 @@ def _is_function(value: object) -> bool:
 
 
 def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LONGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_TIME
 
 
 def _is_header(value: object) -> bool:
@@ -116,7 +116,7 @@ def _is_uri(value: object) -> bool:
 
 
 def _is_path(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("/") and len(value) <= _LONGEST
+    return isinstance(value, str) and value.startswith("/")
 
 
 def _are_failing(value: object) -> bool:

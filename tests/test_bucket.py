@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from resilience._bucket import describe
-from resilience._bucket_state import LONGEST, MOST_HOLES
+from resilience._bucket_state import MOST_HOLES
+from resilience._longest import LONGEST_TIME
 from resilience._transactions import Command, Reply, State
 from resilience.stores._memory import MemoryStore
 from tests.given_time_stores import StoreMaker
@@ -447,10 +448,10 @@ def test_a_pause_of_an_unrated_bucket_is_not_cut_into_by_an_answer_without_a_tim
     assert [10, 10.05, 10.1] == [bucket.slot() for _ in range(3)]
 
 
-@pytest.mark.parametrize("seconds", [1e18, math.inf, LONGEST + 1])
+@pytest.mark.parametrize("seconds", [1e18, math.inf, LONGEST_TIME + 1])
 def test_no_pause_is_longer_than_a_year(seconds: float) -> None:
     """Whatever an answer says."""
-    assert LONGEST == tokens().pause(seconds)
+    assert LONGEST_TIME == tokens().pause(seconds)
 
 
 @pytest.mark.parametrize("seconds", [0, -5.0, math.nan])
@@ -780,7 +781,7 @@ def test_no_reset_is_believed_that_is_further_than_a_year(reset_in: float) -> No
         bucket.correct(remaining, reset_in)
         bucket.reserve(remaining or 1)
 
-        assert LONGEST == math.floor(bucket.look())
+        assert LONGEST_TIME == math.floor(bucket.look())
 
 
 def test_nothing_left_ends_what_was_said_before() -> None:

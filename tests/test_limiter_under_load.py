@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from resilience import _limiter as limiter_module
-from resilience._bucket_state import LONGEST
 from resilience._clock import Closing, RealClock
 from resilience._limiter import limiter_layer
+from resilience._longest import LONGEST_TIME
 from resilience._outcome import Exchange, Outcome
 from resilience._reservations import Place, Slot, Turn
 from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
@@ -41,7 +41,7 @@ class Watched(MemoryStore):
         reply = super().run(command, now)
         if command.name == "bucket.reserve" and reply[0]:
             self.slots.append(reply[3])
-            self.instead += command.arguments[0] == LONGEST
+            self.instead += command.arguments[0] == LONGEST_TIME
         return reply
 
 
