@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 
-__all__ = ["amount_text", "decimal_of", "from_millionths", "millionths"]
+__all__ = ["CONTEXT", "LARGEST", "amount_text", "decimal_of", "from_millionths", "millionths"]
 
 _PARTS = 1_000_000
-# A budget, and a thousand times as much, is counted exactly in the numbers of every store.
-_LARGEST = Decimal(1_000_000_000)
 _LONGEST = 40
-# Our own, since an application may have set the precision of its threads.
-_CONTEXT = Context(prec=80, rounding=ROUND_CEILING, traps=[])
+LARGEST = Decimal(1_000_000_000)
+"""A budget of so much, and a thousand times as much, is counted exactly in the numbers of every store."""
+CONTEXT = Context(prec=80, rounding=ROUND_CEILING, traps=[])
+"""Our own, since an application may have set the precision of its threads; what does not fit is rounded up, never down."""
 
 
 def decimal_of(value: object) -> Decimal | None:
@@ -31,20 +31,20 @@ def decimal_of(value: object) -> Decimal | None:
         amount = Decimal(text)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and -_LARGEST <= amount <= _LARGEST else None
+    return amount if amount.is_finite() and -LARGEST <= amount <= LARGEST else None
 
 
 def millionths(amount: Decimal) -> int:
     """Whole millionths, a smaller part rounded up: what costs something never costs nothing."""
-    return int(_CONTEXT.multiply(amount, Decimal(_PARTS)).to_integral_value(ROUND_CEILING, _CONTEXT))
+    return int(CONTEXT.multiply(amount, Decimal(_PARTS)).to_integral_value(ROUND_CEILING, CONTEXT))
 
 
 def from_millionths(parts: float) -> Decimal:
     """The amount of so many millionths."""
-    return _CONTEXT.divide(Decimal(int(parts)), Decimal(_PARTS))
+    return CONTEXT.divide(Decimal(int(parts)), Decimal(_PARTS))
 
 
 def amount_text(amount: Decimal) -> str:
     """The amount for people: `1,250`, `0.0035`."""
-    text = f"{amount.normalize(_CONTEXT):,f}"
+    text = f"{amount.normalize(CONTEXT):,f}"
     return "0" if text == "-0" else text

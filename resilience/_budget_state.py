@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BALANCE",
+    "BALANCE_SECONDS",
     "LARGEST",
     "PAGES",
     "SLOTS",
@@ -47,6 +48,8 @@ PAGES = 256
 """In how many states a ledger is kept, so that a settlement writes little."""
 BALANCE = -2
 """In place of a limit: the provider tells it, or it stays as it is."""
+BALANCE_SECONDS = 7 * 86_400.0
+"""How long what a provider has told of a balance is kept."""
 LARGEST = 9_007_199_254_740_991
 """Up to here every whole number can be told from the next (IEEE 754), in whichever language."""
 _MOST_ROWS = 32

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import ROUND_CEILING, Context, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._amounts import CONTEXT, LARGEST
 from ._conditions import Answer, When, compile_when
 from ._matchers import MISSING, compile_matcher
 from ._paths import compile_path
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Costs", "RequestView", "costs_of", "worst_case"]
 
-_MOST = Decimal(1_000_000_000)
 _MOST_TIMES = 1_000_000
-# Our own, since an application may have set the precision of its threads; what does not fit is rounded up, never down.
-_CONTEXT = Context(prec=80, rounding=ROUND_CEILING, traps=[])
 
 
 # Whether a condition holds; `None` where that cannot be told.
@@ -41,7 +39,7 @@ class _Entry(NamedTuple):
     def price(self, view: RequestView) -> Decimal:
         if self.times is None:
             return self.amount
-        return min(_MOST, _CONTEXT.multiply(self.amount, Decimal(self.times(view))))
+        return min(LARGEST, CONTEXT.multiply(self.amount, Decimal(self.times(view))))
 
 
 class Costs:
@@ -87,8 +85,8 @@ class Costs:
         total = max(possible)
         for entry in self._surcharges:
             if entry.fits(view) is not False:
-                total = _CONTEXT.add(total, entry.price(view))
-        return min(_MOST, total)
+                total = CONTEXT.add(total, entry.price(view))
+        return min(LARGEST, total)
 
 
 def costs_of(policy: Policy, operation: str | None) -> Costs | None:
@@ -196,7 +194,7 @@ def _named(text: str, times: Times) -> int:
     """How many a value in the query names: a number, or items separated by commas."""
     if "," in text:
         return text.count(",") + 1
-    number = _CONTEXT.create_decimal(text.strip())
+    number = CONTEXT.create_decimal(text.strip())
     if number.is_nan():
         # A text that is no number is one item; without any text nothing is named.
         return 1 if text.strip() else times.default

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ._finding import near
 from ._modes import LAYERS, Mode
+from ._store_url import VARIABLE
 from .errors import Place, PolicyError, Problem
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _REAL_SWITCHES = (
 _OF_KUBERNETES = re.compile(
     rf"{_PREFIX}(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9][A-Z0-9_]*)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
-# A variable that the file itself asks for by `${NAME}` may be called as its owner likes.
-_ASKED_FOR = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _NO_LETTER = re.compile(r"[^A-Z0-9]", re.ASCII)
 _SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 
@@ -126,7 +125,8 @@ def values(found: Mapping[str, str], document: Document) -> list[Value]:
     """
     known = {f"{_PREFIX}{name}": (name.lower(),) for name in _FILE}
     own = _mapping(document).get("store")
-    asked_for = set(_ASKED_FOR.findall(f"{own} {found.get(f'{_PREFIX}STORE')}"))
+    # A variable that the store itself asks for may be called as its owner likes.
+    asked_for = set(VARIABLE.findall(f"{own} {found.get(f'{_PREFIX}STORE')}"))
     mine = {name: text for name, text in found.items() if not name.startswith(_PROVIDER) and name not in asked_for}
     return _read(mine, {name: [keys] for name, keys in known.items()}, [*known, f"{_PROVIDER}<NAME>_PLAN"])
 

@@ -24,7 +24,8 @@ from ._clock import RealClock
 from ._config import find_config, policies_for
 from ._cookies import quick
 from ._fork import after_fork
-from ._kept import LIBRARIES, View, adapter_of, kept_of
+from ._kept import View, adapter_of, kept_of
+from ._library import LIBRARIES
 from ._listener_checks import listeners_of
 from ._replaced import put_back, replace
 from ._urls import merge_parsed, spare_parses

@@ -10,14 +10,14 @@ from weakref import WeakSet
 from ._bounded import Bounded
 from ._cookies import quick
 from ._fork import Lock
+from ._library import LIBRARIES
 from ._urls import spare_parses
 
 if TYPE_CHECKING:
     from ._registry import Policies
 
-__all__ = ["LIBRARIES", "View", "adapter_of", "kept_of"]
+__all__ = ["View", "adapter_of", "kept_of"]
 
-LIBRARIES = ("httpx", "httpx2")
 _KEPT = "_resilience_transports"
 # Of so many classes of clients: to find one takes longer than a decision.
 _adapters: Bounded[type, Any] = Bounded(256)

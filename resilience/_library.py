@@ -20,8 +20,21 @@ if TYPE_CHECKING:
     from ._replay import Replay
     from ._trail import Trail
 
-__all__ = ["NEVER_SENT", "PORTS", "ErrorKind", "Library", "Request", "Response", "Transport", "kind_of_any", "kinds"]
+__all__ = [
+    "LIBRARIES",
+    "NEVER_SENT",
+    "PORTS",
+    "ErrorKind",
+    "Library",
+    "Request",
+    "Response",
+    "Transport",
+    "kind_of_any",
+    "kinds",
+]
 
+LIBRARIES = ("httpx", "httpx2")
+"""The packages of both."""
 PORTS = {"http": 80, "https": 443}
 """Which port a URL without one means."""
 
@@ -171,7 +184,7 @@ def kind_of_any(error: Exception) -> ErrorKind:
     """The same for an exception of whichever library this process has imported."""
     if isinstance(error, errors.AttemptTimeout | errors.DeadlineExceeded):
         return ErrorKind.ATTEMPT_TIMEOUT
-    for name in ("httpx", "httpx2"):
+    for name in LIBRARIES:
         module = sys.modules.get(name)
         if module is not None and isinstance(error, module.HTTPError):
             return kinds(module)(error)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
+from ._library import LIBRARIES
+
 if TYPE_CHECKING:
     from ._registry import Policies
 
 __all__ = ["hosts_of", "redirected"]
 
-_LIBRARIES = ("httpx", "httpx2")
 _CLASSES = {"HTTPTransport": "handle_request", "AsyncHTTPTransport": "handle_async_request"}
 
 
@@ -29,7 +30,7 @@ def redirected(find: Callable[[Any], str | None]) -> Generator[None]:
 
     put: list[tuple[type, str, Any]] = []
     try:
-        for name in _LIBRARIES:
+        for name in LIBRARIES:
             if name not in sys.modules and find_spec(name) is None:
                 continue
             module = importlib.import_module(name)

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ._amounts import from_millionths, millionths
+from ._budget_state import BALANCE_SECONDS
 from ._credits_state import unsent
 from ._deadline import attempt_seconds
 from ._guard import ONE_REQUEST, ledger_page, settling_key
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Reservation"]
 
-_BALANCE_SECONDS = 7 * 86_400.0
 _log = logging.getLogger("resilience.credits")
 
 
@@ -129,7 +129,7 @@ class Reservation:
         for use in self.guard.uses if self.guard else ():
             budget = use.budget
             period = None if budget is None else use.period_at(wall)
-            label, seconds = ("ever", _BALANCE_SECONDS)
+            label, seconds = ("ever", BALANCE_SECONDS)
             if period is not None:
                 label, seconds = period.label, period.seconds_needed(wall, use.window)
             manner = 1 if budget is None or budget.hard else 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from ._amounts import millionths
 from ._body import Body, peek
+from ._budget_state import BALANCE_SECONDS
 from ._categories import Category
 from ._charges import reading_of
 from ._conditions import Answer
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
 
 __all__ = ["Settling", "settle"]
-
-_BALANCE_SECONDS = 7 * 86_400.0
 
 
 async def settle(
@@ -221,4 +220,4 @@ class Settling:
             "balance",
         ]
         keys = (ledger_page(exchange, name), settling_key(exchange, use, "ever"))
-        self._runtime.tell(exchange.store, Command("credits.report", keys, (balance, _BALANCE_SECONDS, row)))
+        self._runtime.tell(exchange.store, Command("credits.report", keys, (balance, BALANCE_SECONDS, row)))

@@ -11,9 +11,10 @@ from ._finding import ALIKE
 from ._redact import HIDDEN, is_secret_parameter
 from .errors import ConfigurationError
 
-__all__ = ["check_store_url", "completed", "masked", "without_credentials", "words_without"]
+__all__ = ["VARIABLE", "check_store_url", "completed", "masked", "without_credentials", "words_without"]
 
-_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+"""A variable of the environment, as a store names it: `${NAME}`."""
 _KINDS = ("", "+unix", "+cluster", "+sentinel")
 _SERVERS = tuple(name + kind for name in ("redis", "rediss", "valkey", "valkeys") for kind in _KINDS)
 _SCHEMES = ("memory", "sqlite", *_SERVERS)
@@ -28,17 +29,17 @@ def completed(text: str) -> str:
     Raises:
         ConfigurationError: a variable is not set.
     """
-    missing = [name for name in _ENVIRONMENT.findall(text) if name not in os.environ]
+    missing = [name for name in VARIABLE.findall(text) if name not in os.environ]
     if missing:
         raise ConfigurationError(f"the environment has no variable {missing[0]}; set it, or write the URL")
     scheme, slashes, rest = text.partition("://")
     credentials, at, place = rest.rpartition("@")
-    escaped = _ENVIRONMENT.sub(lambda match: quote(os.environ[match[1]], safe=""), credentials)
+    escaped = VARIABLE.sub(lambda match: quote(os.environ[match[1]], safe=""), credentials)
     return _filled(scheme) + slashes + escaped + at + _filled(place)
 
 
 def _filled(text: str) -> str:
-    return _ENVIRONMENT.sub(lambda match: os.environ[match[1]], text)
+    return VARIABLE.sub(lambda match: os.environ[match[1]], text)
 
 
 def check_store_url(url: str) -> None:
@@ -112,7 +113,7 @@ def masked(text: str) -> str:
     scheme, found, rest = text.partition("://")
     if not found:
         # It may be anything, a password too.
-        return text if _ENVIRONMENT.fullmatch(text) else HIDDEN
+        return text if VARIABLE.fullmatch(text) else HIDDEN
     shown = without_credentials(text)
     if shown == text:
         return text

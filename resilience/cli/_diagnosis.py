@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from resilience._config import active, find_config
 from resilience._config_read import read
 from resilience._config_store import store_problem
+from resilience._library import LIBRARIES
 from resilience.errors import ConfigurationError
 
 from ._autoload import is_enabled
@@ -32,7 +33,6 @@ __all__ = ["Finding", "Patient", "diagnose"]
 
 _SECONDS = 30
 _NAMES = ("httpx-resilience", "opentelemetry-instrumentation", *SDKS, *OTHERS)
-_CLIENTS = ("httpx", "httpx2")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Patient:
             python,
             *([f"-{letters}"] if letters else []),
             str(Path(__file__).parent / "_probe.py"),
-            json.dumps([_NAMES, _CLIENTS]),
+            json.dumps([_NAMES, LIBRARIES]),
         ]
         # It is only asked: nothing is installed in it.
         variables = {**os.environ, "RESILIENCE_AUTO": "0"}
