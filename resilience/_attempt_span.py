@@ -7,7 +7,6 @@ goes with the request, and the span ends when the answer's body does.
 from __future__ import annotations
 
 import math
-import os
 import re
 from _thread import start_new_thread
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._carried import Carried, carry
+from ._fork import after_fork
 from ._library import PORTS
 from ._quoted import SHORTEST_SECRET, may_show, shown_url
 from ._telemetry import complain
@@ -45,12 +45,9 @@ class _Forks:
     count = 0
 
 
+@after_fork
 def _count() -> None:
     _Forks.count += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count)
 
 
 Parts = tuple[str, Mapping[str, Any], int | None]

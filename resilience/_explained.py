@@ -10,10 +10,10 @@ from collections import deque
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._clock import RealClock
-from ._fork import Lock
+from ._fork import Lock, after_fork
 from ._plainly import how_long, how_much
 from ._trail import Refused, Wait, observers
 from ._words import printable
@@ -110,9 +110,7 @@ def explain_at_exit() -> None:
     account = Account()
     observers.append(account.note)
     atexit.register(account.tell)
-    if hasattr(os, "register_at_fork"):
-        register: Any = os.register_at_fork
-        register(after_in_child=account.begin)
+    after_fork(account.begin)
 
 
 def _row(touched: _Touched) -> tuple[str, ...]:

@@ -6,14 +6,12 @@ long for it: one that is frozen costs whoever collects metrics a quarter of a se
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from ._clock import RealClock
-from ._fork import Lock
+from ._fork import Lock, renewed
 from ._reading import Reading, read_store
 from ._status import split_key
 
@@ -56,8 +54,8 @@ class Readings:
         self._lock = Lock()
         self._collected: dict[Store, Reading | None] | None = None
         self._until = float("-inf")
-        self._begin()
-        _all.add(self)
+        self.renew()
+        renewed(self)
 
     def collect(self, name: str) -> None:
         """An instrument is about to be told: if it is the first one, or again that one, a collection begins.
@@ -127,14 +125,11 @@ class Readings:
             shared.done.set()
         return shared
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
+        """Begin anew, as in a child process: the threads that read are the parent's."""
         self._shared: dict[str, _Shared] = {}
         self._told: set[str] = set()
         self._collected = None
-
-    def renew(self) -> None:
-        """Begin anew in a child process: the threads that read are the parent's."""
-        self._begin()
 
 
 def lines_of(store: Store) -> dict[tuple[str, str, str], int]:
@@ -151,15 +146,3 @@ def lines_of(store: Store) -> dict[tuple[str, str, str], int]:
             where = parts[0], parts[1], parts[2].partition(":")[0].partition("@")[0]
             found[where] = found.get(where, 0) + length
     return found
-
-
-_all: WeakSet[Readings] = WeakSet()
-
-
-def _renew_all() -> None:
-    for each in tuple(_all):
-        each.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
