@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ._levels import TOLERANCE, Paced, Spec
+from ._levels import TOLERANCE, Level, Paced, Spec
 from ._transactions import State
 
 __all__ = ["FixedWindow", "MovingWindow", "SlidingWindowCounter"]
@@ -19,8 +19,22 @@ _PARTS = 512
 _FAR = 64
 
 
-class FixedWindow(Paced):
-    """Windows follow one another from `start` on, which is when a call came that found none; `used` counts through all.
+class _InARow(Paced, Level):
+    """Windows follow one another from `start` on."""
+
+    def move(self, state: State, seconds: float, now: float, spec: Spec, /) -> None:
+        # A window in which nobody waits ends when it ends, pause or not.
+        if "start" in state and (self.free(state, now, spec) < 0 or state.get("next", now) > now):
+            state["start"] += seconds
+        super().move(state, seconds, now, spec)
+
+    def _window(self, state: State, at: float, spec: Spec) -> int:
+        start: float = state["start"]
+        return math.floor((at - start + TOLERANCE) / spec.seconds)
+
+
+class FixedWindow(_InARow):
+    """`start` is when a call came that found no window; `used` counts through all.
 
     Call number n stands in the window n // amount. One that does not fit into the rest of a window begins the next.
     """
@@ -51,12 +65,6 @@ class FixedWindow(Paced):
         super().undo(state, slot, now, spec, at_once=at_once)
         return True
 
-    def move(self, state: State, seconds: float, now: float, spec: Spec, /) -> None:
-        # A window in which nobody waits ends when it ends, pause or not.
-        if "start" in state and (self.free(state, now, spec) < 0 or state.get("next", now) > now):
-            state["start"] += seconds
-        super().move(state, seconds, now, spec)
-
     def free(self, state: State, now: float, spec: Spec, /) -> float:
         window = self._window(state, now, spec) if "start" in state else 0
         if "start" not in state or window >= math.ceil(state["used"] / spec.amount):
@@ -69,10 +77,6 @@ class FixedWindow(Paced):
             return super().end(state, spec)
         last: float = state["start"] + math.ceil(state["used"] / spec.amount) * spec.seconds
         return max(last, super().end(state, spec))
-
-    def _window(self, state: State, at: float, spec: Spec) -> int:
-        start: float = state["start"]
-        return math.floor((at - start + TOLERANCE) / spec.seconds)
 
     def _fitting(self, state: State, spec: Spec) -> float:
         used: float = state["used"]
@@ -151,7 +155,7 @@ class MovingWindow(Paced):
         return time if spec.amount <= _PARTS else math.floor(time * _PARTS / spec.seconds)
 
 
-class SlidingWindowCounter(Paced):
+class SlidingWindowCounter(_InARow):
     """`counts` has the calls of the window at `start` and of those after it; the second is the current one.
 
     The count of the window before weighs as much as of that window lies within the last `seconds`; the weighted sum is
@@ -205,12 +209,6 @@ class SlidingWindowCounter(Paced):
             super().undo(state, slot, now, spec, at_once=at_once)
         return alike
 
-    def move(self, state: State, seconds: float, now: float, spec: Spec, /) -> None:
-        # A window in which nobody waits ends when it ends, pause or not.
-        if "start" in state and (self.free(state, now, spec) < 0 or state.get("next", now) > now):
-            state["start"] += seconds
-        super().move(state, seconds, now, spec)
-
     def free(self, state: State, now: float, spec: Spec, /) -> float:
         if "start" not in state:
             return spec.amount
@@ -226,10 +224,6 @@ class SlidingWindowCounter(Paced):
             return super().end(state, spec)
         last: float = state["start"] + (self._last(state) + 2) * spec.seconds
         return max(last, super().end(state, spec))
-
-    def _window(self, state: State, at: float, spec: Spec) -> int:
-        start: float = state["start"]
-        return math.floor((at - start + TOLERANCE) / spec.seconds)
 
     def _last(self, state: State) -> int:
         """The last window in which calls stand."""
