@@ -90,8 +90,6 @@ def ratio_figure(
     )
 
 
-def sure(section: str, row: str, column: str, value: float, unit: str, *, context: str = "") -> Figure:
+def sure(section: str, row: str, column: str, value: float, unit: str) -> Figure:
     """A figure that counting gave, without noise."""
-    return Figure(
-        section=section, row=row, column=column, value=value, low=value, high=value, unit=unit, context=context
-    )
+    return Figure(section=section, row=row, column=column, value=value, low=value, high=value, unit=unit)

@@ -94,9 +94,9 @@ def matrix(figures: Sequence[Figure]) -> tuple[list[str], list[tuple[str, list[F
     return columns, [(row, [by_key.get((row, column)) for column in columns]) for row in rows]
 
 
-def show(run: Run, *, console: Console | None = None) -> None:
+def show(run: Run) -> None:
     """Print the tables, and each target beside its figure."""
-    console = console or Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     for section in dict.fromkeys(figure.section for figure in run.figures):
         figures = [figure for figure in run.figures if figure.section == section]
         columns, rows = matrix(figures)

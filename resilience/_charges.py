@@ -46,11 +46,6 @@ class Said(NamedTuple):
     ended: str | None = None
     """The job that has ended by this answer: it is paid for now."""
 
-    @property
-    def is_worst(self) -> bool:
-        """Whether the call has cost what it could at worst."""
-        return self.charged is None
-
 
 class _Condition(NamedTuple):
     """A condition on answers, with its status."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["store_problem", "store_url"]
 
 
-def store_url(found: Read, *, anywhere: bool = False) -> str:
+def store_url(found: Read, *, anywhere: bool) -> str:
     """The URL of the store, with the environment's part of it; what cannot be honoured is noted in the configuration.
 
     Arguments:

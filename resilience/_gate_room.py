@@ -10,7 +10,6 @@ and how much of its work is that of these calls: one that is busy with something
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 __all__ = ["Room", "Work"]
@@ -55,7 +54,7 @@ class Room:
         most: never more.
     """
 
-    def __init__(self, fewest: float, most: float = math.inf) -> None:
+    def __init__(self, fewest: float, most: float) -> None:
         self.fewest, self.most = fewest, most
         self.size = float(fewest)
         self.begin()

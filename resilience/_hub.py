@@ -12,7 +12,7 @@ from . import events
 from ._callbacks import never_ran
 from ._ending import ended_by
 from ._fork import Lock
-from ._listener_checks import check_listener, listeners_of
+from ._listener_checks import check_listener
 from ._log import LogListener, is_written
 from ._seldom import Seldom
 from ._trail import Attempt, Charged, Refused, Wait, observers
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Hub",
-    "check_listener",
     "end_call",
     "hears",
     "is_listening",
     "listen",
-    "listeners_of",
     "put_in_place",
     "tell",
     "tell_all",

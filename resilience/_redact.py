@@ -69,7 +69,7 @@ def safe_address(text: str, policy: Policy | None = None) -> str:
     return _cut(Hiding(policy).target(text, 0))
 
 
-def hidden_in(address: str, policy: Policy | None = None) -> set[str]:
+def hidden_in(address: str, policy: Policy | None) -> set[str]:
     """What is hidden where an address is shown, as it stands there and decoded.
 
     Arguments:
@@ -81,7 +81,7 @@ def hidden_in(address: str, policy: Policy | None = None) -> set[str]:
     return found
 
 
-def hidden_in_header(value: str, policy: Policy | None = None) -> set[str]:
+def hidden_in_header(value: str, policy: Policy | None) -> set[str]:
     """The same of the value of a header that is no secret itself.
 
     Arguments:

@@ -112,7 +112,7 @@ def parse_script(text: str, rules: Collection[str] = ()) -> Script:
     return _Parser("script", text, rules).script()
 
 
-def parse_rates(text: str, rules: Collection[str] = ()) -> Rates:
+def parse_rates(text: str, rules: Collection[str]) -> Rates:
     """Read rates: `429=10%, drop=0.5%`.
 
     Arguments:

@@ -31,12 +31,10 @@ class Seldom:
     """Lets one line of a kind through in so many seconds, and counts the others.
 
     Arguments:
-        every: seconds between two lines of one kind.
         clock: whose seconds they are.
     """
 
-    def __init__(self, every: float = _EVERY, clock: Clock | None = None) -> None:
-        self._every = every
+    def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or RealClock()
         self._lock = Lock()
         self._kinds: OrderedDict[tuple[object, ...], _Line] = OrderedDict()
@@ -48,7 +46,7 @@ class Seldom:
             if self._is_early(kind, now):
                 return None
             before = self._kinds.pop(kind, None)
-            self._kinds[kind] = _Line(now + self._every)
+            self._kinds[kind] = _Line(now + _EVERY)
             while len(self._kinds) > _MOST_KINDS:
                 self._kinds.popitem(last=False)
         left_out = 0 if before is None else before.left_out

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._telemetry import Tracing
     from ._trail import Trail
 
-__all__ = ["NAMESPACE", "Spans"]
+__all__ = ["Spans"]
 
 _LONGEST = 200
 _MOST_WAITS = 20

@@ -70,13 +70,12 @@ class Report:
     more: bool = False
 
 
-def report(states: Iterable[tuple[str, State]], now: float, provider: str | None = None) -> Report:
+def report(states: Iterable[tuple[str, State]], now: float) -> Report:
     """What the states mean.
 
     Arguments:
         states: as a store gives them, with their keys.
         now: seconds of the store's clock.
-        provider: of this one alone.
     """
     rows: list[Row] = []
     strange = 0
@@ -87,7 +86,7 @@ def report(states: Iterable[tuple[str, State]], now: float, provider: str | None
         if parts is None:
             split = split_key(key)
             strange += split is None or split[1] not in _OF_CREDITS
-        elif provider in {None, parts.provider}:
+        else:
             facts = _facts(parts.kind, state, now)
             word = _UNREADABLE if facts is None else _word(parts.kind, facts)
             rows.append(Row(key, parts, word, facts or {}))

@@ -106,11 +106,6 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
-    def restart(self) -> None:
-        """Stop it and start it, empty, on the same port."""
-        self.stop()
-        self.start()
-
     def freeze(self) -> None:
         """Let it accept connections and answer nothing, as a server does that is stuck."""
         assert self._process is not None

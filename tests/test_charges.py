@@ -95,7 +95,6 @@ def test_what_does_not_tell_it_costs_what_its_category_does(category: Category) 
     found = said(priced(charged="credits"), {"credits": "?"}, verdict=Verdict(category, retryable=False))
 
     assert Said(None if worked else Decimal(0)) == found
-    assert worked == found.is_worst
 
 
 @pytest.mark.parametrize("category", Category)
@@ -133,13 +132,13 @@ def test_what_an_answer_tells_goes_before_what_the_page_says_of_it() -> None:
     assert Decimal(0) == said(spec, {"cached": True}).charged
     assert Decimal(1) == said(spec, {"error": {"code": "NO_PAGE"}}, status=404, **refused).charged
     assert Decimal(2) == said(spec, {"error": {"message": "gone"}}, status=404, **refused).charged
-    assert said(spec, {"error": {"code": "OTHER"}}, status=404, **refused).is_worst
+    assert said(spec, {"error": {"code": "OTHER"}}, status=404, **refused).charged is None
     assert Decimal(0) == said(spec, {}, status=503, **refused).charged
     assert Decimal("0.1") == said(spec, {}, headers={**JSON, "X-Cache": "HIT"}).charged
-    assert said(spec, {"state": "partial"}).is_worst
+    assert said(spec, {"state": "partial"}).charged is None
     assert Decimal(7) == said(spec, {}, operation="batch").charged
-    assert said(spec, {"items": []}, operation="batch").is_worst
-    assert said(spec, {}, operation="batch", complete=False).is_worst
+    assert said(spec, {"items": []}, operation="batch").charged is None
+    assert said(spec, {}, operation="batch", complete=False).charged is None
 
 
 def test_problem_json_has_a_code_whatever_the_page_says() -> None:
@@ -285,7 +284,7 @@ def test_a_compressed_body_is_read() -> None:
     assert Decimal(3) == said(spec, gzip.compress(body), headers=packed).charged
     assert Decimal(3) == said(spec, gzip.compress(body)[:40], headers=packed).charged
     assert Decimal(3) == said(spec, body, headers=packed, decoded=True).charged
-    assert said(spec, body, headers=packed).is_worst
+    assert said(spec, body, headers=packed).charged is None
 
 
 def test_of_a_body_that_was_cut_what_is_certain_counts() -> None:
@@ -293,7 +292,7 @@ def test_of_a_body_that_was_cut_what_is_certain_counts() -> None:
     spec = priced(charged="n")
 
     assert Decimal(3) == said(spec, b'{"n": 3, "m": [1', complete=False).charged
-    assert said(spec, b'{"m": 1, "n": 3', complete=False).is_worst
+    assert said(spec, b'{"m": 1, "n": 3', complete=False).charged is None
 
 
 @pytest.mark.parametrize("decoded", [False, True])
@@ -308,7 +307,7 @@ def test_no_more_of_a_body_is_read_than_the_policy_allows(decoded: bool) -> None
 
     assert (1024, False) == (len(answer.body), answer.complete)
     assert Decimal(3) == said(spec, long, decoded=decoded).charged
-    assert said(spec, late, decoded=decoded).is_worst
+    assert said(spec, late, decoded=decoded).charged is None
 
 
 def test_a_stream_tells_it_with_its_last_event() -> None:
@@ -331,8 +330,8 @@ def test_of_a_stream_that_did_not_come_to_its_end_nothing_is_told() -> None:
     stream = b'data: {"n": 1}\n\n'
     packed = gzip.compress(b": " + bytes(range(256)) * 20 + b"\n" + stream)
 
-    assert said(spec, stream, headers=EVENTS, complete=False).is_worst
-    assert said(spec, packed[:-9], headers={**EVENTS, "Content-Encoding": "gzip"}).is_worst
+    assert said(spec, stream, headers=EVENTS, complete=False).charged is None
+    assert said(spec, packed[:-9], headers={**EVENTS, "Content-Encoding": "gzip"}).charged is None
 
 
 def test_of_a_long_stream_its_end_is_read() -> None:
@@ -345,7 +344,7 @@ def test_of_a_long_stream_its_end_is_read() -> None:
     assert Decimal(4) == said(spec, stream, headers=EVENTS, decoded=True).charged
     assert Decimal(7) == said(spec, b'data: {"m": 4}\n\n', headers=EVENTS).charged
     packed = {**EVENTS, "Content-Encoding": "gzip"}
-    assert said(spec, gzip.compress(stream), headers=packed).is_worst
+    assert said(spec, gzip.compress(stream), headers=packed).charged is None
 
 
 def test_nothing_is_kept_where_the_policy_reads_nothing() -> None:

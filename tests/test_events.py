@@ -25,7 +25,8 @@ import resilience.httpx
 import resilience.httpx2
 from resilience import Category, Policy, Trail, _hub, events
 from resilience._budget_warnings import warn
-from resilience._hub import Hub, is_listening, listeners_of, put_in_place
+from resilience._hub import Hub, is_listening, put_in_place
+from resilience._listener_checks import listeners_of
 from resilience._runtime import run_now
 from resilience._seldom import Seldom
 from resilience.events import (

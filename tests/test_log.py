@@ -518,7 +518,7 @@ def test_a_warning_of_a_budget_goes_to_the_log_the_listeners_and_the_callbacks(
     assert 1 == sum("of the budget day is used" in line.getMessage() for line in lines)
 
 
-def test_a_program_without_logging_sees_warnings_and_no_more(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_program_without_logging_sees_warnings_and_no_more() -> None:
     """As of any library: Python writes them to standard error."""
     import subprocess
     import sys

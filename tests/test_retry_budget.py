@@ -30,7 +30,6 @@ VECTORS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "vectors" / "r
 QUICK = {"backoff": {"initial": "10ms", "max": "10ms", "jitter": "none"}, "spread": 0}
 SUCCESS = Verdict(Category.SUCCESS, retryable=False)
 FAULT = Verdict(Category.SERVER_ERROR, retryable=True)
-THROTTLE = Verdict(Category.RATE_LIMITED, retryable=True)
 
 
 def budgeted(budget: dict[str, Any], **keys: Any) -> Policy:

@@ -584,3 +584,16 @@ def test_memory_forgets_in_a_child() -> None:
         store.after_fork()
         assert [is_admitted(store) for _ in range(4)] == [True, True, True, False]
     assert lines is not store.lines
+
+
+def test_memory_is_bounded() -> None:
+    """Of more states than it keeps, 100,000 by default, the one that was saved longest ago is forgotten."""
+    small, usual = MemoryStore(most_keys=2), MemoryStore()
+    for number in (1, 2, 1, 3):
+        small.run(acquire(f"{number}", key=f"{number}", lease=10.0), float(number))
+    for number in range(100_001):
+        usual.run(acquire("one", key=f"{number}", lease=10.0), 0.0)
+
+    assert ["1", "3"] == [key for key, _ in small.scan()]
+    assert 100_000 == sum(usual.holds(f"{number}") for number in range(100_001))
+    assert not usual.holds("0")
