@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ._finding import Finding, Path
-from ._retry import Retry, resolve
+from ._retry_policy import Retry, resolve
 from ._units import duration_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ._library import ErrorKind
 from ._outcome import Verdict
 from ._paths import compile_path
 from ._projection import Projection
-from ._retry import Retry, resolve
+from ._retry_policy import Retry, resolve
 from ._until import seconds_until
 from ._wait_hints import WaitHint, read_hints
 

@@ -10,7 +10,7 @@ from ._headers import HeaderName
 from ._lent_headers import lend_header
 from ._matchers import Texts
 from ._model import Model
-from ._retry import IDEMPOTENT
+from ._repeatable import IDEMPOTENT
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from ._matchers import Texts
 from ._model import Model
-from ._retry import Repeatable, Retry
+from ._repeatable import Repeatable
+from ._retry_policy import Retry
 from ._units import TimeLimit
 
 __all__ = ["Operation", "Operations", "check_times"]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._refusal import Refusal
     from ._registry import Settings
+    from ._repeatable import Repeatable
     from ._replay import Replay
-    from ._retry import Repeatable
     from ._sending import Watch
     from ._sent import Sent
     from ._spans import Spans

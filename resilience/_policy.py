@@ -25,7 +25,7 @@ from ._model import Model, Name
 from ._operations import Operation, Operations, check_times
 from ._propagation import Propagation
 from ._remedies import Remedy
-from ._retry import PolicyRetry
+from ._retry_policy import PolicyRetry
 from ._rule import Rule, Statement
 from ._streams import CloseCode, ServerEvent
 from ._units import Size, TimeLimit

@@ -23,9 +23,9 @@ from ._fields import fields_of
 from ._hub import tell_retry
 from ._modes import Mode
 from ._refusal import closed
-from ._repeatable import IDEMPOTENT, Repeatable, may_send_again, why_not_again
+from ._repeatable import why_not_again
 from ._retry_ledger import Purse
-from ._retry_policy import Again, Decision, PolicyRetry, Retry, Stop, decide, resolve
+from ._retry_policy import Again, Decision, Retry, Stop, decide
 from ._trail import Wait
 from ._units import seconds_text
 
@@ -35,21 +35,7 @@ if TYPE_CHECKING:
     from ._refusal import Refusal
     from ._runtime import Runtime
 
-__all__ = [
-    "IDEMPOTENT",
-    "Again",
-    "Ahead",
-    "Decision",
-    "PolicyRetry",
-    "Repeatable",
-    "Retry",
-    "Stop",
-    "decide",
-    "may_send_again",
-    "resolve",
-    "retry_layer",
-    "why_not_again",
-]
+__all__ = ["Ahead", "retry_layer"]
 
 _OFF = Stop("off", "retries are switched off")
 _OBSERVED = Stop("observed", "retries are only observed")

@@ -11,7 +11,7 @@ from ._categories import Category
 from ._conditions import BodyPath, When
 from ._headers import HeaderName
 from ._model import Model, Name
-from ._retry import Retry
+from ._retry_policy import Retry
 from ._until import Until
 
 __all__ = ["Rule", "Statement"]

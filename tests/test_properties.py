@@ -18,7 +18,7 @@ from resilience._delays import retry_after
 from resilience._headers import FoldedHeaders
 from resilience._matchers import MISSING, Operators, compile_matcher, implies
 from resilience._operations import Operation, Operations
-from resilience._retry import Again, Retry, decide
+from resilience._retry_policy import Again, Retry, decide
 from resilience._shipped import shipped_names
 from tests.worlds import policy
 

@@ -15,17 +15,8 @@ from pydantic import ValidationError
 from resilience import Category, Verdict
 from resilience._categories import TREATMENTS
 from resilience._library import NEVER_SENT, ErrorKind
-from resilience._retry import (
-    IDEMPOTENT,
-    Again,
-    PolicyRetry,
-    Retry,
-    Stop,
-    decide,
-    may_send_again,
-    resolve,
-    why_not_again,
-)
+from resilience._repeatable import IDEMPOTENT, may_send_again, why_not_again
+from resilience._retry_policy import Again, PolicyRetry, Retry, Stop, decide, resolve
 from resilience._units import duration_text
 from tests.worlds import WORLDS, Step, World, policy
 

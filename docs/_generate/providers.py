@@ -17,7 +17,7 @@ from resilience._conditions import When
 from resilience._credits_policy import Cost, Place, Times
 from resilience._limits import Limit
 from resilience._policy import Policy
-from resilience._retry import Retry, resolve
+from resilience._retry_policy import Retry, resolve
 from resilience._rule import Rule
 from resilience._shipped import shipped_names
 from resilience._units import duration_text

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resilience._categories import Category
-from resilience._retry import IDEMPOTENT, Again, Stop, decide, why_not_again
+from resilience._repeatable import IDEMPOTENT, why_not_again
+from resilience._retry_policy import Again, Stop, decide
 
 if TYPE_CHECKING:
     from resilience._outcome import Verdict
     from resilience._policy import Policy
-    from resilience._retry import Repeatable, Retry
+    from resilience._repeatable import Repeatable
+    from resilience._retry_policy import Retry
 
 __all__ = ["Plan", "plan"]
 
