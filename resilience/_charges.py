@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._paths import Path
     from ._policy import Policy
 
-__all__ = ["Reading", "Said", "reading_of"]
+__all__ = ["CostReader", "Said", "reader_of"]
 
 _ZERO = Decimal(0)
 _LONGEST_ID = 200
@@ -72,7 +72,7 @@ class _Job(NamedTuple):
     ended: _Condition
 
 
-class Reading:
+class CostReader:
     """How the answers of one operation are read.
 
     Arguments:
@@ -82,7 +82,7 @@ class Reading:
 
     def __init__(self, policy: Policy, operation: str | None) -> None:
         told = policy.credits
-        assert told is not None  # `reading_of` makes no reading otherwise
+        assert told is not None  # `reader_of` makes no reader otherwise
         self.charged = places_for(told.charged, operation)
         """The places that tell what a call has cost."""
         self.balance = places_for(told.balance, operation)
@@ -200,13 +200,13 @@ class Reading:
         return None
 
 
-def reading_of(policy: Policy, operation: str | None) -> Reading | None:
+def reader_of(policy: Policy, operation: str | None) -> CostReader | None:
     """How the answers of an operation are read, compiled once; `None` if the policy says nothing of costs."""
-    known: dict[str | None, Reading | None] = vars(policy).setdefault("_readings", {})
+    known: dict[str | None, CostReader | None] = vars(policy).setdefault("_cost_readers", {})
     try:
         return known[operation]
     except KeyError:
-        found = known[operation] = None if policy.credits is None else Reading(policy, operation)
+        found = known[operation] = None if policy.credits is None else CostReader(policy, operation)
         return found
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ._amounts import amount_text, from_millionths
 from ._budget_warnings import BudgetWarning, warn
 from ._costs import costs_of
-from ._guard import guard_of, latches_of, operation_latch, word_of
+from ._credits_guard import guard_of, latches_of, operation_latch, word_of
 from ._heed import heed
 from ._library import NEVER_SENT
 from ._modes import Mode
@@ -27,7 +27,7 @@ from ._transactions import Alone
 from ._units import duration_text, seconds_text
 
 if TYPE_CHECKING:
-    from ._guard import Guard, Use
+    from ._credits_guard import CreditsGuard, Use
     from ._jobs import Noted
     from ._outcome import Call, Exchange, Outcome
     from ._reasons import RefusalReason
@@ -72,7 +72,10 @@ def credits_layer(inner: Call, runtime: Runtime) -> Call:
 
 
 async def _guarded(
-    inner: Call, exchange: Exchange, runtime: Runtime, how: tuple[Guard | None, tuple[str, ...], Mode, Decimal | None]
+    inner: Call,
+    exchange: Exchange,
+    runtime: Runtime,
+    how: tuple[CreditsGuard | None, tuple[str, ...], Mode, Decimal | None],
 ) -> Outcome:
     guard, latches, mode, worst = how
     obeyed = mode is Mode.ENFORCE

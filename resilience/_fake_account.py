@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._amounts import decimal_of, from_millionths, millionths
 from ._categories import Category
-from ._charges import reading_of
+from ._charges import reader_of
 from ._conditions import Answer
 from ._costs import worst_case
 from ._documented import Reply
@@ -23,7 +23,7 @@ from ._told_amounts import put, tell
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ._charges import Reading, Said
+    from ._charges import CostReader, Said
     from ._documented import Documented
     from ._policy import Policy
     from ._script import Step
@@ -121,30 +121,30 @@ class Accounts:
         """
         policy, path = self._policy, path_of(asked)
         operation = policy.operation_finder.find(asked.method, path)
-        reading = reading_of(policy, operation)
-        if reading is None:
+        reader = reader_of(policy, operation)
+        if reader is None:
             return Settled(reply, Decimal(0))
-        reply = _with_id(reading, path, step, reply)
+        reply = _with_id(reader, path, step, reply)
         answer = Answer(reply.status, FoldedHeaders(dict(reply.headers)), asked.method, operation)
-        reading.fill(answer, reply.body, complete=True, decoded=True)
+        reader.fill(answer, reply.body, complete=True, decoded=True)
         verdict = policy.classify(
             method=asked.method, url=path, status=reply.status, headers=answer.headers, body=reply.body
         )
-        said = reading.read(answer, verdict, path)
+        said = reader.read(answer, verdict, path)
         queries, document = partial(queries_of, asked), partial(document_in, asked.body)
         worst = worst_case(policy, RequestView(operation, asked.headers, queries, document))
         # What a script or a stream tells stays as it is, so that is what the call costs.
-        told = step.body is not None or is_stream(answer.content_type) or _writes(step, reading)
-        charge = reading.charge(answer)
+        told = step.body is not None or is_stream(answer.content_type) or _writes(step, reader)
+        charge = reader.charge(answer)
         if not told and charge is not None:
             # The amount of a documented answer is that of its own call; what the page says of such answers is of this one.
             said = said._replace(charged=worst if charge.cost == "worst" else charge.cost)
             worst = said.charged
         with self._lock:
-            return self._settled(reading, asked, reply, said, worst, told=told)
+            return self._settled(reader, asked, reply, said, worst, told=told)
 
     def _settled(
-        self, reading: Reading, asked: Asked, reply: Reply, said: Said, worst: Decimal | None, *, told: bool
+        self, reader: CostReader, asked: Asked, reply: Reply, said: Said, worst: Decimal | None, *, told: bool
     ) -> Settled:
         account = self._account(asked)
         own = millionths(worst or Decimal(0))
@@ -160,15 +160,15 @@ class Accounts:
         # To ask whether a job has ended is a call too, which the answer does not speak of.
         total = cost if said.ended is None else cost + own
         if self._balance is not None and held is None and 0 < total > self._left(account):
-            return Settled(self._refusal(reading, asked, account), Decimal(0))
+            return Settled(self._refusal(reader, asked, account), Decimal(0))
         if said.job is not None and len(account.jobs) < _MOST_JOBS:
-            reply, name = _begun(reading, said.job, account, reply) if not told else (reply, said.job)
+            reply, name = _begun(reader, said.job, account, reply) if not told else (reply, said.job)
             account.jobs[name] = cost
             return Settled(reply, Decimal(0))
         account.charged += total
         if not told:
-            reply = tell(reply, reading.charged, from_millionths(cost), add=cost > 0 and reply.status < 400)
-        return Settled(self._with_balance(reading, account, reply), from_millionths(total))
+            reply = tell(reply, reader.charged, from_millionths(cost), add=cost > 0 and reply.status < 400)
+        return Settled(self._with_balance(reader, account, reply), from_millionths(total))
 
     def _account(self, asked: Asked) -> _Account:
         name = account_of(self._policy.account, asked)
@@ -179,34 +179,34 @@ class Accounts:
         # A job is paid for when it has ended, and nothing else is paid with what it will cost.
         return (self._balance or 0) - account.charged - sum(account.jobs.values())
 
-    def _with_balance(self, reading: Reading, account: _Account, reply: Reply) -> Reply:
+    def _with_balance(self, reader: CostReader, account: _Account, reply: Reply) -> Reply:
         if self._balance is None:
             return reply
         left = from_millionths(max(0, self._balance - account.charged))
-        headers = [place for place in reading.balance if place.header is not None]
-        reply = tell(reply, [place for place in reading.balance if place.path is not None], left, add=False)
+        headers = [place for place in reader.balance if place.header is not None]
+        reply = tell(reply, [place for place in reader.balance if place.path is not None], left, add=False)
         return tell(reply, headers, left, add=True)
 
-    def _refusal(self, reading: Reading, asked: Asked, account: _Account) -> Reply:
+    def _refusal(self, reader: CostReader, asked: Asked, account: _Account) -> Reply:
         found = self._documented.of_category(Category.CREDITS_EXHAUSTED, asked.method, path_of(asked)) or Reply(402)
-        return self._with_balance(reading, account, tell(found, reading.charged, Decimal(0), add=False))
+        return self._with_balance(reader, account, tell(found, reader.charged, Decimal(0), add=False))
 
 
-def _writes(step: Step, reading: Reading) -> bool:
+def _writes(step: Step, reader: CostReader) -> bool:
     given = {name.lower() for name, _ in step.headers}
-    return any(place.header is not None and place.header.lower() in given for place in reading.charged)
+    return any(place.header is not None and place.header.lower() in given for place in reader.charged)
 
 
-def _with_id(reading: Reading, path: str, step: Step, reply: Reply) -> Reply:
+def _with_id(reader: CostReader, path: str, step: Step, reply: Reply) -> Reply:
     """The answer to a question after a job, about the job that the path names."""
-    name = reading.id_in(path)
-    for job in reading.jobs:
+    name = reader.id_in(path)
+    for job in reader.jobs:
         if job.poll_id is not None and name is not None and step.body is None:
             reply = put(reply, job.poll_id, name) or reply
     return reply
 
 
-def _begun(reading: Reading, name: str, account: _Account, reply: Reply) -> tuple[Reply, str]:
+def _begun(reader: CostReader, name: str, account: _Account, reply: Reply) -> tuple[Reply, str]:
     """The answer with an id that no other job of the account has: the documented one, or a later one made of it."""
     account.begun += 1
     if account.begun == 1:
@@ -217,6 +217,6 @@ def _begun(reading: Reading, name: str, account: _Account, reply: Reply) -> tupl
     def write(value: object) -> object:
         return number if isinstance(value, int) else new
 
-    for path in [job.id for job in reading.jobs if job.id is not None]:
+    for path in [job.id for job in reader.jobs if job.id is not None]:
         reply = put(reply, path, write) or reply
     return reply, new

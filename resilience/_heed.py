@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._categories import Category
-from ._guard import latch_of
+from ._credits_guard import latch_of
 from ._holder import new_name
 from ._hub import tell
 from ._transactions import Command

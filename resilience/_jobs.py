@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._amounts import from_millionths, millionths
-from ._guard import ONE_REQUEST
+from ._credits_guard import ONE_REQUEST
 from ._trail import Charged
 from ._transactions import Command
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._ticket import Ticket
     from ._trail import Ended, Trail
 
-__all__ = ["Body", "Options", "body_of", "put_off", "step_of", "tell_put_off"]
+__all__ = ["EndedCalls", "Options", "body_of", "put_off", "step_of", "tell_put_off"]
 
 _log = logging.getLogger("resilience.tasks")
 # Brokers deliver again what is not acknowledged for long (Redis after an hour, RabbitMQ closes the channel after half of
@@ -106,7 +106,7 @@ def _check(name: str, value: object, of: str) -> None:
         raise ConfigurationError(f"{name} in resilience of {of} is {value!r:.60}; it takes {takes}")
 
 
-class Body:
+class EndedCalls:
     """The calls of one run of a task that are over, and when each was."""
 
     def __init__(self) -> None:
@@ -122,17 +122,17 @@ class Body:
         return next((now - ended for each, ended in self._ended if each is trail), 0.0)
 
 
-_body: ContextVar[Body | None] = ContextVar("resilience_body", default=None)
+_calls: ContextVar[EndedCalls | None] = ContextVar("resilience_calls", default=None)
 
 
 def _observe(trail: Trail, _ended: Ended) -> None:
-    body = _body.get()
-    if body is not None:
-        body.note(trail)
+    calls = _calls.get()
+    if calls is not None:
+        calls.note(trail)
 
 
 @contextmanager
-def body_of(ticket: Ticket, *, task: str, task_id: str, seconds: float | None) -> Generator[Body]:
+def body_of(ticket: Ticket, *, task: str, task_id: str, seconds: float | None) -> Generator[EndedCalls]:
     """Around the body of a task: its tags and its deadline, and an eye on its calls.
 
     Arguments:
@@ -145,20 +145,26 @@ def body_of(ticket: Ticket, *, task: str, task_id: str, seconds: float | None) -
         observers.append(_observe)
     left = None if ticket.until is None else ticket.until - Caller.clock.wall()
     found = [each for each in (seconds, left) if each is not None]
-    body = Body()
+    calls = EndedCalls()
     with ExitStack() as stack:
         # A call has a bounded number of tags; the task's own are never those that there is no room for.
         carried = dict(islice(ticket.tags.items(), _MOST_TAGS))
         stack.enter_context(tags(**{**carried, "task": task[-200:] or "-", "task_id": task_id[:200] or "-"}))
         if found:
             stack.enter_context(deadline(min(found)))
-        token = _body.set(body)
-        stack.callback(_body.reset, token)
-        yield body
+        token = _calls.set(calls)
+        stack.callback(_calls.reset, token)
+        yield calls
 
 
 def put_off(
-    error: BaseException, ticket: Ticket, body: Body, options: Options, *, task: str, expires: float | None = None
+    error: BaseException,
+    ticket: Ticket,
+    calls: EndedCalls,
+    options: Options,
+    *,
+    task: str,
+    expires: float | None = None,
 ) -> Ticket | None:
     """The ticket with which a task runs again, because its call was refused or throttled; `None` where its error stands.
 
@@ -166,7 +172,7 @@ def put_off(
         error: what the task has raised: an error of this library, of the HTTP library, of an SDK, or one that was raised
             from one of them.
         ticket: of its message.
-        body: what has seen its calls.
+        calls: those of this run that are over.
         options: of the task.
         task: its name, for the log.
         expires: when the message expires, in seconds since 1970.
@@ -177,7 +183,7 @@ def put_off(
         return None
     wall = Caller.clock.wall()
     # From the answer, and not from here: the task may have done something else meanwhile.
-    due = wall + max(0.0, wait - body.since(trail))
+    due = wall + max(0.0, wait - calls.since(trail))
     due += min(wait * options.spread, _MOST_SPREAD) * Caller.clock.random()
     since = wall if ticket.since is None else ticket.since
     why_not = _why_not(replace(ticket, since=since), due, options, expires)

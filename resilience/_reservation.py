@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._amounts import from_millionths, millionths
 from ._budget_state import BALANCE_SECONDS
+from ._credits_guard import ONE_REQUEST, ledger_page, settling_key
 from ._credits_state import unsent
 from ._deadline import attempt_seconds
-from ._guard import ONE_REQUEST, ledger_page, settling_key
 from ._holder import new_name
 from ._tags import key_part, tags_of
 from ._trail import Charged
@@ -27,7 +27,7 @@ from ._transactions import Command
 
 if TYPE_CHECKING:
     from ._budgets import Period
-    from ._guard import Guard
+    from ._credits_guard import CreditsGuard
     from ._outcome import Exchange
     from ._runtime import Runtime
     from ._transactions import Reply
@@ -84,7 +84,7 @@ class Reservation:
         self,
         exchange: Exchange,
         runtime: Runtime,
-        guard: Guard | None,
+        guard: CreditsGuard | None,
         latches: tuple[str, ...],
         worst: Decimal,
         *,

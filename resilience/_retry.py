@@ -24,7 +24,7 @@ from ._hub import tell_retry
 from ._modes import Mode
 from ._refusal import closed
 from ._repeatable import why_not_again
-from ._retry_ledger import Purse
+from ._retry_allowance import Purse
 from ._retry_policy import Again, Decision, Retry, Stop, decide
 from ._trail import Wait
 from ._units import seconds_text

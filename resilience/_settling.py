@@ -10,11 +10,11 @@ from ._amounts import millionths
 from ._body import Body, peek
 from ._budget_state import BALANCE_SECONDS
 from ._categories import Category
-from ._charges import reading_of
+from ._charges import reader_of
 from ._conditions import Answer
+from ._credits_guard import ledger_page, settling_key, word_of
 from ._decode import media_type
 from ._fork import Lock
-from ._guard import ledger_page, settling_key, word_of
 from ._held import hold
 from ._holder import new_name
 from ._jobs import begin, finish, recall
@@ -23,7 +23,7 @@ from ._request_parts import path_of
 from ._transactions import Command
 
 if TYPE_CHECKING:
-    from ._charges import Reading
+    from ._charges import CostReader
     from ._jobs import Noted
     from ._library import Response
     from ._outcome import Exchange, Outcome
@@ -48,16 +48,16 @@ async def settle(
     response = outcome.response
     if response is None:
         return
-    reading = reading_of(exchange.policy, exchange.operation)
-    if reading is None:
+    reader = reader_of(exchange.policy, exchange.operation)
+    if reader is None:
         # Its requests are all that is counted.
         good = outcome.verdict.category is Category.SUCCESS
         reservation.settle(reservation.worst, "settled" if good else "failed", word=word_of(outcome.verdict))
         return
-    if reading.names_jobs and job is None:
-        job = await _named(exchange, runtime, outcome, reading, reservation)
-    settling = Settling(exchange, runtime, reservation, outcome, reading=reading, job=job)
-    if not reading.looks(response.status_code, media_type(response.headers.get("content-type", ""))):
+    if reader.names_jobs and job is None:
+        job = await _named(exchange, runtime, outcome, reader, reservation)
+    settling = Settling(exchange, runtime, reservation, outcome, reader=reader, job=job)
+    if not reader.looks(response.status_code, media_type(response.headers.get("content-type", ""))):
         settling.ended()
         return
     stream = response.stream
@@ -75,14 +75,14 @@ async def settle(
 
 
 async def _named(
-    exchange: Exchange, runtime: Runtime, outcome: Outcome, reading: Reading, reservation: Reservation
+    exchange: Exchange, runtime: Runtime, outcome: Outcome, reader: CostReader, reservation: Reservation
 ) -> Noted | None:
     """What is known of the job that an answer names."""
     response = cast("Response", outcome.response)
     try:
         most = exchange.policy.inspect.max_bytes
         media = media_type(response.headers.get("content-type", ""))
-        if is_stream(media) or not reading.looks(response.status_code, media):
+        if is_stream(media) or not reader.looks(response.status_code, media):
             return None
         if not response.is_closed and not isinstance(response.stream, Body):
             await peek(runtime, response, most, exchange.deadline)
@@ -90,8 +90,8 @@ async def _named(
         if data is None:
             return None
         answer = Answer(response.status_code, response.headers, exchange.request.method, exchange.operation)
-        reading.fill(answer, data, complete=True)
-        ended = reading.read(answer, outcome.verdict).ended
+        reader.fill(answer, data, complete=True)
+        ended = reader.read(answer, outcome.verdict).ended
         return None if ended is None else await recall(exchange, runtime, ended)
     except BaseException:
         # Cancelled with an answer in hand: nobody else will close it.
@@ -114,11 +114,11 @@ class Settling:
         reservation: Reservation,
         outcome: Outcome,
         *,
-        reading: Reading,
+        reader: CostReader,
         job: Noted | None,
     ) -> None:
         response = cast("Response", outcome.response)
-        self._reading = reading
+        self._reader = reader
         self._exchange = exchange
         self._runtime = runtime
         self._reservation = reservation
@@ -186,9 +186,9 @@ class Settling:
         answer.code, answer.message = verdict.code, verdict.message
         if self._data:
             complete = complete and (self._keeps_end or len(self._data) <= self._most)
-            self._reading.fill(answer, bytes(self._data), complete=complete, decoded=self._is_decoded)
+            self._reader.fill(answer, bytes(self._data), complete=complete, decoded=self._is_decoded)
             self._data.clear()
-        said = self._reading.read(answer, verdict, path_of(exchange.request))
+        said = self._reader.read(answer, verdict, path_of(exchange.request))
         good = verdict.category is Category.SUCCESS
         if said.job is not None:
             begin(exchange, self._runtime, reservation, said.job)

@@ -148,9 +148,9 @@ class Way:
             return None
         if held is not None:
             hand_on(response, *held)
-        if kind.ledger is not None:
-            kind.ledger.called(began)
-            command = kind.ledger.succeeded(None)
+        if kind.allowance is not None:
+            kind.allowance.called(began)
+            command = kind.allowance.succeeded(None)
             if command is not None:
                 store.run(command, ended)
         attempt = Attempt(1, started - began, ended - started, response.status_code, None, verdict)

@@ -11,12 +11,12 @@ from ._breaker_machine import SUCCESS
 from ._categories import Category
 from ._concurrency import places_of, use_of
 from ._credits import latch_keys
+from ._credits_guard import guard_of
 from ._fields import only_value
-from ._guard import guard_of
 from ._pays import bill_of, keys_of
 from ._repeatable import IDEMPOTENT
 from ._reservations import line_key
-from ._retry_ledger import ledger_of
+from ._retry_allowance import allowance_of
 from ._scopes import account_of
 from ._transactions import Command
 from ._way import Way
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._library import Library, Request
     from ._outcome import Exchange, Verdict
     from ._pays import Bill
-    from ._retry_ledger import Ledger
+    from ._retry_allowance import Allowance
 
 __all__ = ["Kind", "Ways", "kind_of"]
 
@@ -53,10 +53,10 @@ class Kind:
         "_header",
         "_lines",
         "_ways",
+        "allowance",
         "bill",
         "breaker",
         "is_short",
-        "ledger",
         "operation",
         "plan",
         "policy",
@@ -70,7 +70,7 @@ class Kind:
         self._ways = ways
         policy = exchange.policy
         self.policy, self.operation, self.settings = policy, exchange.operation, exchange.settings
-        self.ledger: Ledger | None = ledger_of(exchange)
+        self.allowance: Allowance | None = allowance_of(exchange)
         self.plan: BreakerPlan | None = None if policy.breaker.off else policy.breaker.plan
         self.breaker = "" if policy.breaker.off else breaker_key(exchange, policy.breaker, library)
         self.refuses = policy.breaker.max_wait == 0

@@ -30,7 +30,7 @@ from ._ticket import TICKET, Ticket, ticket_here
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ._put_off import Body
+    from ._put_off import EndedCalls
 
 __all__ = ["ResilientTask", "install"]
 
@@ -181,13 +181,13 @@ def _around(task: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
         if TICKET in (request.headers or {}):
             # Celery's own retries take it along: theirs is a run of its own, put off for the first time again.
             request.headers = {**request.headers, TICKET: Ticket(ticket.tags, ticket.until).to_dict()}
-        with body_of(ticket, task=task.name, task_id=request.id, seconds=seconds_of(task, options)) as body:
+        with body_of(ticket, task=task.name, task_id=request.id, seconds=seconds_of(task, options)) as calls:
             try:
                 return inner(*arguments, **named)
             except _Raised:
                 raise
             except BaseException as error:
-                _put_off(task, ticket, body, options, error)
+                _put_off(task, ticket, calls, options, error)
                 raise
 
     return run
@@ -215,13 +215,13 @@ def _until_due(task: Any, ticket: Ticket) -> None:
         Caller.clock.sleep(left, Closing())
 
 
-def _put_off(task: Any, ticket: Ticket, body: Body, options: Options, error: BaseException) -> None:
+def _put_off(task: Any, ticket: Ticket, calls: EndedCalls, options: Options, error: BaseException) -> None:
     """Send the task again if its call was refused or throttled, and leave it by Celery's own `Retry`."""
     request = task.request
     # Run in the caller's own process, there is nobody to run it later.
     if request.is_eager or not isinstance(error, Exception):
         return
-    again = put_off(error, ticket, body, options, task=task.name, expires=expires_of(request.expires))
+    again = put_off(error, ticket, calls, options, task=task.name, expires=expires_of(request.expires))
     if again is None:
         return
     try:

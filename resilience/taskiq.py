@@ -30,7 +30,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from taskiq import TaskiqMessage, TaskiqResult
 
-    from ._put_off import Body
+    from ._put_off import EndedCalls
 
 __all__ = ["ResilienceMiddleware"]
 
@@ -45,8 +45,8 @@ _log = logging.getLogger("resilience.tasks")
 class _Run:
     """The body of a task under way, and of the one that has sent it where a broker runs tasks within each other."""
 
-    def __init__(self, task_id: str, stack: ExitStack, body: Body, ticket: Ticket) -> None:
-        self.task_id, self.body, self.ticket = task_id, body, ticket
+    def __init__(self, task_id: str, stack: ExitStack, calls: EndedCalls, ticket: Ticket) -> None:
+        self.task_id, self.calls, self.ticket = task_id, calls, ticket
         self.stack = stack
         self.around = _running.get()
         _running.set(self)
@@ -130,10 +130,10 @@ class ResilienceMiddleware(TaskiqMiddleware):
         elif left > 0:
             await Caller.clock.sleep_async(left, Closing())
         stack = ExitStack()
-        body = stack.enter_context(
+        calls = stack.enter_context(
             body_of(ticket, task=message.task_name, task_id=message.task_id, seconds=self._seconds(message))
         )
-        _Run(message.task_id, stack, body, ticket)
+        _Run(message.task_id, stack, calls, ticket)
         return message
 
     async def on_error(self, message: TaskiqMessage, result: TaskiqResult[Any], exception: BaseException) -> None:
@@ -146,7 +146,7 @@ class ResilienceMiddleware(TaskiqMiddleware):
         labels = {**(task.labels if task else {}), **message.labels}
         if str(labels.get(_OFF, "")).lower() == "true":
             return
-        again = put_off(exception, run.ticket, run.body, self._options, task=message.task_name)
+        again = put_off(exception, run.ticket, run.calls, self._options, task=message.task_name)
         if again is None:
             return
         if self._comes_early and (again.not_before or 0.0) - Caller.clock.wall() > _LONGEST_HOLD:

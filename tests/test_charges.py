@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from resilience import Policy
 from resilience._categories import Category
-from resilience._charges import Reading, Said, reading_of
+from resilience._charges import CostReader, Said, reader_of
 from resilience._conditions import Answer
 from resilience._headers import FoldedHeaders
 from resilience._outcome import Verdict
@@ -37,9 +37,9 @@ def priced(**parts: Any) -> Policy:
     return policy(operations=OPERATIONS, credits=parts, **others)
 
 
-def reading(spec: Policy, operation: str | None = "search") -> Reading:
+def reader(spec: Policy, operation: str | None = "search") -> CostReader:
     """How a policy reads the answers of an operation."""
-    found = reading_of(spec, operation)
+    found = reader_of(spec, operation)
     assert found is not None
     return found
 
@@ -59,23 +59,23 @@ def said(
     """What an answer says by a policy."""
     answer = Answer(status, FoldedHeaders(JSON if headers is None else headers), "GET", operation)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    found = reading(spec, operation)
+    found = reader(spec, operation)
     found.fill(answer, data, complete=complete, decoded=decoded)
     return found.read(answer, verdict, path)
 
 
 def test_a_policy_without_credits_reads_nothing() -> None:
     """There is nothing to be paid."""
-    assert reading_of(policy(operations=OPERATIONS), "search") is None
+    assert reader_of(policy(operations=OPERATIONS), "search") is None
 
 
-def test_a_reading_is_made_once_for_each_operation() -> None:
+def test_a_reader_is_made_once_for_each_operation() -> None:
     """Also for requests that belong to none."""
     spec = priced(charged="credits")
 
-    assert reading(spec) is reading(spec)
-    assert reading(spec, None) is reading(spec, None)
-    assert reading(spec) is not reading(spec, "batch")
+    assert reader(spec) is reader(spec)
+    assert reader(spec, None) is reader(spec, None)
+    assert reader(spec) is not reader(spec, "batch")
 
 
 def test_an_answer_tells_what_its_call_has_cost() -> None:
@@ -192,7 +192,7 @@ def test_a_number_that_takes_long_to_write_names_no_job() -> None:
     """Python refuses to write it at all."""
     answer = Answer(200, FoldedHeaders({}), "POST", "batch", document={"job": {"id": 10**5000}})
 
-    assert reading(priced(jobs=[JOB]), "batch").read(answer, SUCCESS).job is None
+    assert reader(priced(jobs=[JOB]), "batch").read(answer, SUCCESS).job is None
 
 
 @pytest.mark.parametrize("category", Category)
@@ -260,10 +260,10 @@ def test_a_body_is_looked_at_where_something_in_it_is_asked_for() -> None:
     )
     jobs = priced(jobs=[JOB])
 
-    assert [True, True, False, False] == [reading(told).looks(status) for status in (200, 500, 204, 304)]
-    assert not reading(told, "batch").looks(200)
-    assert [True, True, False] == [reading(conditions).looks(status) for status in (200, 404, 500)]
-    assert [True, True, False] == [reading(jobs, name).looks(200) for name in ("batch", "job", "search")]
+    assert [True, True, False, False] == [reader(told).looks(status) for status in (200, 500, 204, 304)]
+    assert not reader(told, "batch").looks(200)
+    assert [True, True, False] == [reader(conditions).looks(status) for status in (200, 404, 500)]
+    assert [True, True, False] == [reader(jobs, name).looks(200) for name in ("batch", "job", "search")]
     types = (
         "application/json",
         "application/vnd.acme+json",
@@ -272,7 +272,7 @@ def test_a_body_is_looked_at_where_something_in_it_is_asked_for() -> None:
         "",
         "image/png",
     )
-    assert [True] * 5 + [False] == [reading(told).looks(200, media) for media in types]
+    assert [True] * 5 + [False] == [reader(told).looks(200, media) for media in types]
 
 
 def test_a_compressed_body_is_read() -> None:
@@ -303,7 +303,7 @@ def test_no_more_of_a_body_is_read_than_the_policy_allows(decoded: bool) -> None
     late = {"data": "x" * 2000, "n": 3}
     answer = Answer(200, FoldedHeaders(JSON))
 
-    reading(spec).fill(answer, json.dumps(long).encode(), complete=True, decoded=decoded)
+    reader(spec).fill(answer, json.dumps(long).encode(), complete=True, decoded=decoded)
 
     assert (1024, False) == (len(answer.body), answer.complete)
     assert Decimal(3) == said(spec, long, decoded=decoded).charged
@@ -352,7 +352,7 @@ def test_nothing_is_kept_where_the_policy_reads_nothing() -> None:
     spec = priced(charged="n", inspect={"max_bytes": "0B"})
     answer = Answer(200, FoldedHeaders(EVENTS))
 
-    reading(spec).fill(answer, b'data: {"n": 1}\n\n', complete=True)
+    reader(spec).fill(answer, b'data: {"n": 1}\n\n', complete=True)
 
     assert b"" == answer.body
 

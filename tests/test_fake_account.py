@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import resilience.cli._fake_provider
 from resilience import Policy
 from resilience._amounts import millionths
-from resilience._charges import reading_of
+from resilience._charges import reader_of
 from resilience._conditions import Answer
 from resilience._costs import RequestView, worst_case
 from resilience._documented import Documented, Reply
@@ -456,11 +456,11 @@ def test_what_answers_say_is_what_was_charged(calls: list[Any], balance: int) ->
 
         operation = ACME.operation_finder.find(method, path)
         answer = Answer(reply.status, FoldedHeaders(dict(reply.headers)), method, operation)
-        reading = reading_of(ACME, operation)
-        assert reading is not None
-        reading.fill(answer, reply.body, complete=True)
+        reader = reader_of(ACME, operation)
+        assert reader is not None
+        reader.fill(answer, reply.body, complete=True)
         verdict = ACME.classify(method=method, url=path, status=reply.status, headers=answer.headers, body=reply.body)
-        said = reading.read(answer, verdict, path)
+        said = reader.read(answer, verdict, path)
         query = {"large": ["1"]} if "?" in target else dict[str, list[str]]()
         document = body
         worst = worst_case(

@@ -21,7 +21,7 @@ import pytest
 
 import resilience
 import resilience.httpx
-from resilience import _fork, _install, _retry_ledger
+from resilience import _fork, _install, _retry_allowance
 from resilience._adapter import _Both
 from resilience._clock import Closing, Waker
 from resilience._retry_budget import RetryBudget
@@ -188,12 +188,12 @@ def test_calls_that_the_parent_has_not_told_yet_are_the_parents() -> None:
     client = httpx.Client(transport=obeying)
 
     def untold() -> list[int]:
-        ledgers = [each for found in _retry_ledger._ledgers.values() for each in found.values()]
-        return [sum(each._calls) for each in ledgers if isinstance(each, _retry_ledger.Ratio)]
+        allowances = [each for found in _retry_allowance._allowances.values() for each in found.values()]
+        return [sum(each._calls) for each in allowances if isinstance(each, _retry_allowance.Ratio)]
 
     assert RetryBudget(ratio=0.2).quota is None
     # What other tests have left.
-    _retry_ledger._ledgers.clear()
+    _retry_allowance._allowances.clear()
     for _ in range(3):
         client.get(URL)
 

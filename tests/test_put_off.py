@@ -44,12 +44,12 @@ def failed(
 
     ticket = ticket or Ticket()
     transport = resilience.httpx.Transport(httpx.MockTransport(answer), policies=[config or policy()], clock=clock)
-    with body_of(ticket, task="t", task_id="1", seconds=seconds) as body, httpx.Client(transport=transport) as client:
+    with body_of(ticket, task="t", task_id="1", seconds=seconds) as calls, httpx.Client(transport=transport) as client:
         with pytest.raises(httpx.HTTPError) as caught:
             client.request(method, f"https://{HOST}/things").raise_for_status()
         clock.advance(later)
     changed = Options().changed(options, "it")
-    return put_off(caught.value, ticket, body, changed, task="t", expires=expires), caught.value
+    return put_off(caught.value, ticket, calls, changed, task="t", expires=expires), caught.value
 
 
 LATER = (429, {"Retry-After": "1000"})
@@ -136,8 +136,8 @@ def test_the_log_says_which_task_for_how_long_and_why(
 
 def test_an_error_without_a_call_is_none_of_ours(clock: VirtualClock) -> None:
     """Nothing was called, or no policy applied."""
-    with body_of(Ticket(), task="t", task_id="1", seconds=None) as body:
-        assert put_off(ValueError("no"), Ticket(), body, Options(), task="t") is None
+    with body_of(Ticket(), task="t", task_id="1", seconds=None) as calls:
+        assert put_off(ValueError("no"), Ticket(), calls, Options(), task="t") is None
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from resilience import Category, Policy, Trail, Verdict
 from resilience._modes import Mode
 from resilience._outcome import Exchange
 from resilience._registry import Policies, Settings, Source
+from resilience._retry_allowance import Purse, Quota, Ratio, allowance_of
 from resilience._retry_budget import SLOTS, RetryBudget, describe, withdraw
-from resilience._retry_ledger import Purse, Quota, Ratio, ledger_of
 from resilience._retry_policy import Retry
 from resilience._trail import Refused
 from resilience._transactions import Command, Reply
@@ -443,13 +443,15 @@ def test_budgets_are_a_providers_and_of_one_size() -> None:
     """All its calls share a ledger; other numbers are another state."""
     store = MemoryStore()
 
-    first, again, wider = (ledger_of(exchange_with(store, **budget)) for budget in ({}, {"ratio": 0.2}, {"ratio": 0.3}))
+    first, again, wider = (
+        allowance_of(exchange_with(store, **budget)) for budget in ({}, {"ratio": 0.2}, {"ratio": 0.3})
+    )
 
     assert first is again
     assert first is not wider
-    assert ledger_of(exchange_with(MemoryStore())) is not first
-    assert isinstance(ledger_of(exchange_with(store, quota=5)), Quota)
-    assert ledger_of(exchange_with(store, off=True)) is None
+    assert allowance_of(exchange_with(MemoryStore())) is not first
+    assert isinstance(allowance_of(exchange_with(store, quota=5)), Quota)
+    assert allowance_of(exchange_with(store, off=True)) is None
     assert ["ratio-0.2-10-10.0", "quota-5"] == [RetryBudget().name, RetryBudget(quota=5).name]
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import resilience
 import resilience.httpx
-from resilience import Policy, _chain, _fields, _retry_ledger, trail_of
+from resilience import Policy, _chain, _fields, _retry_allowance, trail_of
 from resilience._breaker_key import breaker_key
 from resilience._breaker_machine import OPEN
 from resilience._breaker_state import IDLE
@@ -149,9 +149,9 @@ class Client:
         """All that anybody remembers of the calls so far."""
         # A store knows the time of those who asked it, and shows what had not expired then.
         self.store.run(Command("shortcut.leave", ("nobody's",), (1.0, -1)), self.clock.now())
-        ledgers = _retry_ledger._ledgers.get(self.store, {})
-        calls = {key: list(getattr(ledger, "_calls", ())) for key, ledger in ledgers.items()}
-        return {**dict(self.store.scan()), "ledgers": calls}
+        allowances = _retry_allowance._allowances.get(self.store, {})
+        calls = {key: list(getattr(each, "_calls", ())) for key, each in allowances.items()}
+        return {**dict(self.store.scan()), "allowances": calls}
 
     def forbid_layers(self) -> None:
         """Have a call fail that goes through them."""

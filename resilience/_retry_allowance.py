@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Reply, Store
 
-__all__ = ["Ledger", "Purse", "Quota", "Ratio", "ledger_of"]
+__all__ = ["Allowance", "Purse", "Quota", "Ratio", "allowance_of"]
 
 
-class Ledger(Protocol):
+class Allowance(Protocol):
     """One provider's budget, as one process sees it."""
 
     def called(self, now: float, /) -> None:
@@ -133,43 +133,43 @@ class Quota:
 
 
 _lock = Lock()
-_ledgers: WeakKeyDictionary[Store, dict[tuple[str, str], Ledger]] = WeakKeyDictionary()
+_allowances: WeakKeyDictionary[Store, dict[tuple[str, str], Allowance]] = WeakKeyDictionary()
 
 
 @after_fork
 def _begin() -> None:
     # Calls that were not told to the store yet are the parent's to tell.
-    _ledgers.clear()
+    _allowances.clear()
 
 
-def ledger_of(exchange: Exchange) -> Ledger | None:
-    """The ledger of a call's provider; `None` where its retries have no budget."""
+def allowance_of(exchange: Exchange) -> Allowance | None:
+    """The allowance of a call's provider; `None` where its retries have no budget."""
     policy = exchange.policy
     budget = policy.retry.budget
     if budget.off or exchange.settings.modes.get("retry_budget") is Mode.OFF:
         return None
-    found = _ledgers.get(exchange.store)
-    ledger = None if found is None else found.get((policy.provider, budget.name))
-    return _open(exchange, budget) if ledger is None else ledger
+    found = _allowances.get(exchange.store)
+    allowance = None if found is None else found.get((policy.provider, budget.name))
+    return _open(exchange, budget) if allowance is None else allowance
 
 
-def _open(exchange: Exchange, budget: RetryBudget) -> Ledger:
+def _open(exchange: Exchange, budget: RetryBudget) -> Allowance:
     key = key_of(exchange, "budget", budget.name, ())
     made = Ratio(budget, key) if budget.quota is None else Quota(budget, key)
     with _lock:
-        found = _ledgers.setdefault(exchange.store, {})
+        found = _allowances.setdefault(exchange.store, {})
         return found.setdefault((exchange.policy.provider, budget.name), made)
 
 
 class Purse:
     """What one call pays into the budget of its provider, and takes from it."""
 
-    __slots__ = ("_exchange", "_last", "_ledger", "_reply", "_runtime")
+    __slots__ = ("_allowance", "_exchange", "_last", "_reply", "_runtime")
 
     def __init__(self, exchange: Exchange, runtime: Runtime) -> None:
         self._exchange = exchange
         self._runtime = runtime
-        self._ledger = ledger_of(exchange)
+        self._allowance = allowance_of(exchange)
         self._last: Verdict | None = None
         self._reply: Reply | None = None
 
@@ -180,31 +180,31 @@ class Purse:
             verdict: on the answer that came.
             attempt: how often the call has been sent, from 1.
         """
-        if self._ledger is None:
+        if self._allowance is None:
             return
         if attempt == 1:
-            self._ledger.called(self._exchange.started)
+            self._allowance.called(self._exchange.started)
         self._reply = None
         if verdict.category is Category.SUCCESS:
-            command = self._ledger.succeeded(self._last)
+            command = self._allowance.succeeded(self._last)
             if command is not None:
                 self._runtime.tell(self._exchange.store, command)
 
     async def withdraw(self, verdict: Verdict) -> str | None:
         """Take a retry after this verdict; `None`, or why there is none left."""
-        if self._ledger is None:
+        if self._allowance is None:
             return None
         exchange, runtime = self._exchange, self._runtime
-        reply = await runtime.decide(exchange.store, self._ledger.withdrawal(verdict, runtime.clock.now()))
+        reply = await runtime.decide(exchange.store, self._allowance.withdrawal(verdict, runtime.clock.now()))
         if reply[0]:
             self._last, self._reply = verdict, reply
             return None
         observed = exchange.settings.modes.get("retry_budget") is Mode.OBSERVE
-        exchange.record(Refused("retry_budget", "empty", self._ledger.empty(), None, observed))
-        return None if observed else self._ledger.empty()
+        exchange.record(Refused("retry_budget", "empty", self._allowance.empty(), None, observed))
+        return None if observed else self._allowance.empty()
 
     def give_back(self) -> None:
         """Undo the last withdrawal: nothing was sent after all."""
-        if self._ledger is not None and self._last is not None and self._reply is not None:
-            self._runtime.tell(self._exchange.store, self._ledger.give_back(self._reply, self._last))
+        if self._allowance is not None and self._last is not None and self._reply is not None:
+            self._runtime.tell(self._exchange.store, self._allowance.give_back(self._reply, self._last))
             self._reply = None

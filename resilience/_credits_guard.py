@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ONE_REQUEST",
-    "Guard",
+    "CreditsGuard",
     "Latches",
     "Use",
     "guard_of",
@@ -85,7 +85,7 @@ class Use(NamedTuple):
         )
 
 
-class Guard(NamedTuple):
+class CreditsGuard(NamedTuple):
     """All budgets of the calls of one operation; the first counts in the provider's own unit."""
 
     uses: tuple[Use, ...]
@@ -103,19 +103,19 @@ def _each(budget: Budget) -> str:
     return f" in any {period}" if budget.rolling else f"/{period}"
 
 
-def guard_of(exchange: Exchange) -> Guard | None:
+def guard_of(exchange: Exchange) -> CreditsGuard | None:
     """The budgets of a call; `None` where nothing is counted. Compiled once for each operation."""
     settings = exchange.settings
     if not settings.ledger and not settings.budgets:
         return None
     operation = exchange.operation
-    found: Guard | None = settings.guards.get(operation)
+    found: CreditsGuard | None = settings.guards.get(operation)
     if found is None:
         found = settings.guards[operation] = _compiled(exchange.policy, settings, operation)
     return found
 
 
-def _compiled(policy: Policy, settings: Settings, operation: str | None) -> Guard:
+def _compiled(policy: Policy, settings: Settings, operation: str | None) -> CreditsGuard:
     from ._budgets import REQUESTS, Budget
 
     unit = policy.credits.unit if policy.credits else REQUESTS
@@ -135,7 +135,7 @@ def _compiled(policy: Policy, settings: Settings, operation: str | None) -> Guar
     hard = [budget for budget in budgets if budget.hard]
     is_priced = any(use.budget.hard for use in own if use.budget is not None)
     strict = any(budget.on_store_failure == "refuse" for budget in hard)
-    return Guard((*own, *others), unit, is_priced, strict)
+    return CreditsGuard((*own, *others), unit, is_priced, strict)
 
 
 def _use(budget: Budget, own: str) -> Use:
