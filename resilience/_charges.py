@@ -175,6 +175,9 @@ class CostReader:
         charge = self.charge(answer)
         if charge is not None:
             return None if charge.cost == "worst" else charge.cost
+        if verdict.error is not None:
+            # A success whose body broke off while it was looked at: the work was done, and nobody saw what it cost.
+            return None
         if verdict.category is not Category.SUCCESS and self._failures is not None:
             return None if self._failures == "charged" else _ZERO
         return None if verdict.category in _WORKED else _ZERO

@@ -125,7 +125,11 @@ def _compiled(policy: Policy, settings: Settings, operation: str | None) -> Cred
     own = [use for use in uses if use.unit == unit]
     others = [use for use in uses if use.unit != unit]
     if not own:
-        everything = Budget.model_validate({"name": "all", "limit": "1/month", "per": "account", "hard": False})
+        # One of the user's, of other operations, may have that name.
+        name = "all"
+        while any(name == budget.name for budget in settings.budgets):
+            name = f"other-{name}"
+        everything = Budget.model_validate({"name": name, "limit": "1/month", "per": "account", "hard": False})
         own = [_use(everything, unit)._replace(limit=-1, warns=-1.0)]
     priced = policy.credits
     if priced is not None and priced.balance and unit != REQUESTS:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._reservation import Reservation
     from ._runtime import Runtime
 
-__all__ = ["Noted", "begin", "finish", "recall"]
+__all__ = ["Noted", "begin", "finish", "keep", "recall"]
 
 # Six bytes fit into every number exactly.
 _BYTES = 6
@@ -42,6 +42,8 @@ class Noted(NamedTuple):
     row: list[Any]
     """For the ledger; its sixth is what was reserved, in millionths."""
     unit: str
+    text: str
+    """All of it, as it is kept."""
 
 
 def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: str) -> None:
@@ -60,10 +62,10 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
         # The store that is away knows of no reservation that could go on.
         reservation.settle(reservation.worst, "job", word=1)
         return
-    lease = next((each.lease for each in costs.jobs if exchange.operation in each.submit), 3600.0)
+    lease = _lease(exchange)
     key, name = _key(exchange, job), _name(exchange, job)
     noted: dict[str, Any] = {
-        "page": reservation.command.keys[reservation.command.arguments[1]],
+        "page": reservation.page,
         "keys": reservation.budget_keys,
         "charges": [
             [use.counts_requests, spec[2], spec[3]]
@@ -73,11 +75,20 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
         "unit": guard.unit,
     }
     reservation.become_job(name, lease)
-    # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
-    kept = lease + _LATE_SECONDS
-    runtime.tell(
-        exchange.store, Command("credits.remember", (key,), (kept, *_packed(json.dumps(noted, ensure_ascii=False))))
-    )
+    _remember(exchange, runtime, key, json.dumps(noted, ensure_ascii=False), lease)
+
+
+def keep(exchange: Exchange, runtime: Runtime, job: Noted) -> None:
+    """Keep the reservation of a job that was asked about and has not ended: its lease begins anew.
+
+    Arguments:
+        exchange: the call that asked about it.
+        runtime: how the store is told.
+        job: what was noted.
+    """
+    lease = _lease(exchange)
+    runtime.tell(exchange.store, Command("credits.renew", job.keys, (job.name, job.name, lease)))
+    _remember(exchange, runtime, _key(exchange, job.id), job.text, lease)
 
 
 async def recall(exchange: Exchange, runtime: Runtime, named: str | None = None) -> Noted | None:
@@ -111,6 +122,19 @@ def finish(exchange: Exchange, runtime: Runtime, job: Noted, charged: Decimal | 
     runtime.tell(exchange.store, Command("credits.settle", (job.page, *job.keys), (job.name, 0, 0, 0, row, *charges)))
     runtime.tell(exchange.store, Command("credits.remember", (_key(exchange, job.id),), (0.0,)))
     exchange.record(Charged(from_millionths(amount), job.unit, from_millionths(reserved), "job"))
+
+
+def _lease(exchange: Exchange) -> float:
+    """For how many seconds nobody need ask about a job that a call begins or asks about."""
+    costs, operation = exchange.policy.credits, exchange.operation
+    found = (job.lease for job in (costs.jobs if costs else ()) if operation in {*job.submit, *job.poll})
+    return next(found, 3600.0)
+
+
+def _remember(exchange: Exchange, runtime: Runtime, key: str, text: str, lease: float) -> None:
+    # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
+    arguments = (lease + _LATE_SECONDS, *_packed(text))
+    runtime.tell(exchange.store, Command("credits.remember", (key,), arguments))
 
 
 def _asked(exchange: Exchange) -> str | None:
@@ -165,4 +189,4 @@ def _noted(exchange: Exchange, job: str, text: str) -> Noted | None:
         int(row[5])
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         return None
-    return Noted(job, _name(exchange, job), page, keys, charges, row, unit) if len(keys) == len(charges) else None
+    return Noted(job, _name(exchange, job), page, keys, charges, row, unit, text) if len(keys) == len(charges) else None

@@ -40,12 +40,10 @@ _log = logging.getLogger("resilience.credits")
 def _lease(exchange: Exchange, now: float) -> float:
     """How long a call may be under way without a word: what the policy says, and as long as its own timeouts let it."""
     costs = exchange.policy.credits
-    seconds = attempt_seconds(exchange, now)
-    if seconds is None:
-        own: dict[str, float | None] = exchange.extensions.get("timeout") or {}
-        seconds = own.get("read")
+    own: dict[str, float | None] = exchange.extensions.get("timeout") or {}
+    seconds = attempt_seconds(exchange, now) or own.get("read") or 0.0
     # Twice: the time in the queue of a limit comes before it.
-    return max(600.0 if costs is None else costs.lease, 2 * (seconds or 0.0))
+    return max(600.0 if costs is None else costs.lease, 2 * seconds)
 
 
 class Reservation:
@@ -74,6 +72,7 @@ class Reservation:
         "guard",
         "looks",
         "name",
+        "page",
         "periods",
         "renew_at",
         "row",
@@ -108,7 +107,7 @@ class Reservation:
         self._at = runtime.clock.wall()
         self.renew_at = runtime.clock.now() + self._lease / 2
         counts = 0 if costs is not None and costs.unanswered == "free" else 1
-        page = ledger_page(exchange, self.name)
+        self.page = ledger_page(exchange, self.name)
         # Now, not when it is settled: that may be in a thread, or a task, with other tags.
         tags = sorted(tags_of(exchange.options.tags).items()) if guard is not None else ()
         told = ",".join([f"{name}={key_part(value)}" for name, value in tags])
@@ -119,7 +118,7 @@ class Reservation:
         keys, specs = self._budgets(obeyed=obeyed) if guard is not None else ((), [])
         arguments = (self.name, len(latches), 1 if obeyed else 0, self._lease, counts, row, *specs)
         strict = guard is not None and guard.strict and obeyed
-        self.command = Command("credits.reserve", (*latches, page, *keys), arguments, strict)
+        self.command = Command("credits.reserve", (*latches, self.page, *keys), arguments, strict)
 
     def _budgets(self, *, obeyed: bool) -> tuple[tuple[str, ...], list[list[Any]]]:
         keys: list[str] = []
@@ -153,6 +152,18 @@ class Reservation:
     def budget_keys(self) -> tuple[str, ...]:
         """The keys of its budgets."""
         return self.command.keys[self.command.arguments[1] + 1 :]
+
+    def only_tell(self, index: int) -> None:
+        """Reserve of a budget whatever is left of it."""
+        self.command.arguments[6 + index][5] = 2
+
+    def amount_of(self, index: int) -> int:
+        """How much is to be reserved of a budget, in millionths."""
+        return int(self.command.arguments[6 + index][1])
+
+    def scopes_of(self, index: int) -> tuple[str, ...]:
+        """What a budget is counted apart by, as its key says."""
+        return tuple(self.budget_keys[index].split(":")[4:])
 
     async def ask(self) -> Reply:
         """Reserve: what `credits.reserve` replies; nothing where a shared store is away that must decide."""
@@ -198,8 +209,7 @@ class Reservation:
                 "%s %s: a call has cost %s %s, and %s was its worst case by the policy",
                 *(exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst),
             )
-        shown = Charged(from_millionths(amount), guard.unit, from_millionths(self._worst), outcome)
-        exchange.record(shown)
+        exchange.record(Charged(from_millionths(amount), guard.unit, from_millionths(self._worst), outcome))
 
     def renew(self) -> None:
         """Keep it open while the body is read."""

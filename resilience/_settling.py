@@ -17,7 +17,7 @@ from ._decode import media_type
 from ._fork import Lock
 from ._held import hold
 from ._holder import new_name
-from ._jobs import begin, finish, recall
+from ._jobs import begin, finish, keep, recall
 from ._last_events import is_stream
 from ._request_parts import path_of
 from ._transactions import Command
@@ -95,7 +95,7 @@ async def _named(
         return None if ended is None else await recall(exchange, runtime, ended)
     except BaseException:
         # Cancelled with an answer in hand: nobody else will close it.
-        reservation.settle(reservation.worst, "unanswered", word=0)
+        reservation.leave()
         await runtime.close(response.stream)
         raise
 
@@ -198,8 +198,11 @@ class Settling:
                 finish(exchange, self._runtime, self._job, said.charged)
             reservation.settle(reservation.worst, "settled", word=word_of(verdict))
         else:
+            if self._job is not None:
+                keep(exchange, self._runtime, self._job)
             charged = reservation.worst if said.charged is None else said.charged
-            reservation.settle(charged, "settled" if good else "failed", word=word_of(verdict))
+            ending = "settled" if good else "failed" if verdict.error is None else "unanswered"
+            reservation.settle(charged, ending, word=word_of(verdict))
         if said.balance is not None:
             self._report(max(0, millionths(said.balance)))
 

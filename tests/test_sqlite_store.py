@@ -204,6 +204,21 @@ def test_expired_states_are_swept(path: str, monkeypatch: pytest.MonkeyPatch) ->
     store.close()
 
 
+def test_what_was_spent_is_never_swept_before_its_time(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many other states there are, and however soon it expires: a cap that forgets is none."""
+    monkeypatch.setattr("resilience.stores._sqlite._SWEEP_EVERY", 20)
+    store = SqliteStore(path, "t", machine=Machine(), most_keys=10)
+    report = Command("credits.report", ("{p}:ledger:1", "{p}:credits:balance@credits:ever"), (5, 50.0, 0))
+    store.run(report, 0.0)
+    for number in range(60):
+        store.run(acquire("one", lease=100_000.0 + number, key=f"{{p}}:permits:later-{number:02}"), 0.0)
+
+    keys = [key for key, _ in store.scan()]
+    assert 40 > len(keys)
+    assert "{p}:credits:balance@credits:ever" in keys
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [

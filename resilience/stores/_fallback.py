@@ -141,7 +141,20 @@ class FallbackStore:
         if command.strict:
             return []
         self._owed.note(command, now)
+        if not self.is_away:
+            self._pay_aside()
         return Alone(self._local.run(command, now))
+
+    def _pay_aside(self) -> None:
+        """Pay what is owed to a store that came back while a call was still finding it gone: nobody else would look."""
+        # Where no thread can be had the interpreter is shutting down.
+        with suppress(RuntimeError):
+            threading.Thread(target=self._pay, name="resilience-owed", daemon=True).start()
+
+    def _pay(self) -> None:
+        # Where it is away again whoever finds it next pays.
+        with suppress(StoreError):
+            self._owed.pay(self._shared)
 
     def _told_in_vain(self, command: Command, now: float, error: Exception) -> None:
         self._owed.note(command, now)
@@ -182,8 +195,7 @@ class FallbackStore:
             self._retry_at = None
             self._returned_at = now
         # What was noted while the rest was being paid.
-        with suppress(StoreError):
-            self._owed.pay(self._shared)
+        self._pay()
         tell_all("on_store", StoreChanged(self.url, is_away=False, reason=""))
         self._is_probing = False
 

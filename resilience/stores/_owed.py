@@ -24,6 +24,7 @@ _log = logging.getLogger("resilience.stores")
 # Of permits, what lies before these has its lease to end it.
 _MOST_PERMITS = 4096
 _MOST_COSTS = 100_000
+_COSTS = frozenset({"credits.settle", "credits.renew", "credits.remember"})
 # A store that has applied a batch whose reply was lost knows the names of so many calls, and counts none of them twice.
 _BATCH = 100
 
@@ -42,7 +43,7 @@ class Owed:
         return len(self._permits) + len(self._costs)
 
     def note(self, command: Command, now: float) -> None:
-        """Keep a command, if it releases permits or settles a cost: their names are nobody else's, in whichever store.
+        """Keep a command, if it releases permits, settles a cost or notes a job: their names are nobody else's, in whichever store.
 
         Arguments:
             command: what was not done.
@@ -50,7 +51,7 @@ class Owed:
         """
         if command.name == "permits.release":
             self._permits.append((command, now))
-        elif command.name == "credits.settle":
+        elif command.name in _COSTS and not _only_renews(command):
             with self._lock:
                 self._costs.append((command, now))
                 is_full = len(self._costs) > _MOST_COSTS
@@ -84,6 +85,11 @@ class Owed:
     def _first_of(self, kept: deque[tuple[Command, float]]) -> list[tuple[Command, float]]:
         with self._lock:
             return [kept[index] for index in range(min(_BATCH, len(kept)))]
+
+
+def _only_renews(command: Command) -> bool:
+    # A reservation that goes on under its own name has its lease to tell that nobody has heard of it.
+    return command.name == "credits.renew" and command.arguments[0] == command.arguments[1]
 
 
 def undoing(command: Command, reply: Reply) -> Command | None:

@@ -21,6 +21,12 @@ INSERT INTO states VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET until = excl
 """
 # Python writes a float with as many digits as tell it from every other.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+# What was spent is never forgotten before its time: a cap that forgets is none. The disk bounds how many of these there are.
+_COUNT = "SELECT COUNT(*) FROM states WHERE key > '' AND instr(key, '}:credits:') = 0"
+_FORGET = """
+DELETE FROM states
+WHERE key IN (SELECT key FROM states WHERE key > '' AND instr(key, '}:credits:') = 0 ORDER BY until LIMIT ?)
+"""
 _Row = tuple[float, str]
 
 
@@ -93,14 +99,11 @@ class Rows:
         return [(key[len(self._prefix) :], _state(text)) for key, text in rows]
 
     def sweep(self, most: int) -> None:
-        """Forget what has expired, and, over so many states, those that will first."""
+        """Forget what has expired, and, over so many states that are no budgets, those that will first."""
         self._connection.execute("DELETE FROM states WHERE until <= ?", (self.now,))
-        ((count,),) = self._connection.execute("SELECT COUNT(*) FROM states WHERE key > ''")
+        ((count,),) = self._connection.execute(_COUNT)
         if count > most:
-            self._connection.execute(
-                "DELETE FROM states WHERE key IN (SELECT key FROM states WHERE key > '' ORDER BY until LIMIT ?)",
-                (count - most,),
-            )
+            self._connection.execute(_FORGET, (count - most,))
 
     def _time(self) -> tuple[float, Mark | None]:
         # Read in every transaction: all processes must agree on it, also when one of them has just changed it.
