@@ -690,6 +690,23 @@ def test_unlatching_a_provider(cli: Cli, some: Spender) -> None:
     assert ["{anakin}:latch:account:-"] == [key for key, _ in some.store.scan("")]
 
 
+def test_what_is_shut_is_found_among_many_budgets(cli: Cli, some: Spender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than are looked at."""
+    monkeypatch.setattr("resilience._credits_report.MOST_STATES", 3)
+    for number in range(5):
+        some.spend(f"{{some}}:credits:daily@credits:ever:tag.job=j{number}", charged=1)
+    some.shut("account:-")
+
+    opened, reset = cli("unlatch", "some"), cli("reset", "some", "daily", "--tag", "job=j4")
+
+    assert (0, "some: the account is open again, after 0s by 402 INSUFFICIENT_CREDITS") == (
+        opened[0],
+        at_once(opened[1]).strip(),
+    )
+    assert 1 == reset[0]
+    assert "as far as it was looked through: it holds more states than that" in reset[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "opened"),
     [

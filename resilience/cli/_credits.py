@@ -20,7 +20,7 @@ from ._output import complain, fail, is_unicode, say, say_json, say_table, visib
 from ._shared import ALONE, Shared, shared_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from resilience._transactions import Store
 
@@ -32,7 +32,7 @@ EXAMPLES = {
     "unlatch": "resilience credits unlatch anakin",
     "reset": "resilience credits reset anakin nightly --tag job=2026-11-21",
 }
-_KINDS = ("credits", "latch", "ledger")
+_KINDS = ("credits:", "latch:", "ledger:")
 # A command that names more would hold others up for long.
 _AT_ONCE = 100
 
@@ -105,16 +105,22 @@ def _remarks(shared: Shared, provider: str | None, found: CreditsReport, older: 
     return said
 
 
-def look(shared: Shared, provider: str | None) -> CreditsReport:
-    """What the store holds of credits, calls that were lost among it; a store that cannot be read ends the command."""
+def look(shared: Shared, provider: str | None, kinds: Sequence[str] = _KINDS) -> CreditsReport:
+    """What the store holds of credits, calls that were lost among it; a store that cannot be read ends the command.
+
+    Arguments:
+        shared: the store.
+        provider: of this one alone.
+        kinds: of a provider's states only those whose keys go on so; a store may hold more than are looked at.
+    """
     found = CreditsReport((), (), (), Ledger())
     if not shared.is_alone:
         opened = shared.open()
         try:
-            found = _read(shared, opened, provider)
+            found = _read(shared, opened, provider, kinds)
             if found.lost:
                 fault = _sweep(opened, found.lost)
-                found = _read(shared, opened, provider)
+                found = _read(shared, opened, provider, kinds)
                 found = replace(found, warnings=(*found.warnings, *fault))
         except Exception as error:  # noqa: BLE001  every store has errors of its own, and each means that it cannot be read
             fail(shared.fault(error), code=1)
@@ -130,8 +136,8 @@ def look(shared: Shared, provider: str | None) -> CreditsReport:
     return found
 
 
-def _read(shared: Shared, store: Store, provider: str | None) -> CreditsReport:
-    prefixes = [""] if provider is None else [f"{{{provider}}}:{kind}:" for kind in _KINDS]
+def _read(shared: Shared, store: Store, provider: str | None, kinds: Sequence[str]) -> CreditsReport:
+    prefixes = [""] if provider is None else [f"{{{provider}}}:{kind}" for kind in kinds]
     states = (each for prefix in prefixes for each in store.scan(prefix))
     operations: dict[tuple[str, str], Collection[str]] = {
         (source.name, budget.name): budget.operations

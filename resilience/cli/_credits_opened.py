@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from resilience._credits_lines import Line
+    from resilience._credits_report import CreditsReport
 
 __all__ = ["reset", "unlatch"]
 
@@ -44,7 +45,7 @@ def unlatch(
     provider or store.
     """
     shared = _shared(config, store)
-    found = look(shared, provider)
+    found = look(shared, provider, ("latch:", "credits:balance@"))
     chosen = [
         latch
         for latch in found.latches
@@ -67,12 +68,9 @@ def unlatch(
         say(f"the balance of {line.limit:f} {visible(line.unit)} that {visible(provider)} has told is forgotten")
     if not gone:
         others = "; ".join(latch_text(latch).plain for latch in found.latches)
-        fail(
-            f"nothing is shut that you name; {others}"
-            if others
-            else f"nothing of {provider} is shut in {shared.shown}",
-            code=1,
-        )
+        if others:
+            fail(f"nothing is shut that you name; {others}", code=1)
+        fail(f"nothing of {provider} is shut in {shared.shown}{_as_far_as(found)}", code=1)
 
 
 def reset(
@@ -96,7 +94,8 @@ def reset(
     wanted = [each.partition("=") for each in tag or ()]
     if any(not equals for _, equals, _ in wanted):
         fail("a tag is written as NAME=VALUE, as job=nightly")
-    chosen = [line for line in look(shared, provider).lines if line.budget == budget and _fits(line, account, wanted)]
+    found = look(shared, provider, (f"credits:{budget}@",))
+    chosen = [line for line in found.lines if line.budget == budget and _fits(line, account, wanted)]
     gone = _forget(shared, [line.key for line in chosen])
     if json:
         shown = [
@@ -110,13 +109,18 @@ def reset(
         of = f" of {visible(scopes)}" if scopes else ""
         say(f"{visible(budget)}{of} begins anew; {line.spent:f} {visible(line.unit)} were spent")
     if not gone:
-        fail(f"nothing of a budget {budget!r} of {provider} that you name is counted in {shared.shown}", code=1)
+        told = f"nothing of a budget {budget!r} of {provider} that you name is counted in {shared.shown}"
+        fail(f"{told}{_as_far_as(found)}", code=1)
 
 
 def _fits(line: Line, account: str | None, tags: Iterable[tuple[str, str, str]]) -> bool:
     return account in {None, line.scopes.get("account")} and all(
         line.scopes.get(f"tag.{name}") == value for name, _, value in tags
     )
+
+
+def _as_far_as(found: CreditsReport) -> str:
+    return ", as far as it was looked through: it holds more states than that" if found.more else ""
 
 
 def _shared(config: ConfigFile, store: StoreUrl) -> Shared:
