@@ -364,6 +364,7 @@ def test_explain_takes_bodies_from_files_and_from_a_pipe(tmp_path: Path, cli: Cl
         (["some.yaml", "--status", "429", "--body", "{"], "--body is not JSON"),
         (["some.yaml", "--status", "429", "--body", "[" * 100_000], "--body is not JSON"),
         (["some.yaml", "--status", "429", "--text", "@none.txt"], "the body none.txt cannot be read"),
+        (["some.yaml", "--status", "429", "--text", "@/dev/zero"], "the body is longer than 64 MiB"),
         (["some.yaml", "--error", "raed_timeout"], "there is no error 'raed_timeout'; did you mean read_timeout?"),
         (["some.yaml", "--error", "zzz"], "there is no error 'zzz'; there are: connect_error, "),
         (["anakn", "--status", "429"], "there is no shipped policy 'anakn'; did you mean anakin?"),

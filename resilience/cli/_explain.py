@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json as json_module
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from resilience._redact import safe_address
 from resilience._units import duration_text
 
 from ._files import policy_file, shown_path
+from ._given_body import content_of, json_of
 from ._options import ConfigFile, Json
 from ._output import fail, say, say_json, say_table, table, visible
 from ._plan import Plan, plan
@@ -89,10 +89,10 @@ def explain(
         fail("a transport error comes without headers and without a body")
     headers = dict(_header(line) for line in header or ())
     if body is not None:
-        content = _json_bytes(_content(body))
+        content = json_of(content_of(body))
         headers = {"Content-Type": "application/json", **headers}
     else:
-        content = _content(text or "")
+        content = content_of(text or "")
     method = method.upper()
     found = _explanation(
         policy_file(provider, config),
@@ -148,23 +148,6 @@ def _header(line: str) -> tuple[str, str]:
     if not colon or not name.strip():
         fail(f"{line!r} is no header; write it as in --header 'Retry-After: 7'")
     return name.strip(), value.strip()
-
-
-def _content(given: str) -> bytes:
-    try:
-        if given == "-":
-            return sys.stdin.buffer.read()
-        return Path(given[1:]).read_bytes() if given.startswith("@") else given.encode("utf-8", "surrogateescape")
-    except (OSError, ValueError) as error:
-        fail(f"the body {given[1:]} cannot be read: {error}")
-
-
-def _json_bytes(content: bytes) -> bytes:
-    try:
-        json_module.loads(content)
-    except (ValueError, RecursionError) as error:
-        fail(f"--body is not JSON: {error}; give any other body with --text")
-    return content
 
 
 def _kind(error: str | None) -> str | None:
