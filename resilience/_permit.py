@@ -142,8 +142,9 @@ class Permit:
         with self._lock:
             if not self._out:
                 return
-            self._out = False
             self._runtime.tell(self._store, Command("permits.release", self.keys, (self._holder,)))
+            # After it: whoever is interrupted here by a signal gives them back once more, which does no harm.
+            self._out = False
         self._wake()
 
     def abandon(self) -> None:

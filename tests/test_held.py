@@ -96,6 +96,27 @@ class Case:
         self.held.add(self.permit)
 
 
+def test_a_place_that_was_being_given_back_when_a_signal_came_is_given_back_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By whoever lets go of the answer after that: a handler may raise anywhere, as a time limit of a task does."""
+    case = Case()
+    run = case.store.run
+
+    def interrupted(command: Any, now: float) -> Any:
+        monkeypatch.setattr(case.store, "run", run)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(case.store, "run", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        case.permit.release()
+
+    assert 1 == case.store.in_flight
+    case.permit.release()
+    assert 0 == case.store.in_flight
+
+
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 def test_a_held_stream_is_one_of_the_library(library: Any) -> None:
     """So that clients take it for a body, sync and async."""
