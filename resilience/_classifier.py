@@ -51,7 +51,9 @@ class Classifier:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._envelope = compile_envelopes(policy.envelopes)
-        self._stated = [(s.header and s.header.lower(), s.body and compile_path(s.body)) for s in policy.retryable_from]
+        self._stated = [
+            (s.header and s.header.lower(), compile_path(s.body) if s.body else None) for s in policy.retryable_from
+        ]
         self._rules = [(compile_when(rule.when), rule) for rule in policy.answers]
         self._tables: dict[tuple[int | None, str | None], _Table] = {}
         self._successes: dict[str | None, Verdict] = {}
