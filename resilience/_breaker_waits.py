@@ -61,6 +61,8 @@ async def wait_for_turn(
                 if reply[0] != REFUSED or not _is_worth_waiting(reply, seconds):
                     return reply
                 seconds = _next_look(reply, seconds, exchange.store)
+            else:
+                seconds = min(seconds, line.watch)
             if not await runtime.sleep(seconds, exchange.closing, waker):
                 return closed(exchange, runtime.library, "for the breaker")
     finally:

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ._fork import renewed
+from ._waker import end, end_in
 
 if TYPE_CHECKING:
-    import asyncio
+    from ._waker import Waker
 
 __all__ = [
     "Clock",
     "Closing",
     "MachineTime",
     "RealClock",
-    "Waker",
     "in_trio",
     "machine_time",
 ]
@@ -59,32 +59,6 @@ class Clock(Protocol):
     async def sleep_async(self, seconds: float, closing: Closing, waker: Waker | None = None) -> None:
         """The same without blocking the loop."""
         ...
-
-
-class Waker:
-    """Ends one wait early, from any thread and any event loop; called before the wait begins, it does not begin."""
-
-    __slots__ = ("_wake", "called")
-
-    def __init__(self) -> None:
-        self.called = False
-        self._wake: Callable[[], object] | None = None
-
-    def call(self) -> None:
-        self.called = True
-        wake = self._wake
-        if wake is not None:
-            # A loop that is gone has nobody left to wake.
-            with suppress(Exception):
-                wake()
-
-    def set(self, wake: Callable[[], object] | None) -> None:
-        """What ends the wait; `None` once it is over."""
-        self._wake = wake
-
-    def reset(self) -> None:
-        """Be ready for the next wait."""
-        self.called = False
 
 
 class Closing:
@@ -135,12 +109,12 @@ class Closing:
         ended = loop.create_future()
 
         def wake() -> object:
-            return loop.call_soon_threadsafe(_end, ended)
+            return loop.call_soon_threadsafe(end, ended)
 
         self._wakers.add(wake)
         if waker is not None:
-            waker.set(partial(_wake_in, loop, ended))
-        timer = loop.call_later(min(seconds, _LONGEST_TIMER), _end, ended)
+            waker.set(partial(end_in, loop, ended))
+        timer = loop.call_later(min(seconds, _LONGEST_TIMER), end, ended)
         try:
             if not self._set.is_set() and not (waker is not None and waker.called):
                 await ended
@@ -170,22 +144,6 @@ class Closing:
             self._wakers.discard(wake)
             if waker is not None:
                 waker.set(None)
-
-
-def _end(ended: asyncio.Future[None]) -> None:
-    if not ended.done():
-        ended.set_result(None)
-
-
-def _wake_in(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
-    """End a wait; at once where that is another call of the same loop, whose turn comes in any case."""
-    import asyncio
-
-    with suppress(RuntimeError):
-        if asyncio.get_running_loop() is loop:
-            _end(ended)
-            return
-    loop.call_soon_threadsafe(_end, ended)
 
 
 def in_trio() -> bool:

@@ -26,12 +26,12 @@ from ._transactions import Command
 from ._units import seconds_text
 
 if TYPE_CHECKING:
-    from ._clock import Waker
     from ._line import Line
     from ._outcome import Call, Exchange
     from ._policy import Policy
     from ._reasons import RefusalReason
     from ._runtime import Runtime
+    from ._waker import Waker
 
 __all__ = ["Use", "concurrency_layer", "places_of", "use_of"]
 
@@ -189,7 +189,8 @@ async def _wait(exchange: Exchange, use: Use, permit: Permit, place: _Place, run
             pace = _PACE
         # Before the look, not after it: what becomes free from here on wakes this call again.
         waker.reset()
-        seconds = until - now
+        # Whose turn it is changes, too, when an event loop stops or runs again, and that wakes nobody.
+        seconds = min(until - now, line.watch)
         if line.is_first(waker):
             reply = await permit.ask()
             if reply[0]:

@@ -16,9 +16,9 @@ import math
 import threading
 from collections import OrderedDict
 
-from ._clock import Waker
 from ._fork import renewed
 from ._gate_room import Room, Work
+from ._waker import Waker
 from ._worked import Worked
 
 __all__ = ["Gate"]

@@ -2,17 +2,23 @@
 
 Only the first of a line acts (it sleeps until its slot, or asks for a permit); all others sleep until they are the
 first. So a thousand waiting calls cost one timer, whoever leaves early is followed at once by the next, and calls of
-threads and of several event loops stand in one line.
+threads and of several event loops stand in one line. Who waits in an event loop that does not run is passed by, until
+that runs again: nobody has told its calls that they are over, and none of them can leave.
 """
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 
-from ._clock import Waker
 from ._fork import Lock
+from ._waker import Waker
 
 __all__ = ["Line", "Lines"]
+
+# After so many seconds one looks again whose turn it is, and all of a line no more than so many times a second.
+_WATCH = 5.0
+_MOST_LOOKS = 100.0
 
 
 class Line:
@@ -22,6 +28,7 @@ class Line:
         self._lock = Lock()
         # Anybody can leave it from anywhere; a plain mapping would look for its first behind all that have left.
         self._waiting: OrderedDict[Waker, None] = OrderedDict()
+        self._has_lost = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -35,26 +42,48 @@ class Line:
             self._waiting[waker] = None
             return waker
 
+    @property
+    def watch(self) -> float:
+        """After how many seconds whoever waits should look again: those before it may be stranded, or no more."""
+        return max(_WATCH, len(self._waiting) / _MOST_LOOKS)
+
     def is_first(self, waker: Waker) -> bool:
         """Whether it is this one's turn."""
         with self._lock:
-            return next(iter(self._waiting), None) is waker
+            is_first = self._first() is waker
+            has_lost, self._has_lost = self._has_lost, False
+        if has_lost:
+            # What the calls of a closed loop hold (permits, places elsewhere) they give back when they are collected.
+            gc.collect()
+        return is_first
 
     def leave(self, waker: Waker) -> None:
         """Go, served or not; the next one is woken if it is the first now."""
         with self._lock:
-            first = next(iter(self._waiting), None)
+            first = self._first()
             self._waiting.pop(waker, None)
-            following = next(iter(self._waiting), None) if first is waker else None
+            following = self._first() if first is waker else None
         if following is not None:
             following.call()
 
     def wake_first(self) -> None:
         """Have the first one look again: something has become free, or earlier."""
         with self._lock:
-            first = next(iter(self._waiting), None)
+            first = self._first()
         if first is not None:
             first.call()
+
+    def _first(self) -> Waker | None:
+        """The first that can go on; whose loop was closed will not come back."""
+        first = next(iter(self._waiting), None)
+        while first is not None and first.is_lost:
+            del self._waiting[first]
+            self._has_lost = True
+            first = next(iter(self._waiting), None)
+        if first is None or not first.is_stranded:
+            return first
+        # Where all are, the first of them goes on when its loop does.
+        return next((each for each in self._waiting if not each.is_stranded), first)
 
 
 class Lines:

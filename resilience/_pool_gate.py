@@ -22,10 +22,10 @@ from ._worked import Sampled
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from ._clock import Waker
     from ._library import Library
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
+    from ._waker import Waker
 
 __all__ = ["gate_layer", "gate_of", "leave", "stand", "through"]
 

@@ -24,11 +24,12 @@ from ._slots import CHARGED, FRESH, Slot, Slots
 from ._transactions import Command
 
 if TYPE_CHECKING:
-    from ._clock import Closing, Waker
+    from ._clock import Closing
     from ._line import Line
     from ._pays import Payment
     from ._runtime import Runtime
     from ._transactions import Store
+    from ._waker import Waker
 
 __all__ = ["CHARGED", "Place", "Slot", "Turn", "give_back", "overtaken"]
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ._worked import Worked, worked_by_thread
 
 if TYPE_CHECKING:
-    from ._clock import Clock, Closing, Waker
+    from ._clock import Clock, Closing
     from ._gate import Gate
     from ._library import Library, Request, Response, Transport
     from ._transactions import Command, Reply, Store
+    from ._waker import Waker
 
 __all__ = ["AsyncRuntime", "Chunks", "Runtime", "SyncRuntime", "run_now"]
 

@@ -108,7 +108,7 @@ _MODULES: Mapping[str, str] = {
 # Those that are asked of stores in this process alone, and have no twin.
 _INSTANT: Mapping[str, str] = {"shortcut": "_shortcut_state"}
 SCRIPTS: dict[str, Script] = {}
-"""Those that were needed already, by their names."""
+"""Those of the behaviours that were needed already, by their names."""
 
 
 def script_named(name: str) -> Script:
@@ -116,5 +116,9 @@ def script_named(name: str) -> Script:
     script = SCRIPTS.get(name)
     if script is None:
         kind, _, verb = name.partition(".")
-        script = SCRIPTS[name] = getattr(import_module(f".{_MODULES.get(kind) or _INSTANT[kind]}", __package__), verb)
+        module = import_module(f".{_MODULES.get(kind) or _INSTANT[kind]}", __package__)
+        # All of them: a call that the interpreter collects at its end gives back what it holds, and can import nothing then.
+        for each in module.__all__:
+            SCRIPTS.setdefault(f"{kind}.{each}", getattr(module, each))
+        script = getattr(module, verb)
     return script

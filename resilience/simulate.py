@@ -37,13 +37,13 @@ from ._worked import Worked
 from .stores._memory import MemoryStore
 
 if TYPE_CHECKING:
-    from ._clock import Waker
     from ._gate import Gate
     from ._local_reply import LocalReply
     from ._outcome import Exchange
     from ._policy import Policy
     from ._trail import Trail
     from ._transactions import Command, Reply, Store
+    from ._waker import Waker
 
 __all__ = ["Answer", "Call", "NoAnswer", "Request", "Simulation"]
 

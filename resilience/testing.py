@@ -20,9 +20,10 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from ._clock import Closing, Waker
+    from ._clock import Closing
     from ._fake_server import Server
     from ._policy import Policy
+    from ._waker import Waker
 
 __all__ = ["FakeProvider", "Received", "VirtualClock", "assert_trail", "fake_provider", "serve"]
 

@@ -17,6 +17,7 @@ TREES = {name: ast.parse(module.read_text()) for name, module in zip(NAMES, MODU
 WORLDLY = {
     "_clock.py": "the one place that asks the machine for time and chance",
     "_worked.py": "what the machine says of the time of a thread",
+    "_waker.py": "in which event loop a call waits, so that one that stopped holds nobody up",
     "_promise.py": "how a thread wakes a call in the event loop that it belongs to",
     "simulate.py": "chance of its own, seeded, so that the same history happens again",
     "_fake_provider.py": "a server: requests arrive when they arrive",

@@ -266,7 +266,7 @@ def test_the_place_of_a_process_that_died_is_taken_when_its_lease_ends() -> None
     outcome, exchange, clock = alone(limited(1), store, lambda _: Answer(200))
 
     assert outcome.response is not None
-    assert [30.0] == clock.slept == [wait.seconds for wait in exchange.trail.waits]
+    assert [30.0] == [sum(clock.slept)] == [wait.seconds for wait in exchange.trail.waits]
 
 
 def test_a_full_line_refuses_at_once() -> None:

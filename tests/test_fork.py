@@ -23,8 +23,9 @@ import resilience
 import resilience.httpx
 from resilience import _fork, _install, _retry_allowance
 from resilience._adapter import _Both
-from resilience._clock import Closing, Waker
+from resilience._clock import Closing
 from resilience._retry_budget import RetryBudget
+from resilience._waker import Waker
 from resilience.stores import _open, open_store
 from tests.launched import CHECKOUT
 from tests.rawserver import answer, raw_server
