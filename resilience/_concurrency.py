@@ -18,7 +18,7 @@ from ._deadline import attempt_seconds
 from ._limits import NO_LIMIT, Limit, Resolved
 from ._modes import Mode
 from ._outcome import Outcome
-from ._permit import Permit, hand_on, lease_of
+from ._permit import Permit, hand_on, lease_of, release_lost
 from ._refusal import closed, refused
 from ._scopes import key_of
 from ._trail import Wait
@@ -147,6 +147,8 @@ async def _admit(exchange: Exchange, use: Use, permit: Permit, runtime: Runtime)
             # Others wait for this one: whoever comes later stands behind them, also in the moment when one is free.
             return await _stand(exchange, use, permit, index, runtime)
     reply = await permit.ask()
+    if not reply[0] and release_lost():
+        reply = await permit.ask()
     return None if reply[0] else await _stand(exchange, use, permit, int(reply[2]), runtime)
 
 
@@ -199,6 +201,7 @@ async def _wait(exchange: Exchange, use: Use, permit: Permit, place: _Place, run
                 return None
             if reply[2] != index:
                 return int(reply[2])
+            release_lost()
             most, free_at = reply[3], now + reply[1]
             seconds = min(seconds, reply[1])
             if not exchange.store.instant:

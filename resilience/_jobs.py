@@ -25,7 +25,7 @@ __all__ = ["Noted", "begin", "finish", "keep", "recall"]
 # Six bytes fit into every number exactly.
 _BYTES = 6
 _MOST_BYTES = 64 * 1024
-_LATE_SECONDS = 86_400.0
+_LATE_SECONDS = 7 * 86_400.0
 
 
 class Noted(NamedTuple):
@@ -42,8 +42,6 @@ class Noted(NamedTuple):
     row: list[Any]
     """For the ledger; its sixth is what was reserved, in millionths."""
     unit: str
-    text: str
-    """All of it, as it is kept."""
 
 
 def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: str) -> None:
@@ -75,7 +73,9 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
         "unit": guard.unit,
     }
     reservation.become_job(name, lease)
-    _remember(exchange, runtime, key, json.dumps(noted, ensure_ascii=False), lease)
+    # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
+    arguments = (lease + _LATE_SECONDS, *_packed(json.dumps(noted, ensure_ascii=False)))
+    runtime.tell(exchange.store, Command("credits.remember", (key,), arguments))
 
 
 def keep(exchange: Exchange, runtime: Runtime, job: Noted) -> None:
@@ -86,9 +86,7 @@ def keep(exchange: Exchange, runtime: Runtime, job: Noted) -> None:
         runtime: how the store is told.
         job: what was noted.
     """
-    lease = _lease(exchange)
-    runtime.tell(exchange.store, Command("credits.renew", job.keys, (job.name, job.name, lease)))
-    _remember(exchange, runtime, _key(exchange, job.id), job.text, lease)
+    runtime.tell(exchange.store, Command("credits.renew", job.keys, (job.name, job.name, _lease(exchange))))
 
 
 async def recall(exchange: Exchange, runtime: Runtime, named: str | None = None) -> Noted | None:
@@ -129,12 +127,6 @@ def _lease(exchange: Exchange) -> float:
     costs, operation = exchange.policy.credits, exchange.operation
     found = (job.lease for job in (costs.jobs if costs else ()) if operation in {*job.submit, *job.poll})
     return next(found, 3600.0)
-
-
-def _remember(exchange: Exchange, runtime: Runtime, key: str, text: str, lease: float) -> None:
-    # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
-    arguments = (lease + _LATE_SECONDS, *_packed(text))
-    runtime.tell(exchange.store, Command("credits.remember", (key,), arguments))
 
 
 def _asked(exchange: Exchange) -> str | None:
@@ -189,4 +181,4 @@ def _noted(exchange: Exchange, job: str, text: str) -> Noted | None:
         int(row[5])
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         return None
-    return Noted(job, _name(exchange, job), page, keys, charges, row, unit, text) if len(keys) == len(charges) else None
+    return Noted(job, _name(exchange, job), page, keys, charges, row, unit) if len(keys) == len(charges) else None

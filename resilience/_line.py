@@ -8,7 +8,6 @@ that runs again: nobody has told its calls that they are over, and none of them 
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
 
 from ._fork import Lock
@@ -28,7 +27,6 @@ class Line:
         self._lock = Lock()
         # Anybody can leave it from anywhere; a plain mapping would look for its first behind all that have left.
         self._waiting: OrderedDict[Waker, None] = OrderedDict()
-        self._has_lost = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -36,7 +34,7 @@ class Line:
     def join(self, most: int) -> Waker | None:
         """Stand at the end; `None` if `most` wait already."""
         with self._lock:
-            if len(self._waiting) >= most:
+            if len(self._waiting) >= most and self._going_on() >= most:
                 return None
             waker = Waker()
             self._waiting[waker] = None
@@ -50,12 +48,7 @@ class Line:
     def is_first(self, waker: Waker) -> bool:
         """Whether it is this one's turn."""
         with self._lock:
-            is_first = self._first() is waker
-            has_lost, self._has_lost = self._has_lost, False
-        if has_lost:
-            # What the calls of a closed loop hold (permits, places elsewhere) they give back when they are collected.
-            gc.collect()
-        return is_first
+            return self._first() is waker
 
     def leave(self, waker: Waker) -> None:
         """Go, served or not; the next one is woken if it is the first now."""
@@ -74,16 +67,21 @@ class Line:
             first.call()
 
     def _first(self) -> Waker | None:
-        """The first that can go on; whose loop was closed will not come back."""
+        """The first that can go on."""
         first = next(iter(self._waiting), None)
-        while first is not None and first.is_lost:
-            del self._waiting[first]
-            self._has_lost = True
-            first = next(iter(self._waiting), None)
         if first is None or not first.is_stranded:
             return first
-        # Where all are, the first of them goes on when its loop does.
+        if first.is_lost:
+            self._going_on()
+            first = next(iter(self._waiting), None)
+        # Where all are stranded, the first of them goes on when its loop does.
         return next((each for each in self._waiting if not each.is_stranded), first)
+
+    def _going_on(self) -> int:
+        """How many can go on; those whose loop was closed will not come back, and are forgotten."""
+        for each in [each for each in self._waiting if each.is_lost]:
+            del self._waiting[each]
+        return sum(not each.is_stranded for each in self._waiting)
 
 
 class Lines:

@@ -10,24 +10,28 @@ import sys
 import threading
 from _thread import start_new_thread
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ._body import Body
 from ._held import hold
 from ._holder import new_name
 from ._transactions import Command
+from ._waker import running_loop
 
 if TYPE_CHECKING:
     from ._library import Response
     from ._runtime import Runtime
     from ._transactions import Reply, Store
 
-__all__ = ["Permit", "hand_on", "lease_of"]
+__all__ = ["Permit", "hand_on", "lease_of", "release_lost"]
 
 # The lease of a call without an attempt timeout, and what any lease is longer than its attempt: a process that is
 # alive renews it long before, and the places of one that died are free after it.
 _LEASE = 300.0
 _MARGIN = 30.0
+_held_in: WeakKeyDictionary[Any, set[Permit]] = WeakKeyDictionary()
+"""Of each event loop the permits of its calls."""
 
 
 def lease_of(seconds: float | None) -> float:
@@ -56,6 +60,7 @@ class Permit:
         "_holder",
         "_lease",
         "_lock",
+        "_loop",
         "_out",
         "_process",
         "_runtime",
@@ -90,6 +95,7 @@ class Permit:
         self.renew_at = now + lease / 2
         self._lock = threading.Lock()
         self._out = True
+        self._loop: Any = None
 
     async def ask(self) -> Reply:
         """Ask for all places: `permits.acquire`."""
@@ -112,6 +118,9 @@ class Permit:
         """
         self.lowerings = list(zip(told[::2], told[1::2], strict=True))
         self.renew_at = now + self._lease / 2
+        self._loop = running_loop() if self._runtime.is_async else None
+        if self._loop is not None:
+            _held_in.setdefault(self._loop, set()).add(self)
 
     def take(self) -> None:
         """Be counted whatever the number says."""
@@ -145,6 +154,7 @@ class Permit:
             self._runtime.tell(self._store, Command("permits.release", self.keys, (self._holder,)))
             # After it: whoever is interrupted here by a signal gives them back once more, which does no harm.
             self._out = False
+            self._forget()
         self._wake()
 
     def abandon(self) -> None:
@@ -158,14 +168,27 @@ class Permit:
 
     def _give_back(self) -> None:
         self._out = False
+        self._forget()
         self._store.run(Command("permits.release", self.keys, (self._holder,)), self._runtime.clock.now())
         self._wake()
+
+    def _forget(self) -> None:
+        if self._loop is not None and (others := _held_in.get(self._loop)) is not None:
+            others.discard(self)
 
     def _wake(self) -> None:
         for key in self.keys:
             line = self._store.lines.get(key)
             if line is not None:
                 line.wake_first()
+
+
+def release_lost() -> bool:
+    """Give back what calls hold whose event loop was closed, since nobody will ever end them; whether there were any."""
+    lost = [permit for loop in list(_held_in) if loop.is_closed() for permit in list(_held_in.pop(loop, ()))]
+    for permit in lost:
+        permit.release()
+    return bool(lost)
 
 
 def hand_on(response: Response, permit: Permit, runtime: Runtime) -> None:

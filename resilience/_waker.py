@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Waker", "end", "end_in"]
+__all__ = ["Waker", "end", "end_in", "running_loop"]
 
 
 class Waker:
@@ -21,7 +21,7 @@ class Waker:
     def __init__(self) -> None:
         self.called = False
         self._wake: Callable[[], object] | None = None
-        self._loop = _running_loop()
+        self._loop = running_loop()
 
     def call(self) -> None:
         """End the wait."""
@@ -51,12 +51,14 @@ class Waker:
         return self._loop is not None and self._loop.is_closed()
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of asyncio that runs in this thread; `None` if none does."""
     # Where nobody has imported it, none runs.
     asyncio = sys.modules.get("asyncio")
     try:
         return None if asyncio is None else asyncio.get_running_loop()
-    except RuntimeError:
+    except (RuntimeError, AttributeError):
+        # None runs; or another thread is in the middle of importing it.
         return None
 
 

@@ -15,7 +15,7 @@ TREES = {name: ast.parse(module.read_text()) for name, module in zip(NAMES, MODU
 
 # Who may ask for the time, for chance, or for a thread of execution, and why.
 WORLDLY = {
-    "_clock.py": "the one place that asks the machine for time and chance",
+    "_clock.py": "what asks the machine for time and chance",
     "_worked.py": "what the machine says of the time of a thread",
     "_waker.py": "in which event loop a call waits, so that one that stopped holds nobody up",
     "_promise.py": "how a thread wakes a call in the event loop that it belongs to",

@@ -18,7 +18,7 @@ from resilience._budget_state import _MOST_NAMES
 from resilience._transactions import Command, Reply
 from resilience.events import Latched, Listener
 from resilience.stores import open_store
-from resilience.stores._errors import StoreError
+from resilience.stores._errors import StateError, StoreError
 from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
 from resilience.stores._owed import Owed, undoing
@@ -252,6 +252,25 @@ def test_what_is_owed_to_a_store_that_is_back_already_is_paid_at_once() -> None:
     wait_until(lambda: not len(store._owed))
     (state,) = [state for key, state in shared.scan("{p}:credits:")]
     assert ([[0, 5_000_000]], 0) == (state["slots"], state["reserved"])
+
+
+def test_what_a_spoilt_state_refuses_is_not_sent_again_by_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is there: nobody need look after what is owed to it."""
+    shared = Shared()
+    store = FallbackStore(shared)  # type: ignore[arg-type]
+    asked: list[Command] = []
+
+    def spoilt(command: Command, now: float) -> Reply:
+        del now
+        asked.append(command)
+        raise StateError("it holds what this library has not written")
+
+    monkeypatch.setattr(shared, "run", spoilt)
+    before = threading.active_count()
+    for number in range(20):
+        store.run(Command("credits.settle", KEYS, (f"e.{number}", 0, 1, 0, 0, [5, 0.0, 1e6])), 0.0)
+
+    assert (20, before, False) == (len(asked), threading.active_count(), store.is_away)
 
 
 def test_a_job_that_begins_while_its_store_is_gone_is_told_to_it_later() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 import resilience.httpx
 from resilience import Policy
 from resilience._line import Line
+from resilience._waker import running_loop
 from tests.until import wait_until
 from tests.worlds import HOST, URL, policy
 
@@ -79,14 +82,18 @@ def call(made: Policy) -> tuple[int, float]:
     return response.status_code, time.monotonic() - began
 
 
-def test_calls_of_a_closed_loop_hold_no_places_and_stand_in_no_line(loop: asyncio.AbstractEventLoop) -> None:
-    """Also those that were under way: nobody will ever end them."""
-    made = limited(concurrency=2)
-    tasks = start(loop, made, "/slow", 6)
+@pytest.mark.parametrize("limit", [{}, {"queue": 4}, {"max_wait": "0s"}], ids=["line", "full line", "no line"])
+def test_calls_of_a_closed_loop_hold_no_places_and_stand_in_no_line(
+    limit: dict[str, Any], loop: asyncio.AbstractEventLoop
+) -> None:
+    """Also those that were under way, and though somebody keeps them: nobody will ever end them."""
+    made = limited(concurrency=2, **limit)
+    kept = start(loop, made, "/slow", 6)
     loop.close()
-    del tasks
 
     status, seconds = call(made)
+
+    assert (6, []) == (len(kept), lines())
 
     assert 200 == status
     assert seconds < LONGEST / 2
@@ -181,6 +188,13 @@ def test_a_line_looks_no_more_often_for_being_long() -> None:
         line.join(1000)
 
     assert 10.0 == line.watch
+
+
+def test_an_asyncio_that_is_half_imported_has_no_loop_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread is in the middle of it."""
+    monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
+
+    assert running_loop() is None
 
 
 def test_a_thread_is_never_stranded() -> None:

@@ -63,8 +63,7 @@ class FallbackStore:
         try:
             return self._shared.run(command, now)
         except StoreError as error:
-            self._lose(error, losses, now)
-            return self._decide_alone(command, now)
+            return self._lost(error, losses, command, now)
 
     async def ask(self, command: Command, now: float) -> Reply:
         """`run` for an event loop."""
@@ -74,8 +73,7 @@ class FallbackStore:
         try:
             return await self._worker.ask(command, now)
         except StoreError as error:
-            self._lose(error, losses, now)
-            return self._decide_alone(command, now)
+            return self._lost(error, losses, command, now)
 
     def tell(self, command: Command, now: float) -> None:
         """`run` for what needs no reply, without waiting."""
@@ -141,18 +139,19 @@ class FallbackStore:
         if command.strict:
             return []
         self._owed.note(command, now)
-        if not self.is_away:
-            self._pay_aside()
         return Alone(self._local.run(command, now))
 
-    def _pay_aside(self) -> None:
-        """Pay what is owed to a store that came back while a call was still finding it gone: nobody else would look."""
-        # Where no thread can be had the interpreter is shutting down.
-        with suppress(RuntimeError):
-            threading.Thread(target=self._pay, name="resilience-owed", daemon=True).start()
+    def _lost(self, error: StoreError, losses: int, command: Command, now: float) -> Reply:
+        """Decide alone on what the store has failed at."""
+        self._lose(error, losses, now)
+        reply = self._decide_alone(command, now)
+        if not self.is_away and not isinstance(error, StateError) and len(self._owed):
+            # It came back while this call was still finding it gone: nobody else would pay what is owed to it.
+            with suppress(RuntimeError):
+                threading.Thread(target=self._pay, name="resilience-owed", daemon=True).start()
+        return reply
 
     def _pay(self) -> None:
-        # Where it is away again whoever finds it next pays.
         with suppress(StoreError):
             self._owed.pay(self._shared)
 
