@@ -114,7 +114,10 @@ async def _end(exchange: Exchange, outcome: Outcome, runtime: Runtime, held: tup
     reservation, job = held
     if outcome.response is None:
         was_sent = outcome.refusal is None and exchange.may_have_left and outcome.verdict.error not in NEVER_SENT
-        (reservation.leave if was_sent else reservation.give_back)()
+        if was_sent:
+            reservation.leave()
+        else:
+            reservation.give_back()
     elif reservation.guard is None:
         reservation.settle(Decimal(0), "settled", word=word_of(outcome.verdict))
     else:

@@ -60,7 +60,7 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
         # The store that is away knows of no reservation that could go on.
         reservation.settle(reservation.worst, "job", word=1)
         return
-    lease = _lease(exchange)
+    lease = next((each.lease for each in costs.jobs if exchange.operation in each.submit), 3600.0)
     key, name = _key(exchange, job), _name(exchange, job)
     noted: dict[str, Any] = {
         "page": reservation.page,
@@ -86,7 +86,9 @@ def keep(exchange: Exchange, runtime: Runtime, job: Noted) -> None:
         runtime: how the store is told.
         job: what was noted.
     """
-    runtime.tell(exchange.store, Command("credits.renew", job.keys, (job.name, job.name, _lease(exchange))))
+    costs = exchange.policy.credits
+    lease = next((each.lease for each in costs.jobs if exchange.operation in each.poll), 3600.0) if costs else 3600.0
+    runtime.tell(exchange.store, Command("credits.renew", job.keys, (job.name, job.name, lease)))
 
 
 async def recall(exchange: Exchange, runtime: Runtime, named: str | None = None) -> Noted | None:
@@ -120,13 +122,6 @@ def finish(exchange: Exchange, runtime: Runtime, job: Noted, charged: Decimal | 
     runtime.tell(exchange.store, Command("credits.settle", (job.page, *job.keys), (job.name, 0, 0, 0, row, *charges)))
     runtime.tell(exchange.store, Command("credits.remember", (_key(exchange, job.id),), (0.0,)))
     exchange.record(Charged(from_millionths(amount), job.unit, from_millionths(reserved), "job"))
-
-
-def _lease(exchange: Exchange) -> float:
-    """For how many seconds nobody need ask about a job that a call begins or asks about."""
-    costs, operation = exchange.policy.credits, exchange.operation
-    found = (job.lease for job in (costs.jobs if costs else ()) if operation in {*job.submit, *job.poll})
-    return next(found, 3600.0)
 
 
 def _asked(exchange: Exchange) -> str | None:

@@ -185,7 +185,9 @@ class Permit:
 
 def release_lost() -> bool:
     """Give back what calls hold whose event loop was closed, since nobody will ever end them; whether there were any."""
-    lost = [permit for loop in list(_held_in) if loop.is_closed() for permit in list(_held_in.pop(loop, ()))]
+    # Not by iteration: another thread may begin a loop meanwhile.
+    loops = [loop for each in _held_in.keyrefs() if (loop := each()) is not None and loop.is_closed()]
+    lost = [permit for loop in loops for permit in list(_held_in.pop(loop, ()))]
     for permit in lost:
         permit.release()
     return bool(lost)
