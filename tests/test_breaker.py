@@ -688,6 +688,29 @@ def test_a_client_that_is_closed_ends_the_wait() -> None:
     assert (0, 0) == (bench.sent, len(bench.store.lines._lines))
 
 
+def test_who_waits_behind_a_loop_that_stops_goes_when_the_breaker_lets_it() -> None:
+    """And not at the end of its own patience: it looks now and then whether it is the first."""
+    bench = Bench(200, breaker={"max_wait": "60s"}).trip()
+    began = bench.clock.now()
+
+    class Stops:
+        def is_running(self) -> bool:
+            return bench.clock.now() < began + 3
+
+        def is_closed(self) -> bool:
+            return False
+
+    ((key, _),) = bench.store.scan("{provider}:breaker:")
+    entered = bench.store.lines.enter(key, 100)
+    assert entered is not None
+    entered[1]._loop = Stops()  # type: ignore[assignment]
+
+    outcome = bench.call()
+
+    assert (200, 1) == (getattr(outcome.response, "status_code", None), bench.sent)
+    assert 15 > bench.clock.now() - began
+
+
 # Threads and event loops
 
 
