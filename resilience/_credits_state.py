@@ -5,7 +5,7 @@ reserve ──▶ open ──▶ settled: what the call cost counts as spent, th
                      the provider charges for answers alone, nothing; should it still speak, that is corrected
 
 Each function is a script of the store (see `_transactions`) over the states of `_budget_state` and `_latch_state`;
-`stores/lua` has a twin of each, line for line.
+`stores/lua` has a twin of each, line for line. Those that no call needs stand in `_credits_corrections`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._budget_state import BALANCE, LARGEST, budget_of, end, free, keep, rename, seconds_until, spent_of, write
+from ._credits_corrections import report, reset, sweep
 from ._latch_state import answer, ask, look
 from ._transactions import Command
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ._transactions import Reply, State, Transaction
 
 
-__all__ = ["describe", "recall", "remember", "renew", "report", "reserve", "settle", "sweep", "unsent"]
+__all__ = ["describe", "renew", "report", "reserve", "reset", "settle", "sweep", "unsent"]
 
 
 def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
@@ -179,61 +180,6 @@ def renew(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
             found += 1.0 if rename(state, call, name, transaction.now + lease) else 0.0
             keep(transaction, key, state, lease)
     return [found]
-
-
-def report(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
-    """Take the provider's word on what is left of its account.
-
-    Arguments:
-        transaction: the states.
-        keys: of the ledger's page and of the balance.
-        arguments: the balance; for how many seconds the state is needed; and the row for the ledger where the balance is
-            less than it should be by its own count: what is missing becomes its charge.
-
-    Returns:
-        What is missing, 0 if nothing was known before or calls are under way.
-    """
-    balance, seconds, row = arguments
-    rows: list[list[Any]] = []
-    state = budget_of(transaction, keys[1], BALANCE, 0.0, rows)
-    missing = 0
-    # What calls that are under way will cost may be taken off already.
-    if state["limit"] >= 0 and not state["open"]:
-        missing = max(0, state["limit"] - spent_of(state, transaction.now) - balance)
-    state["limit"], state["slots"], state["seen"] = balance, [], transaction.now
-    for each in state["lost"]:
-        # What it has cost is taken off, and counted in no part any more.
-        each[3] = -1
-    if missing:
-        rows.append([*row, missing])
-    keep(transaction, keys[1], state, seconds)
-    write(transaction, keys[0], rows)
-    return [float(missing)]
-
-
-def sweep(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any, ...]) -> Reply:
-    """Count what was lost, as the next call would. Keys: of the ledger's page and of budgets. Returns in how many places."""
-    rows: list[list[Any]] = []
-    for key in keys[1:]:
-        before = len(rows)
-        state = budget_of(transaction, key, BALANCE, 0.0, rows)
-        if len(rows) > before:
-            keep(transaction, key, state, 0.0)
-    write(transaction, keys[0], rows)
-    return [float(len(rows))]
-
-
-def remember(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
-    """Keep numbers for whoever asks: for how many seconds, and the numbers; without them they are forgotten. Returns 1."""
-    numbers = list(arguments[1:])
-    transaction.save(keys[0], {"numbers": numbers} if numbers else None, arguments[0])
-    return [1.0]
-
-
-def recall(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any, ...]) -> Reply:
-    """The numbers that were kept, none if there are none."""
-    state = transaction.load(keys[0])
-    return [] if state is None else [float(number) for number in state["numbers"]]
 
 
 def describe(state: State, now: float) -> dict[str, float | None]:

@@ -75,7 +75,7 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
     reservation.become_job(name, lease)
     # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
     arguments = (lease + _LATE_SECONDS, *_packed(json.dumps(noted, ensure_ascii=False)))
-    runtime.tell(exchange.store, Command("credits.remember", (key,), arguments))
+    runtime.tell(exchange.store, Command("notes.keep", (key,), arguments))
 
 
 def keep(exchange: Exchange, runtime: Runtime, job: Noted) -> None:
@@ -102,7 +102,7 @@ async def recall(exchange: Exchange, runtime: Runtime, named: str | None = None)
     job = _asked(exchange) if named is None else named
     if job is None:
         return None
-    numbers = await runtime.decide(exchange.store, Command("credits.recall", (_key(exchange, job),)))
+    numbers = await runtime.decide(exchange.store, Command("notes.recall", (_key(exchange, job),)))
     return _noted(exchange, job, _unpacked(numbers)) if numbers else None
 
 
@@ -120,7 +120,7 @@ def finish(exchange: Exchange, runtime: Runtime, job: Noted, charged: Decimal | 
     charges = [[ONE_REQUEST if requests else amount, window, seconds] for requests, window, seconds in job.charges]
     row = job.row if exchange.settings.ledger else 0
     runtime.tell(exchange.store, Command("credits.settle", (job.page, *job.keys), (job.name, 0, 0, 0, row, *charges)))
-    runtime.tell(exchange.store, Command("credits.remember", (_key(exchange, job.id),), (0.0,)))
+    runtime.tell(exchange.store, Command("notes.keep", (_key(exchange, job.id),), (0.0,)))
     exchange.record(Charged(from_millionths(amount), job.unit, from_millionths(reserved), "job"))
 
 

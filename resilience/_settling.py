@@ -204,7 +204,7 @@ class Settling:
             ending = "settled" if good else "failed" if verdict.error is None else "unanswered"
             reservation.settle(charged, ending, word=word_of(verdict))
         if said.balance is not None:
-            self._report(max(0, millionths(said.balance)))
+            self._report(millionths(said.balance))
 
     def _report(self, balance: int) -> None:
         """Take the provider's word on what is left."""

@@ -104,6 +104,7 @@ _MODULES: Mapping[str, str] = {
     "budget": "_retry_budget",
     "credits": "_credits_state",
     "latch": "_latch_state",
+    "notes": "_notes",
 }
 # Those that are asked of stores in this process alone, and have no twin.
 _INSTANT: Mapping[str, str] = {"shortcut": "_shortcut_state"}

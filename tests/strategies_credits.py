@@ -69,9 +69,6 @@ def _settle(draw: st.DrawFn) -> Command:
 
 def commands_credits() -> st.SearchStrategy[Command]:
     """One command; a sequence of them on one store meets each of the scripts' branches."""
-    jobs = st.sampled_from([("{p}:job:0123",), ("{p}:job:4567",)])
-    numbers = st.lists(st.integers(-1, LARGEST) | st.floats(0, 1e9), max_size=3)
-    remembered = st.builds(lambda seconds, numbers: (seconds, *numbers), st.sampled_from([0.5, 3600]), numbers)
     swept = st.builds(lambda page, budgets: (page, *budgets), st.sampled_from(PAGES), _budgets)
     told = st.tuples(st.sampled_from(PAGES), st.just(_BALANCE))
     return st.one_of(
@@ -83,7 +80,6 @@ def commands_credits() -> st.SearchStrategy[Command]:
         st.builds(Command, st.just("credits.renew"), _budgets, st.tuples(_calls, _calls, _leases)),
         st.builds(Command, st.just("credits.report"), told, st.tuples(_amounts, _seconds, _row)),
         st.builds(Command, st.just("credits.sweep"), swept, st.just(())),
-        st.builds(Command, st.just("credits.remember"), jobs, remembered),
-        st.builds(Command, st.just("credits.recall"), jobs, st.just(())),
+        st.builds(Command, st.just("credits.reset"), _budgets, st.tuples(_flag)),
         shuts(_calls),
     )

@@ -84,7 +84,7 @@ class Spender:
     def damage(self, key: str, state: Any) -> None:
         """Write what nobody would."""
         numbers = (60.0, 1)
-        self.run("credits.remember", [key], *numbers)
+        self.run("notes.keep", [key], *numbers)
         connection = self.store._shared._connection  # type: ignore[attr-defined]
         connection.execute("UPDATE states SET state = ? WHERE key = ?", (json.dumps(state), f"shop:{key}"))
         connection.commit()
@@ -789,20 +789,36 @@ def test_unlatching_forgets_a_balance(cli: Cli, some: Spender) -> None:
 
     assert (1, 0, 1) == (part[0], first[0], again[0])
     assert "the balance of 2 credits that some has told is forgotten\n" == first[1]
-    assert [] == [key for key, _ in some.store.scan("{some}:credits:")]
+    assert [-1] == [state["limit"] for _, state in some.store.scan("{some}:credits:")]
 
 
 def test_resetting_a_budget(cli: Cli, some: Spender) -> None:
     """All of it, or what is counted by a tag; the ledger stays."""
     keys = [f"{{some}}:credits:job@credits:ever:tag.job={name}" for name in ("a", "b%40c")]
     for key in keys:
-        some.reserve(key, amount=5)
+        some.spend(key, charged=5)
 
     wrong, none = cli("reset", "some", "job", "--tag", "a"), cli("reset", "some", "other")
     one, rest = cli("reset", "some", "job", "--tag", "job=b@c"), cli("reset", "some", "job", "--json")
 
     assert (2, 1) == (wrong[0], none[0])
     assert "NAME=VALUE" in wrong[2]
-    assert "job of tag.job=b@c begins anew; 0 credits were spent\n" == one[1]
+    assert "job of tag.job=b@c begins anew; 5 credits were spent\n" == one[1]
     assert ["a"] == [each["scopes"]["tag.job"] for each in json.loads(rest[1])["reset"]]
-    assert [] == [key for key, _ in some.store.scan("{some}:credits:")]
+    assert {"0"} == {line["spent"] for line in json.loads(cli("show", "--json")[1])["budgets"]}
+    assert 1 == cli("reset", "some", "job")[0]
+
+
+def test_what_calls_under_way_cost_counts_in_the_new_beginning(cli: Cli, some: Spender) -> None:
+    """Nothing of it is lost, neither to the budget nor to the ledger."""
+    key = "{some}:credits:job@credits:ever"
+    row = some.reserve(key, amount=30)
+
+    assert 1 == cli("reset", "some", "job")[0]
+    some.spend(key, charged=5)
+    assert (0, "job begins anew; 5 credits were spent\n") == cli("reset", "some", "job")[:2]
+    some.run("credits.settle", ["{some}:ledger:1", key], row[1], 0, 1, 0, [*row, "settled"], [20_000_000, 0.0, 60.0])
+
+    (line,) = json.loads(cli("show", "--json")[1])["budgets"]
+    assert ("20", "0") == (line["spent"], line["reserved"])
+    assert {"5", "20"} == {each["charged"] for each in json.loads(cli("ledger", "--json")[1])["settlements"]}

@@ -190,6 +190,71 @@ def test_one_budget_that_refuses_without_its_store_is_enough(redis_server: Redis
         assert 402 == client.post(URL).status_code
 
 
+def test_a_soft_budget_never_refuses_without_its_store(redis_server: RedisServer) -> None:
+    """Nor does it keep this process from asking itself, as another budget wants it to."""
+    budgets = [
+        {"name": "cap", "limit": "5 credits", "on_store_failure": "local"},
+        {"name": "soft", "limit": "50 credits", "hard": False},
+    ]
+    config = {"version": 1, "store": redis_server.url, "providers": {"provider": {"budgets": budgets}}}
+    transport: Any = resilience.httpx.Transport(
+        httpx.MockTransport(lambda _: good()), policies=[policy()], config=config
+    )
+    redis_server.stop()
+
+    with httpx.Client(transport=transport) as client:
+        assert [200, 402] == [client.post(URL).status_code for _ in range(2)]
+
+
+def test_a_job_that_began_while_its_store_was_away_counts_as_paid_for(redis_server: RedisServer) -> None:
+    """The store knows of no reservation that could go on until the job ends."""
+    budgets = [{"name": "cap", "limit": "50 credits", "on_store_failure": "local"}]
+    config = {"version": 1, "store": redis_server.url, "providers": {"provider": {"budgets": budgets}}}
+    transport: Any = resilience.httpx.Transport(
+        httpx.MockTransport(lambda _: httpx.Response(202, json={"id": "j-1"})), policies=[job_policy()], config=config
+    )
+    store: Any = open_store(redis_server.url)
+
+    def counts() -> list[tuple[Any, Any]]:
+        return [(state["slots"], state["reserved"]) for _, state in store.scan("{provider}:credits:")]
+
+    with httpx.Client(transport=transport) as client:
+        redis_server.freeze()
+        assert 202 == client.post(f"https://{HOST}/jobs").status_code
+        redis_server.thaw()
+        wait_until(lambda: client.post(f"https://{HOST}/jobs/other") and not store.is_away)
+
+    wait_until(lambda: [([[0, 5_000_000]], 0)] == counts())
+
+
+@pytest.mark.parametrize(("read", "ends"), [(None, 600), (100.0, 600), (400.0, 800)])
+def test_a_reservation_lasts_as_long_as_the_timeouts_of_its_call(read: float | None, ends: float) -> None:
+    """Twice, because it stands in lines before it is sent; and never shorter than the policy says."""
+    shop = Shop(policy(), budgets=["100 credits"])
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        ((_, lease, *_),) = shop.budget()["open"].values()
+        assert shop.clock.now() + ends == lease
+        return good()
+
+    shop._answers = answer
+    shop.call(timeout=read)
+
+    assert 1 == len(shop.requests)
+
+
+def test_an_account_in_debt_has_nothing_left() -> None:
+    """A balance below zero is no balance that nobody knows."""
+    made = policy(balance=[{"body": "balance"}])
+    shop = Shop(made, lambda _: httpx.Response(200, json={"balance": -3}), budgets=["100 credits"])
+    shop.call()
+
+    refused = shop.call()
+
+    assert 402 == refused.status_code
+    assert "has 0 left" in refused.json()["error"]
+
+
 def test_a_budget_once_and_for_all_is_not_forgotten_in_a_quiet_month() -> None:
     """What was spent of it stays spent."""
     shop = Shop(policy(), budgets=["10 credits"])
@@ -236,7 +301,7 @@ def test_what_is_owed_to_a_store_that_is_back_already_is_paid_at_once() -> None:
     at_once, later = threading.Event(), threading.Event()
     at_once.set()
     shared.fails_in = {"slow": later, "quick": at_once}
-    look = Command("credits.recall", ("k",))
+    look = Command("notes.recall", ("k",))
     slow = threading.Thread(target=store.run, args=(settle, 0.0), name="slow")
     quick = threading.Thread(target=store.run, args=(look, 0.0), name="quick")
     slow.start()
@@ -280,7 +345,7 @@ def test_a_job_that_begins_while_its_store_is_gone_is_told_to_it_later() -> None
     """Under which name its reservation goes on, and what was noted; that a reservation goes on at all has its lease."""
     owed = Owed()
     owed.note(Command("credits.renew", KEYS[1:], ("e.1", "job.7", 3600.0)), 0.0)
-    owed.note(Command("credits.remember", ("{p}:job:7",), (90_000.0, 2, 5)), 0.0)
+    owed.note(Command("notes.keep", ("{p}:job:7",), (90_000.0, 2, 5)), 0.0)
     owed.note(Command("credits.renew", KEYS[1:], ("e.1", "e.1", 600.0)), 0.0)
     owed.note(Command("bucket.pause", ("x",), (1.0,)), 0.0)
 

@@ -391,7 +391,7 @@ def test_one_provider_alone(some: Spender) -> None:
     for provider in ("a", "b"):
         some.spend(f"{{{provider}}}:credits:x@c:ever", charged=1)
         some.run("latch.shut", (f"{{{provider}}}:latch:account:-",), ("c", 0, 5.0, "why"))
-    some.run("credits.remember", ("{a}:job:1",), (60.0, 1))
+    some.run("notes.keep", ("{a}:job:1",), (60.0, 1))
     some.run("permits.acquire", ("{a}:permits:x",), ("h", 60.0, 1))
 
     found = some.report(provider="a")

@@ -95,7 +95,7 @@ class Wallet:
 
     def states(self) -> dict[str, State]:
         # The store's time is that of the last command.
-        self.ask("recall", ("{p}:job:none",))
+        self.run(Command("notes.recall", ("{p}:job:none",)))
         return dict(self.store.scan())
 
     def described(self, budget: Budget = DAILY) -> tuple[float | None, ...]:
@@ -663,6 +663,47 @@ def test_what_was_lost_before_a_balance_was_told_is_in_it() -> None:
 
 
 @everywhere
+def test_a_budget_that_begins_anew_keeps_what_is_reserved() -> None:
+    """What was lost counts no more, and its correction takes nothing from what was spent since."""
+    wallet = Wallet()
+    wallet.reserve("late", 30, lease=5)
+    wallet.now += 5
+    wallet.sweep()
+    wallet.reserve("open", 40)
+
+    assert [1] == wallet.ask("reset", (DAILY.key, "{p}:credits:none@credits:ever"), 0)
+    assert (0, 40, 60, 1) == wallet.described()
+    assert [0] == wallet.ask("reset", (DAILY.key,), 0)
+    wallet.settle("open", 25)
+    assert [1] == wallet.settle("late", 10)
+    assert (25, 0, 75, 0) == wallet.described()
+    assert [("late", "lost", 30), ("open", "settled", 25), ("late", "settled", -20)] == wallet.ledger()
+
+
+@everywhere
+def test_a_budget_that_begins_anew_warns_anew() -> None:
+    wallet, budget = Wallet(), Budget("{p}:credits:daily:0-86400", warns=50)
+    wallet.reserve("under way", 30, budget)
+    assert 1 == wallet.reserve("a", 60, budget)[-1]
+    wallet.settle("a", 60, budget)
+
+    wallet.ask("reset", (budget.key,), 0)
+    assert [0, 1] == [wallet.reserve(call, 10, budget)[-1] for call in ("b", "c")]
+
+
+@everywhere
+def test_a_balance_may_be_forgotten() -> None:
+    """Then nobody knows it, until the provider tells it again; who is under way is still known."""
+    wallet = Wallet()
+    wallet.report(50)
+    wallet.reserve("open", 20, HELD)
+
+    assert [1, 0] == [wallet.ask("reset", (HELD.key,), 1)[0] for _ in range(2)]
+    assert (0, 20, None, 1) == wallet.described(HELD)
+    assert GRANTED == wallet.reserve("more", 1000, HELD)
+
+
+@everywhere
 def test_a_limit_may_be_changed() -> None:
     """What is spent and reserved stays; without a limit there is none, whatever it was."""
     wallet = Wallet()
@@ -800,15 +841,15 @@ def test_numbers_are_remembered_exactly() -> None:
     """For as long as was asked, or until they are forgotten."""
     wallet, job, numbers = Wallet(), ("{p}:job:0123",), [0, -1, LARGEST, 0.1]
 
-    assert [] == wallet.ask("recall", job)
-    assert [1] == wallet.ask("remember", job, 60.0, *numbers)
+    assert [] == wallet.run(Command("notes.recall", job))
+    assert [1] == wallet.run(Command("notes.keep", job, (60.0, *numbers)))
     wallet.now += 59
-    assert numbers == wallet.ask("recall", job)
+    assert numbers == wallet.run(Command("notes.recall", job))
     wallet.now += 1
-    assert [] == wallet.ask("recall", job)
-    wallet.ask("remember", job, 60.0, 1)
-    wallet.ask("remember", job, 0)
-    assert [] == wallet.ask("recall", job)
+    assert [] == wallet.run(Command("notes.recall", job))
+    wallet.run(Command("notes.keep", job, (60.0, 1)))
+    wallet.run(Command("notes.keep", job, (0,)))
+    assert [] == wallet.run(Command("notes.recall", job))
 
 
 @everywhere
@@ -1111,5 +1152,5 @@ def test_every_sequence_of_commands_is_answered(commands: list[tuple[Command, fl
             assert all(0 <= amount <= LARGEST for _, amount in state["slots"])
             assert bool(state["open"]) == bool(state["earliest"])
 
-    store.run(Command("credits.recall", ("{p}:job:none",)), now + 40 * DAY)
+    store.run(Command("notes.recall", ("{p}:job:none",)), now + 40 * DAY)
     assert [] == list(store.scan())

@@ -56,7 +56,8 @@ def unlatch(
         for line in (found.balances if operation is None else ())
         if line.limit is not None and account in {None, line.scopes.get("account")}
     ]
-    gone = _forget(shared, [*(latch.key for latch in chosen), *(line.key for line in told)])
+    lifts = [Command("latch.lift", (latch.key,)) for latch in chosen]
+    gone = _changed(shared, [*lifts, *(Command("credits.reset", (line.key,), (1,)) for line in told)])
     lifted = [latch for latch in chosen if latch.key in gone]
     balances = [line for line in told if line.key in gone]
     if json:
@@ -87,6 +88,8 @@ def reset(
 ) -> None:
     """Have a budget begin anew: what was spent of its present period, or of all time, is forgotten. The ledger stays.
 
+    What calls that are under way have reserved stays too, and what they cost counts in the new beginning.
+
     Exit code: 0 if something was forgotten, 1 if nothing was counted or the store could not be reached, 2 if there is no
     such provider or store.
     """
@@ -96,7 +99,7 @@ def reset(
         fail("a tag is written as NAME=VALUE, as job=nightly")
     found = look(shared, provider, (f"credits:{budget}@",))
     chosen = [line for line in found.lines if line.budget == budget and _fits(line, account, wanted)]
-    gone = _forget(shared, [line.key for line in chosen])
+    gone = _changed(shared, [Command("credits.reset", (line.key,), (0,)) for line in chosen])
     if json:
         shown = [
             {"budget": line.budget, "unit": line.unit, "scopes": dict(line.scopes), "spent": str(line.spent)}
@@ -104,7 +107,7 @@ def reset(
             if line.key in gone
         ]
         say_json({"store": shared.shown, "reset": shown})
-    for line in () if json else chosen:
+    for line in () if json else (line for line in chosen if line.key in gone):
         scopes = ", ".join(f"{name}={value}" for name, value in line.scopes.items())
         of = f" of {visible(scopes)}" if scopes else ""
         say(f"{visible(budget)}{of} begins anew; {line.spent:f} {visible(line.unit)} were spent")
@@ -130,13 +133,8 @@ def _shared(config: ConfigFile, store: StoreUrl) -> Shared:
     return shared
 
 
-def _forget(shared: Shared, keys: Iterable[str]) -> set[str]:
-    """Forget states; which of them were there."""
-    gone: set[str] = set()
+def _changed(shared: Shared, commands: Iterable[Command]) -> set[str]:
+    """Run commands of one key each; whose states they changed."""
     with shared.changing() as opened:
-        for key in keys:
-            # One at a time: another process may have done it meanwhile.
-            (count,) = opened.run(Command("latch.lift", (key,)), RealClock.now())
-            if count:
-                gone.add(key)
-    return gone
+        # One at a time: another process may have done it meanwhile.
+        return {command.keys[0] for command in commands if opened.run(command, RealClock.now()) == [1.0]}

@@ -24,7 +24,7 @@ _log = logging.getLogger("resilience.stores")
 # Of permits, what lies before these has its lease to end it.
 _MOST_PERMITS = 4096
 _MOST_COSTS = 100_000
-_COSTS = frozenset({"credits.settle", "credits.renew", "credits.remember"})
+_COSTS = frozenset({"credits.settle", "credits.renew", "notes.keep"})
 # A store that has applied a batch whose reply was lost knows the names of so many calls, and counts none of them twice.
 _BATCH = 100
 

@@ -37,6 +37,13 @@ local function spent_of(state)
   return spent
 end
 
+local function forget(state)
+  state.slots, state.warned = {}, 0
+  for _, each in ipairs(state.lost) do
+    each[4] = -1
+  end
+end
+
 local function spend(state, amount)
   if amount == 0 then
     return

@@ -1,4 +1,4 @@
--- Take the provider's word on what is left of its account. The twin of `report` in resilience/_credits_state.py.
+-- Take the provider's word on what is left of its account. The twin of `report` in resilience/_credits_corrections.py.
 
 local balance, seconds, row = unpack(arguments)
 local rows = {}
@@ -7,10 +7,8 @@ local missing = 0
 if state.limit >= 0 and next(state.open) == nil then
   missing = math.max(0, state.limit - spent_of(state) - balance)
 end
-state.limit, state.slots, state.seen = balance, {}, now
-for _, each in ipairs(state.lost) do
-  each[4] = -1
-end
+state.limit, state.seen = balance, now
+forget(state)
 if missing ~= 0 then
   rows[#rows + 1] = charged_row(row, missing)
 end

@@ -1,4 +1,4 @@
--- Count what was lost, as the next call would. The twin of `sweep` in resilience/_credits_state.py.
+-- Count what was lost, as the next call would. The twin of `sweep` in resilience/_credits_corrections.py.
 
 local rows = {}
 for index = 2, #KEYS do

@@ -1,4 +1,0 @@
--- The numbers that were kept, none if there are none. The twin of `recall` in resilience/_credits_state.py.
-
-local state = load(KEYS[1])
-return reply(state and state.numbers or {})
