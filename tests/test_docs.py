@@ -112,7 +112,7 @@ class Shell:
         # The commands as they are typed, for the Python of these tests.
         for name, arguments in {
             "python": "",
-            "pytest": "-m pytest -p no:cacheprovider",
+            "pytest": "-m pytest -p no:cacheprovider -p no:ddtrace",
             "resilience": "-m resilience",
         }.items():
             (tools / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments} "$@"\n')

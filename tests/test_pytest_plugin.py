@@ -43,7 +43,8 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     as_installed(site)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
     monkeypatch.delenv("RESILIENCE_CONFIG", raising=False)
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    # The plugin of ddtrace takes longer to import than all the rest; it is here for other tests.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:ddtrace")
     pytester.makepyfile(shop=APPLICATION)
     return pytester
 
