@@ -43,12 +43,16 @@ class Renewable(Protocol):
 
 
 class Lock:
-    """A mutex for a few instructions, as `with` takes it."""
+    """A mutex for a few instructions, as `with` takes it.
+
+    The thread that holds it may take it again: the collector of garbage comes at any moment, and may end calls that were
+    lost with their event loop, which leave lines and give back places in this very thread.
+    """
 
     __slots__ = ("__weakref__", "held")
 
     def __init__(self) -> None:
-        self.held = threading.Lock()
+        self.held = threading.RLock()
         """What does the work; `with lock.held` takes half as long as `with lock`."""
         renewed(self)
 
@@ -60,7 +64,7 @@ class Lock:
 
     def renew(self) -> None:
         """Be free, whoever held it."""
-        self.held = threading.Lock()
+        self.held = threading.RLock()
 
 
 _all: WeakSet[Renewable] = WeakSet()

@@ -48,7 +48,8 @@ class Gate:
         renewed(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        # Taken again by whom the collector ends within it, as `_fork.Lock`.
+        self._lock = threading.RLock()
         self._line: OrderedDict[Waker, None] = OrderedDict()
         self._inside = 0
         self._looker: Waker | None = None

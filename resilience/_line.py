@@ -75,13 +75,13 @@ class Line:
             self._going_on()
             first = next(iter(self._waiting), None)
         # Where all are stranded, the first of them goes on when its loop does.
-        return next((each for each in self._waiting if not each.is_stranded), first)
+        return next((each for each in list(self._waiting) if not each.is_stranded), first)
 
     def _going_on(self) -> int:
         """How many can go on; those whose loop was closed will not come back, and are forgotten."""
-        for each in [each for each in self._waiting if each.is_lost]:
-            del self._waiting[each]
-        return sum(not each.is_stranded for each in self._waiting)
+        for each in [each for each in list(self._waiting) if each.is_lost]:
+            self._waiting.pop(each, None)
+        return sum(not each.is_stranded for each in list(self._waiting))
 
 
 class Lines:
@@ -100,9 +100,13 @@ class Lines:
         with self._lock:
             line = self._lines.get(key)
             if line is None:
-                line = self._lines[key] = Line()
+                line = Line()
             waker = line.join(most)
-            return None if waker is None else (line, waker)
+            if waker is None:
+                return None
+            # Last: the collector may have ended a call meanwhile, and with it the line.
+            self._lines[key] = line
+            return line, waker
 
     def lengths(self) -> dict[str, int]:
         """How many stand in each line."""
@@ -114,4 +118,4 @@ class Lines:
         with self._lock:
             line.leave(waker)
             if not len(line) and self._lines.get(key) is line:
-                del self._lines[key]
+                self._lines.pop(key, None)

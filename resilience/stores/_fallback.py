@@ -122,7 +122,8 @@ class FallbackStore:
 
     def _begin(self) -> None:
         self.lines = Lines()
-        self._lock = threading.Lock()
+        # Taken again by whom the collector ends within it, as `_fork.Lock`.
+        self._lock = threading.RLock()
         self._owed = Owed()
         self._has_complained = False
         self._retry_at: float | None = None

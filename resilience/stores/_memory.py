@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from copy import deepcopy
 
@@ -27,7 +28,10 @@ class MemoryStore:
 
     def __init__(self, most_keys: int = _MOST_KEYS) -> None:
         self.lines = Lines()
-        self._lock = threading.Lock()
+        # Taken again by whom the collector ends within it, as `_fork.Lock`.
+        self._lock = threading.RLock()
+        self._is_busy = False
+        self._later: deque[tuple[Command, float]] = deque()
         # In the order of saving: the first is the one that nobody has needed for longest.
         self._states: dict[str, tuple[float, State]] = {}
         # One for all decisions, since they come one after the other.
@@ -37,9 +41,23 @@ class MemoryStore:
         script = SCRIPTS.get(command.name) or script_named(command.name)
         transaction = self._transaction
         with self._lock:
-            # Threads read the clock before they get here, not in the order in which they come.
-            transaction.now = max(transaction.now, now)
-            return script(transaction, command.keys, command.arguments)
+            if self._is_busy:
+                # Told by a call that was collected within a decision, whose states nobody else must change.
+                self._later.append((command, now))
+                return []
+            self._is_busy = True
+            try:
+                # Threads read the clock before they get here, not in the order in which they come.
+                transaction.now = max(transaction.now, now)
+                return script(transaction, command.keys, command.arguments)
+            finally:
+                self._is_busy = False
+                if self._later:
+                    self._go_on()
+
+    def _go_on(self) -> None:
+        while self._later:
+            self.run(*self._later.popleft())
 
     @property
     def changes(self) -> int:
@@ -50,12 +68,16 @@ class MemoryStore:
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
         with self._lock:
-            now = self._transaction.now
-            found = [
-                (key, deepcopy(state))
-                for key, (until, state) in self._states.items()
-                if until > now and key.startswith(prefix)
-            ]
+            now, self._is_busy = self._transaction.now, True
+            try:
+                found = [
+                    (key, deepcopy(state))
+                    for key, (until, state) in self._states.items()
+                    if until > now and key.startswith(prefix)
+                ]
+            finally:
+                self._is_busy = False
+                self._go_on()
         return iter(found)
 
     def now(self, now: float, /) -> float:
@@ -74,7 +96,9 @@ class MemoryStore:
 
     def after_fork(self) -> None:
         """Begin anew in a child process: the lock may be held by a thread that is not there."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_busy = False
+        self._later.clear()
         self.clear()
 
 

@@ -33,7 +33,8 @@ class Owed:
     """What did not arrive; safe for threads, the oldest is forgotten first."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Taken again by whom the collector ends within it, as `_fork.Lock`.
+        self._lock = threading.RLock()
         self._paying = threading.Lock()
         self._permits: deque[tuple[Command, float]] = deque(maxlen=_MOST_PERMITS)
         self._costs: deque[tuple[Command, float]] = deque()

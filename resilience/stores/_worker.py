@@ -80,7 +80,8 @@ class Worker:
 
     def begin(self) -> None:
         """Begin anew, as in a child process, which has inherited neither the thread nor those who wait for it."""
-        self._lock = threading.Lock()
+        # Taken again by whom the collector ends within it, as `_fork.Lock`.
+        self._lock = threading.RLock()
         self._queue: SimpleQueue[_Asked | threading.Event] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -127,13 +128,14 @@ class Worker:
         """Have a thread; `False` if none can be had, as when the interpreter is shutting down."""
         if self._thread is None:
             with self._lock:
+                thread = threading.Thread(target=self._work, name="resilience-store", daemon=True)
                 if self._thread is None:
-                    thread = threading.Thread(target=self._work, name="resilience-store", daemon=True)
+                    self._thread = thread
                     try:
                         thread.start()
                     except RuntimeError:
+                        self._thread = None
                         return False
-                    self._thread = thread
         return True
 
     def _work(self) -> None:

@@ -1,0 +1,151 @@
+"""The collector of garbage may come at any moment, also within a lock of ours, and end calls whose loop was closed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from resilience._gate import Gate
+from resilience._reservations import _slots_of
+from resilience._transactions import Command
+from resilience.stores import open_store
+from resilience.stores._memory import MemoryStore
+from resilience.stores._owed import Owed
+from resilience.stores._worker import Worker
+from tests.test_stranded_calls import call, limited, start
+
+LONGEST = 20.0
+"""Seconds after which a thread is taken to hang; none takes one."""
+
+
+class Collecting:
+    """A lock within which the collector comes, as it may."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.__enter__()
+        gc.collect()
+
+    def __exit__(self, *error: object) -> None:
+        gc.collect()
+        self._lock.__exit__(*error)
+
+
+class Lost:
+    """Garbage that does something when it is collected."""
+
+    def __init__(self, end: Any) -> None:
+        self.itself = self
+        self._end = end
+
+    def __del__(self) -> None:
+        self._end()
+
+
+@pytest.fixture(autouse=True)
+def _by_hand() -> Iterator[None]:
+    """The collector comes when a test says so."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()
+
+
+def in_time(work: Any) -> Any:
+    """What work gives, in a thread that would be left where it hangs."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(work()), daemon=True)
+    thread.start()
+    thread.join(LONGEST)
+    assert found, "it hangs"
+    return found[0]
+
+
+@pytest.mark.parametrize("where", ["store", "lines", "line", "slots"])
+@pytest.mark.parametrize("limit", [{"concurrency": 2}, {"rate": "50/second", "burst": 1}], ids=["places", "rate"])
+def test_it_may_end_lost_calls_within_a_lock(limit: dict[str, Any], where: str) -> None:
+    """Of the store, of a line, of all lines, of a line's slots: they give back what they hold, and nobody waits for himself."""
+    made = limited(**limit)
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    start(loop, made, "/slow", 6)
+    loop.close()
+    store: Any = open_store()
+    (line,) = store.lines._lines.values()
+    holder = {"store": store, "lines": store.lines, "line": line, "slots": _slots_of.get(line)}[where]
+    if holder is None:
+        assert "concurrency" in limit
+        return
+    holder._lock, before = Collecting(holder._lock), holder._lock
+
+    try:
+        statuses = in_time(lambda: [call(made)[0] for _ in range(3)])
+    finally:
+        holder._lock = before
+
+    assert [200] * 3 == statuses
+    assert {} == store.lines.lengths()
+    for key, state in store.scan("{"):
+        assert not state.get("held"), key
+
+
+def test_what_is_told_within_a_decision_is_done_after_it() -> None:
+    """In one store, and neither spoils the state that the other has in hand."""
+    store, key = MemoryStore(), "{p}:credits:b@credits:ever"
+    settle = Command("credits.settle", ("{p}:ledger:1", key), ("e.1", 0, 0, 0, 0, [5, 0.0, 60.0]))
+    reserve = ["e.1", 0, 1, 60.0, 1, 0, [100, 5, 0.0, 60.0, -1, 1]]
+    store.run(Command("credits.reserve", ("{p}:ledger:1", key), tuple(reserve)), 0.0)
+    Lost(lambda: store.run(settle, 0.0))
+    store._lock = Collecting(store._lock)  # type: ignore[assignment]
+
+    reply = in_time(lambda: store.run(Command("credits.reserve", ("{p}:ledger:2", key), ("e.2", *reserve[1:])), 0.0))
+
+    assert (1, 0) == (reply[0], len(store._later))
+    ((_, state),) = store.scan("{p}:credits:")
+    assert ([[0, 5]], 5, ["e.2"]) == (state["slots"], state["reserved"], list(state["open"]))
+
+
+def test_what_is_told_while_all_is_looked_at_is_done_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapping must not change while somebody goes through it."""
+    store = MemoryStore()
+    monkeypatch.setattr("resilience.stores._memory.deepcopy", lambda state: (gc.collect() and None) or state)
+    store.run(Command("notes.keep", ("{p}:job:1",), (60.0, 1)), 0.0)
+    Lost(lambda: store.run(Command("notes.keep", ("{p}:job:2",), (60.0, 2)), 0.0))
+
+    assert ["{p}:job:1"] == [key for key, _ in store.scan()]
+    assert ["{p}:job:1", "{p}:job:2"] == [key for key, _ in store.scan()]
+
+
+def test_it_may_end_calls_within_the_locks_of_a_gate_and_of_what_is_owed() -> None:
+    """And within that of the thread that tells a store what happened."""
+    gate, owed = Gate(2), Owed()
+    settle = Command("credits.settle", ("k",), ("e.1", 0, 0, 0, 0))
+    told: list[Command] = []
+
+    class Store:
+        def run_many(self, batch: list[tuple[Command, float]]) -> list[list[float]]:
+            told.extend(command for command, _ in batch)
+            return [[] for _ in batch]
+
+    worker = Worker(Store())  # type: ignore[arg-type]
+    works = [
+        (gate, gate.try_enter, lambda: gate.leave(0.0)),
+        (owed, lambda: owed.note(settle, 0.0), lambda: owed.note(settle, 1.0)),
+        (worker, lambda: worker.tell(settle, 0.0), lambda: worker.tell(settle, 1.0)),
+    ]
+    gate.try_enter()
+    for holder, work, lost in works:
+        Lost(lost)
+        holder._lock = Collecting(holder._lock)  # type: ignore[attr-defined]
+        in_time(lambda work=work: (work(),))
+
+    assert worker.flush(LONGEST)
+    assert (1, 2, [settle, settle]) == (gate.inside, len(owed), told)
