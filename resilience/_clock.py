@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ._fork import renewed
+from ._imported import imported
 from ._waker import end, end_in
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Closing:
 
 def in_trio() -> bool:
     """Whether this runs in a task of trio; asked first, since trio may be a guest in a loop of asyncio."""
-    trio = sys.modules.get("trio")
+    trio = imported("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 

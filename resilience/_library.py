@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import errors
+from ._imported import imported
 
 if TYPE_CHECKING:
     from ._body import Body
@@ -185,7 +185,7 @@ def kind_of_any(error: Exception) -> ErrorKind:
     if isinstance(error, errors.AttemptTimeout | errors.DeadlineExceeded):
         return ErrorKind.ATTEMPT_TIMEOUT
     for name in LIBRARIES:
-        module = sys.modules.get(name)
+        module = imported(name)
         if module is not None and isinstance(error, module.HTTPError):
             return kinds(module)(error)
     return ErrorKind.OTHER

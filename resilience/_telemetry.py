@@ -11,6 +11,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._imported import imported
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,7 +68,7 @@ class _Known:
 
 def tracing() -> Tracing | None:
     """The application's tracer, `None` where nobody traces."""
-    trace: Any = sys.modules.get("opentelemetry.trace")
+    trace = imported("opentelemetry.trace")
     if trace is None:
         return None
     if _Known.is_untraced and getattr(trace, "_TRACER_PROVIDER", _Known) is None:
@@ -96,7 +98,7 @@ def _tracing(provider: Any, trace: Any) -> Tracing | None:
 
 def meter_provider() -> Any | None:
     """The application's provider of meters, `None` where nobody measures."""
-    metrics: Any = sys.modules.get("opentelemetry.metrics")
+    metrics = imported("opentelemetry.metrics")
     if metrics is None:
         return None
     if _Known.is_unmeasured and getattr(sys.modules.get(_METERS), "_METER_PROVIDER", _Known) is None:
@@ -110,7 +112,7 @@ def meter_provider() -> Any | None:
 
 def is_suppressed() -> bool:
     """Whether what runs now wants no spans, as exporters do: they would tell of themselves without end."""
-    context: Any = sys.modules.get("opentelemetry.context")
+    context = imported("opentelemetry.context")
     current = None if context is None else context.get_current()
     if not current:
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
+from ._imported import imported
+from ._library import LIBRARIES
 from ._trail import Trail
 
 __all__ = ["LAST", "causes_of", "keep_trail", "last_trail", "note_trail", "trail_of"]
@@ -126,7 +127,7 @@ def _at_hand(error: BaseException) -> Iterator[object]:
         traceback = traceback.tb_next
     if not _is_of_an_sdk(type(error), traceback.tb_frame):
         return
-    kinds = tuple(sys.modules[name].Response for name in ("httpx", "httpx2") if name in sys.modules)
+    kinds = tuple(module.Response for module in map(imported, LIBRARIES) if module is not None)
     for value in list(traceback.tb_frame.f_locals.values()):
         if isinstance(value, kinds):
             yield value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast
 
 from .._store_url import without_credentials, words_without
@@ -61,6 +62,10 @@ class Client:
         if self._is_secure and self._kind == "unix":
             raise ConfigurationError("a socket of this machine is not encrypted: write redis+unix:///path")
         try:
+            # First each package, and then its modules: where another thread imports the package just now, a module of it
+            # would be had half finished, since each of the two waits for the other.
+            for package in ("limits", "redis"):
+                import_module(package)
             from limits.storage import storage_from_string
             from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
         except ImportError as error:
