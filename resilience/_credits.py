@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ._costs import costs_of
-from ._credits_guard import guard_of, latches_of, operation_latch, word_of
+from ._credits_guard import guard_of
 from ._credits_refusal import Why, left_alone, unpriced, why_not
-from ._heed import heed
+from ._latches import heed, latch_keys, word_of
 from ._library import NEVER_SENT
 from ._modes import Mode
 from ._refusal import refused
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange, Outcome
     from ._runtime import Runtime
 
-__all__ = ["credits_layer", "latch_keys"]
+__all__ = ["credits_layer"]
 
 
 def credits_layer(inner: Call, runtime: Runtime) -> Call:
@@ -137,17 +137,6 @@ def _worst(exchange: Exchange, runtime: Runtime) -> Decimal | None:
     if costs is None or costs.is_fixed:
         return None if costs is None else costs.fixed
     return costs.worst(view_of(exchange.request, exchange.operation, runtime.library))
-
-
-def latch_keys(exchange: Exchange) -> tuple[str, ...]:
-    """The keys of the latches that may shut a call out, the account's first.
-
-    Arguments:
-        exchange: the call.
-    """
-    latches = latches_of(exchange.policy)
-    account = latches.account + exchange.account
-    return (account, operation_latch(exchange)) if exchange.operation in latches.operations else (account,)
 
 
 def _refuse(exchange: Exchange, why: Why) -> Outcome:

@@ -1,49 +1,31 @@
-"""What guards the credits of a call: which budgets, counted apart by what, and the latches that may shut it out."""
+"""What guards the credits of a call: which budgets, counted apart by what."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._amounts import amount_text, millionths
 from ._budget_state import BALANCE, PAGES
-from ._categories import Category
 from ._tags import key_part, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._budgets import Budget, Period
-    from ._outcome import Exchange, Verdict
+    from ._outcome import Exchange
     from ._policy import Policy
     from ._registry import Settings
 
 __all__ = [
     "ONE_REQUEST",
     "CreditsGuard",
-    "Latches",
     "Use",
     "guard_of",
-    "latch_of",
-    "latches_of",
     "ledger_page",
     "settling_key",
-    "word_of",
 ]
 
 ONE_REQUEST = 1_000_000
-_WORKED = frozenset(
-    {Category.SUCCESS, Category.NOT_READY, Category.TARGET_BLOCKED, Category.TARGET_ERROR, Category.JOB_FAILED}
-)
-_SHUT_BY_DEFAULT = frozenset({Category.CREDITS_EXHAUSTED, Category.QUOTA_EXHAUSTED})
-
-
-class Latches(NamedTuple):
-    """The latches of a policy's calls."""
-
-    account: str
-    """What the key of an account's latch begins with."""
-    operations: frozenset[str]
-    """The operations that an answer may shut."""
 
 
 class Use(NamedTuple):
@@ -182,43 +164,3 @@ def settling_key(exchange: Exchange, use: Use, label: str) -> str:
 def ledger_page(exchange: Exchange, name: str) -> str:
     """The key of the page of the ledger that a call is written on."""
     return f"{{{exchange.policy.provider}}}:ledger:{int(name.rpartition('.')[2], 16) % PAGES}"
-
-
-def latches_of(policy: Policy) -> Latches:
-    """The latches of a policy."""
-    found: Latches | None = vars(policy).get("_latches")
-    if found is None:
-        operations: set[str] = set()
-        for rule in policy.answers:
-            if rule.latch == "operation":
-                operations |= set(rule.when.operation or policy.operations)
-        prefix = f"{{{policy.provider}}}:latch:"
-        found = vars(policy)["_latches"] = Latches(f"{prefix}account:", frozenset(operations))
-    return found
-
-
-def latch_of(exchange: Exchange, category: Category, rule: str | None) -> str | None:
-    """The key of the latch that an answer shuts, `None` for most."""
-    policy = exchange.policy
-    shuts: Any = None if rule is None else policy.rules[rule].latch
-    if shuts is None and category in _SHUT_BY_DEFAULT:
-        shuts = "account"
-    if shuts == "account":
-        return latches_of(policy).account + exchange.account
-    if shuts == "operation":
-        return operation_latch(exchange)
-    return None
-
-
-def word_of(verdict: Verdict) -> int:
-    """What an answer says of a latch that its call has looked at: 1 that it holds no more, 0 nothing.
-
-    Only an answer for which the provider has done its work shows that it would take others; one to a server that is down,
-    or to a key that is wrong, does not.
-    """
-    return 1 if verdict.category in _WORKED else 0
-
-
-def operation_latch(exchange: Exchange) -> str:
-    """The key of the latch of a call's operation."""
-    return f"{{{exchange.policy.provider}}}:latch:operation.{exchange.operation or '-'}:{exchange.account}"

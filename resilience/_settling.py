@@ -12,13 +12,14 @@ from ._budget_state import BALANCE_SECONDS
 from ._categories import Category
 from ._charges import reader_of
 from ._conditions import Answer
-from ._credits_guard import ledger_page, settling_key, word_of
+from ._credits_guard import ledger_page, settling_key
 from ._decode import media_type
 from ._fork import Lock
 from ._held import hold
 from ._holder import new_name
 from ._jobs import begin, finish, keep, recall
 from ._last_events import is_stream
+from ._latches import word_of
 from ._request_parts import path_of
 from ._transactions import Command
 

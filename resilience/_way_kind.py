@@ -10,9 +10,9 @@ from ._breaker_key import breaker_key
 from ._breaker_machine import SUCCESS
 from ._categories import Category
 from ._concurrency import places_of, use_of
-from ._credits import latch_keys
 from ._credits_guard import guard_of
 from ._fields import only_value
+from ._latches import latch_keys
 from ._pays import bill_of, keys_of
 from ._repeatable import IDEMPOTENT
 from ._reservations import line_key
