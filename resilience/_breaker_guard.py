@@ -122,12 +122,7 @@ class Guard:
         """Gives a probe back, without waiting for a store that is far away."""
         if held.probe:
             command = Command("breaker.release", (self.key,), (held.generation, held.probe))
-            if self.store.instant:
-                self.decide(command)
-            else:
-                from .stores import tell
-
-                tell(self.store, command, self.clock.now())
+            self.store.tell(command, self.clock.now())
 
     def force(self, state: int, seconds: float = 0.0) -> tuple[int, int]:
         """Puts it into a state by hand: the state before, and the new one."""

@@ -74,6 +74,10 @@ class Store(Protocol):
         """
         ...
 
+    def tell(self, command: Command, now: float, /) -> None:
+        """The same for a decision whose reply nobody needs, also by a call that is collected within another decision."""
+        ...
+
     @property
     def changes(self) -> int | None:
         """How often a state was saved or forgotten: as long as that is the same, so is what was read. `None` where others save too."""

@@ -6,13 +6,14 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from resilience._gate import Gate
 from resilience._reservations import _slots_of
-from resilience._transactions import Command
+from resilience._transactions import SCRIPTS, Command, Reply, Script, Transaction, script_named
 from resilience.stores import open_store
 from resilience.stores._memory import MemoryStore
 from resilience.stores._owed import Owed
@@ -97,20 +98,56 @@ def test_it_may_end_lost_calls_within_a_lock(limit: dict[str, Any], where: str) 
         assert not state.get("held"), key
 
 
-def test_what_is_told_within_a_decision_is_done_after_it() -> None:
+@pytest.fixture
+def collected_within(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The collector comes in the middle of each decision; whether that has changed the state that it has in hand."""
+    changed: list[bool] = []
+
+    def collecting(script: Script) -> Script:
+        def run(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
+            before = deepcopy(transaction.load(keys[-1]))
+            gc.collect()
+            changed.append(before != transaction.load(keys[-1]))
+            return script(transaction, keys, arguments)
+
+        return run
+
+    for name in ("credits.reserve", "notes.recall"):
+        monkeypatch.setitem(SCRIPTS, name, collecting(script_named(name)))
+    return changed
+
+
+def test_what_is_told_within_a_decision_is_done_after_it(collected_within: list[bool]) -> None:
     """In one store, and neither spoils the state that the other has in hand."""
     store, key = MemoryStore(), "{p}:credits:b@credits:ever"
     settle = Command("credits.settle", ("{p}:ledger:1", key), ("e.1", 0, 0, 0, 0, [5, 0.0, 60.0]))
     reserve = ["e.1", 0, 1, 60.0, 1, 0, [100, 5, 0.0, 60.0, -1, 1]]
     store.run(Command("credits.reserve", ("{p}:ledger:1", key), tuple(reserve)), 0.0)
-    Lost(lambda: store.run(settle, 0.0))
-    store._lock = Collecting(store._lock)  # type: ignore[assignment]
+    Lost(lambda: store.tell(settle, 0.0))
 
     reply = in_time(lambda: store.run(Command("credits.reserve", ("{p}:ledger:2", key), ("e.2", *reserve[1:])), 0.0))
 
-    assert (1, 0) == (reply[0], len(store._later))
+    assert (1, 0, [False, False]) == (reply[0], len(store._later), collected_within)
     ((_, state),) = store.scan("{p}:credits:")
     assert ([[0, 5]], 5, ["e.2"]) == (state["slots"], state["reserved"], list(state["open"]))
+
+
+def test_a_handler_of_a_signal_has_its_reply_within_a_decision(collected_within: list[bool]) -> None:
+    """It may make calls of its own, and cannot wait for what it has interrupted; what it only tells comes after that."""
+    store, key = MemoryStore(), ("{p}:job:1",)
+    asked = Command("notes.recall", key)
+    store.run(Command("notes.keep", key, (60.0, 7)), 0.0)
+    found: list[list[float]] = []
+
+    def handler() -> None:
+        found.append(store.run(asked, 0.0))
+        store.tell(Command("notes.keep", key, (60.0, 8)), 0.0)
+
+    Lost(handler)
+
+    assert [7.0] == in_time(lambda: store.run(asked, 0.0))
+    assert [8.0] == store.run(asked, 0.0)
+    assert ([[7.0]], {False}) == (found, set(collected_within))
 
 
 def test_what_is_told_while_all_is_looked_at_is_done_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +155,7 @@ def test_what_is_told_while_all_is_looked_at_is_done_after_it(monkeypatch: pytes
     store = MemoryStore()
     monkeypatch.setattr("resilience.stores._memory.deepcopy", lambda state: (gc.collect() and None) or state)
     store.run(Command("notes.keep", ("{p}:job:1",), (60.0, 1)), 0.0)
-    Lost(lambda: store.run(Command("notes.keep", ("{p}:job:2",), (60.0, 2)), 0.0))
+    Lost(lambda: store.tell(Command("notes.keep", ("{p}:job:2",), (60.0, 2)), 0.0))
 
     assert ["{p}:job:1"] == [key for key, _ in store.scan()]
     assert ["{p}:job:1", "{p}:job:2"] == [key for key, _ in store.scan()]

@@ -15,7 +15,7 @@ import pytest
 
 from resilience._line import Lines
 from resilience._transactions import Command, Reply, State, Store
-from resilience.stores import StoreError, ask, open_store, tell
+from resilience.stores import StoreError, ask, open_store
 from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
 from tests.servers import RedisServer
@@ -281,15 +281,15 @@ def test_tell_never_waits_and_never_fails(shared: Shared, store: FallbackStore) 
     """What is given back arrives soon where the store is, and at once where this process decides."""
     assert place(store, "one", now=0.0)
 
-    tell(store, release("one"), 0.0)
+    store.tell(release("one"), 0.0)
     until(lambda: not list(shared.memory.scan("{p}:permits")) or place(store, "two"))
 
     shared.fault = StoreError("gone")
-    tell(store, release("two"), 0.0)
+    store.tell(release("two"), 0.0)
     assert store._worker.flush(10)
     assert is_admitted(store, now=0.0)
     assert place(store, "three", now=0.0)
-    tell(store, release("three"), 0.0)
+    store.tell(release("three"), 0.0)
     assert place(store, "four", now=0.0)
 
 
@@ -298,7 +298,7 @@ def test_memory_is_told_and_asked_where_it_stands() -> None:
     store = MemoryStore()
 
     assert [1.0] == asyncio.run(as_coroutine(store, acquire("one")))[:1]
-    tell(store, release("one"), 0.0)
+    store.tell(release("one"), 0.0)
     assert place(store, "two")
 
 

@@ -19,7 +19,7 @@ import trio
 from resilience._promise import Promise, keep, promise
 from resilience._transactions import Command, Reply, State
 from resilience.errors import ConfigurationError
-from resilience.stores import StoreError, ask, forget_all, open_store, tell
+from resilience.stores import StoreError, ask, forget_all, open_store
 from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
 from resilience.stores._worker import Worker
@@ -344,7 +344,7 @@ def test_a_call_that_is_cancelled_learns_what_it_was_granted(counted: Counted, b
             await anyio.lowlevel.checkpoint()
             happened.append("not cancelled")
         finally:
-            tell(store, release("one"), 0.0)
+            store.tell(release("one"), 0.0)
 
     def later() -> None:
         counted.is_deciding.wait(10)
@@ -496,14 +496,14 @@ def test_what_is_given_back_at_the_end_of_a_program_arrives(tmp_path: Path) -> N
     path = tmp_path / "store.db"
     code = """
 import asyncio, sys
-from resilience.stores import ask, open_store, tell
+from resilience.stores import ask, open_store
 from tests.shared_stores import acquire, release
 async def main():
     store = open_store(sys.argv[1])
     assert (await ask(store, acquire("program"), 0.0))[0]
     for _ in range(100):
-        tell(store, release("nobody"), 0.0)
-    tell(store, release("program"), 0.0)
+        store.tell(release("nobody"), 0.0)
+    store.tell(release("program"), 0.0)
 asyncio.run(main())
 """
     subprocess.run(

@@ -21,7 +21,7 @@ from ._memory import MemoryStore
 from ._owed import Owed
 from ._worker import SharedStore, Worker
 
-__all__ = ["FallbackStore", "ask", "tell"]
+__all__ = ["FallbackStore", "ask"]
 
 _log = logging.getLogger("resilience.stores")
 _SHORTEST_PAUSE = 1.0
@@ -234,17 +234,3 @@ async def ask(store: Store, command: Command, now: float) -> Reply:
         now: the caller's own time, in seconds.
     """
     return await store.ask(command, now) if isinstance(store, FallbackStore) else store.run(command, now)
-
-
-def tell(store: Store, command: Command, now: float) -> None:
-    """The same for a decision whose reply nobody needs: it never waits, and is never cancelled.
-
-    Arguments:
-        store: of `open_store`.
-        command: what to decide.
-        now: the caller's own time, in seconds.
-    """
-    if isinstance(store, FallbackStore):
-        store.tell(command, now)
-    else:
-        store.run(command, now)

@@ -41,22 +41,25 @@ class MemoryStore:
         script = SCRIPTS.get(command.name) or script_named(command.name)
         transaction = self._transaction
         with self._lock:
-            if self._is_busy:
-                # Told by a call that was collected within a decision, whose states nobody else must change.
-                self._later.append((command, now))
-                return []
-            self._is_busy = True
+            # Within a decision of the same thread only where a signal's handler makes a call, which needs its reply.
+            was_busy, self._is_busy = self._is_busy, True
             try:
                 # Threads read the clock before they get here, not in the order in which they come.
                 transaction.now = max(transaction.now, now)
                 return script(transaction, command.keys, command.arguments)
             finally:
-                self._is_busy = False
+                self._is_busy = was_busy
                 if self._later:
                     self._go_on()
 
+    def tell(self, command: Command, now: float, /) -> None:
+        with self._lock:
+            # A call that is collected within a decision must not change the states that it has in hand.
+            self._later.append((command, now))
+            self._go_on()
+
     def _go_on(self) -> None:
-        while self._later:
+        while self._later and not self._is_busy:
             self.run(*self._later.popleft())
 
     @property

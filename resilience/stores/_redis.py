@@ -61,6 +61,9 @@ class RedisStore:
             raise reply
         return reply
 
+    def tell(self, command: Command, now: float, /) -> None:
+        self.run(command, now)
+
     def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
         """Make decisions in one round trip, those on one state in order; what goes wrong with one is its own result.
 

@@ -75,6 +75,9 @@ class SqliteStore:
             raise reply
         return reply
 
+    def tell(self, command: Command, now: float, /) -> None:
+        self.run(command, now)
+
     def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
         """Make decisions one after the other in one transaction; what one raises is its own result.
 
