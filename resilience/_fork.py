@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-__all__ = ["Lock", "after_fork", "renewed"]
+__all__ = ["LateLock", "Lock", "after_fork", "renewed"]
 
 
 # What the first call of each kind imports, and how long a fork waits for that, in seconds.
@@ -65,6 +65,35 @@ class Lock:
     def renew(self) -> None:
         """Be free, whoever held it."""
         self.held = threading.RLock()
+
+
+class LateLock:
+    """A mutex under which something may be waited for, as `with` takes it, of the kind that there is when it is taken.
+
+    gevent and eventlet put one of their own in the place of `threading.Lock`. Whoever waited for one that was made before
+    would stop all greenlets, the one that holds it among them.
+    """
+
+    __slots__ = ("_held", "_kind")
+
+    def __init__(self) -> None:
+        self._kind = threading.Lock
+        self._held = threading.Lock()
+
+    def acquire(self, seconds: float = -1) -> bool:
+        """Wait for so many seconds at most, or for as long as it takes; whether it is held now."""
+        if self._kind is not threading.Lock:
+            self._kind, self._held = threading.Lock, threading.Lock()
+        return self._held.acquire(timeout=seconds)
+
+    def release(self) -> None:
+        self._held.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
 
 
 _all: WeakSet[Renewable] = WeakSet()

@@ -158,7 +158,7 @@ def test_a_fork_waits_for_a_store_that_is_being_opened(tmp_path: Path, monkeypat
     assert [("sqlite:///", True)] == [tuple(each) for each in forked(known)]  # type: ignore[attr-defined]
     thread.join()
     assert _open._Fork.thread is None
-    assert not _open._lock.locked()
+    assert not _open._lock._held.locked()
 
 
 def known() -> list[tuple[str, bool]]:
@@ -177,9 +177,9 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with elsewhere(hold):
         assert 1 == forked(lambda: len(_open.opened_stores()))
-        assert _open._lock.locked()
+        assert _open._lock._held.locked()
 
-    assert not _open._lock.locked()
+    assert not _open._lock._held.locked()
 
 
 def test_calls_that_the_parent_has_not_told_yet_are_the_parents() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from .._clock import RealClock
+from .._fork import LateLock
 from .._store_url import check_store_url
 from ..errors import ConfigurationError
 from ._errors import StoreError
@@ -26,7 +27,7 @@ __all__ = ["forget_all", "forget_memory", "open_store", "opened_stores"]
 # Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _FORK_SECONDS = 2.0
-_lock = threading.Lock()
+_lock = LateLock()
 _process = MemoryStore()
 _by_clock: WeakKeyDictionary[Any, MemoryStore] = WeakKeyDictionary()
 _opened: dict[tuple[str, str], FallbackStore] = {}
@@ -115,7 +116,7 @@ def forget_memory() -> None:
 
 def _before_fork() -> None:
     # A file that another thread is just opening would be open in the child: see SqliteStore.before_fork.
-    if _lock.acquire(timeout=_FORK_SECONDS):
+    if _lock.acquire(_FORK_SECONDS):
         _Fork.thread = threading.get_ident()
     for store in tuple(_opened.values()):
         store.before_fork()
@@ -131,7 +132,7 @@ def _after_fork(*, is_child: bool) -> None:
         _lock.release()
     if is_child:
         _Fork.thread = None
-        _lock = threading.Lock()
+        _lock = LateLock()
         _process.after_fork()
         for memory in _by_clock.values():
             memory.after_fork()

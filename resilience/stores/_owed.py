@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._credits_state import unsent
+from .._fork import LateLock
 from .._transactions import Command, Reply
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Owed:
     def __init__(self) -> None:
         # Taken again by whom the collector ends within it, as `_fork.Lock`.
         self._lock = threading.RLock()
-        self._paying = threading.Lock()
+        self._paying = LateLock()
         self._permits: deque[tuple[Command, float]] = deque(maxlen=_MOST_PERMITS)
         self._costs: deque[tuple[Command, float]] = deque()
         self._has_complained = False

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from .._clock import MachineTime, machine_time
+from .._fork import LateLock
 from .._line import Lines
 from .._transactions import Command, Reply, State, script_named
 from ..errors import ConfigurationError
@@ -63,7 +64,7 @@ class SqliteStore:
         self._prefix = f"{namespace}:"
         self._machine = machine
         self._most_keys = most_keys
-        self._lock, self._door = threading.Lock(), threading.Lock()
+        self._lock, self._door = LateLock(), LateLock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._saves = 0
@@ -142,7 +143,7 @@ class SqliteStore:
         """
         # Only a fork in the middle of a decision of its own thread waits in vain, as in a signal handler.
         with self._door:
-            if self._lock.acquire(timeout=_FORK_SECONDS):
+            if self._lock.acquire(_FORK_SECONDS):
                 self._is_forking = True
                 self._drop()
 
@@ -154,7 +155,7 @@ class SqliteStore:
                 _inherited.append(self._connection)
                 self._connection = None
             self._is_forking = False
-            self._lock, self._door = threading.Lock(), threading.Lock()
+            self._lock, self._door = LateLock(), LateLock()
         elif self._is_forking:
             self._is_forking = False
             self._lock.release()
@@ -182,7 +183,7 @@ class SqliteStore:
             # Whoever is about to fork stands in it, and is not overtaken again and again by threads that decide.
             pass
         # Behind many threads, each of which waits for the file in vain, the wait would be minutes.
-        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+        if not self._lock.acquire(_LOCK_SECONDS):
             raise StoreError(f"{self._path}: other threads have not let go of it for {_LOCK_SECONDS:g}s")
         try:
             return self._patiently(work)
