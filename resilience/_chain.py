@@ -114,6 +114,12 @@ class Chain:
         self._store = open_store(self._policies.store, namespace=self._policies.namespace, clock=self._clock)
         return self._store
 
+    async def _open_aside(self) -> Store:
+        from .stores import open_aside
+
+        self._store = await open_aside(self._policies.store, namespace=self._policies.namespace, clock=self._clock)
+        return self._store
+
     def prepare(self, request: Request, source: Source) -> Exchange | None:
         return overridden(exchange_of(request, source, self._library, self._closing, self._store or self._open()))
 
@@ -143,7 +149,8 @@ class Chain:
         if not source.is_loaded:
             # It imports the models and reads a file: other tasks are not to wait for that.
             await source.load_aside()
-        sent = await self._shortcut.send_async(request, source, self._store or self._open(), self._closing)
+        store = self._store or await self._open_aside()
+        sent = await self._shortcut.send_async(request, source, store, self._closing)
         if sent is None:
             sent = self._begun(request, source)
         if sent is None:

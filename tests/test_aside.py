@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import anyio
 import httpx
@@ -18,6 +21,7 @@ from resilience._aside import begin_aside
 from resilience._clock import Closing
 from resilience._registry import Policies, Source
 from resilience.errors import ConfigurationError
+from resilience.stores import forget_all, open_store
 from tests.worlds import HOST, policy
 
 URL = f"https://{HOST}/things/1"
@@ -57,6 +61,41 @@ def test_other_tasks_go_on_while_a_policy_is_loaded(backend: str) -> None:
 
     assert [200] * 20 == anyio.run(run, backend=backend)
     assert ["resilience-load"] == loads
+
+
+@BACKENDS
+def test_other_tasks_go_on_while_a_file_is_opened(backend: str, tmp_path: Path) -> None:
+    """Another process may just decide on it; it is opened once, for all calls that come meanwhile."""
+    url = f"sqlite:///{tmp_path}/limits.db"
+    open_store(url)
+    forget_all()
+    inner = httpx.MockTransport(lambda _: httpx.Response(200, json={}))
+    transport = resilience.httpx.Transport(inner, policies=[policy()], config={"version": 1, "store": url})
+    statuses: list[int] = []
+
+    def opening() -> int:
+        return sum(each.name == "resilience-open" for each in threading.enumerate())
+
+    async def run(other: sqlite3.Connection) -> None:
+        async def call() -> None:
+            statuses.append((await client.get(URL)).status_code)
+
+        async with httpx.AsyncClient(transport=transport) as client, anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(call)
+            while not opening():
+                assert not statuses
+                await anyio.sleep(0.001)
+            await anyio.sleep(0.001)
+            assert 1 == opening()
+            other.execute("ROLLBACK")
+
+    with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        anyio.run(run, other, backend=backend)
+
+    assert [200] * 20 == statuses
+    forget_all()
 
 
 @BACKENDS

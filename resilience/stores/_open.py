@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from .._aside import begin_aside
 from .._clock import RealClock
 from .._fork import LateLock
 from .._store_url import check_store_url
@@ -18,19 +19,22 @@ from ._errors import StoreError
 from ._memory import MemoryStore
 
 if TYPE_CHECKING:
-    from .._clock import Clock
+    from .._clock import Clock, Closing
     from .._transactions import Store
     from ._fallback import FallbackStore
 
-__all__ = ["forget_all", "forget_memory", "open_store", "opened_stores"]
+__all__ = ["forget_all", "forget_memory", "open_aside", "open_store", "opened_stores"]
 
 # Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _FORK_SECONDS = 2.0
+# What takes longer to open than a file does that others decide on all the time, an event loop waits for as anybody does.
+_LONGEST_OPENING = 10.0
 _lock = LateLock()
 _process = MemoryStore()
 _by_clock: WeakKeyDictionary[Any, MemoryStore] = WeakKeyDictionary()
 _opened: dict[tuple[str, str], FallbackStore] = {}
+_opening: dict[tuple[str, str], Closing] = {}
 
 
 def open_store(url: str = "memory://", *, namespace: str = "resilience", clock: Clock | None = None) -> Store:
@@ -62,6 +66,18 @@ def open_store(url: str = "memory://", *, namespace: str = "resilience", clock: 
         if found is None:
             found = _opened[url, namespace] = _open_shared(url, namespace)
         return found
+
+
+async def open_aside(url: str, *, namespace: str, clock: Clock) -> Store:
+    """The same for an event loop, which goes on while packages are imported, or another process has the file."""
+    key = (url, namespace)
+    if url != "memory://" and key not in _opened:
+        opening = _opening.get(key)
+        if opening is None:
+            opening = _opening[key] = begin_aside(partial(open_store, url, namespace=namespace), "resilience-open")
+        await opening.wait_async(_LONGEST_OPENING)
+        _opening.pop(key, None)
+    return open_store(url, namespace=namespace, clock=clock)
 
 
 def _open_shared(url: str, namespace: str) -> FallbackStore:
@@ -133,6 +149,7 @@ def _after_fork(*, is_child: bool) -> None:
     if is_child:
         _Fork.thread = None
         _lock = LateLock()
+        _opening.clear()
         _process.after_fork()
         for memory in _by_clock.values():
             memory.after_fork()
