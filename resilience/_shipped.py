@@ -21,8 +21,9 @@ _HERE = Path()
 def shipped_directory() -> Path:
     """Where the shipped policies stand: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent
-    inside = package / "policies"
-    return inside if inside.is_dir() else package.parent / "policies"
+    inside, beside = package / "policies", package.parent / "policies"
+    # In an archive neither is a directory.
+    return beside if not inside.is_dir() and beside.is_dir() else inside
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -30,8 +31,30 @@ def shipped_names() -> tuple[str, ...]:
     try:
         names = os.listdir(shipped_directory())  # noqa: PTH208  a tenth of the time of a Path, at each load by name
     except OSError:
-        return ()
+        names = _archived_names()
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def _archived_names() -> list[str]:
+    """The files beside this module in an archive that Python imports from; none if it is not in one."""
+    from importlib.resources import files
+
+    try:
+        return [each.name for each in (files("resilience") / "policies").iterdir()]
+    except (OSError, ValueError):
+        return []
+
+
+def _archived(path: Path) -> bytes | None:
+    """The bytes of a shipped policy in an archive; `None` for all else."""
+    if path.parent != shipped_directory():
+        return None
+    from importlib.resources import files
+
+    try:
+        return (files("resilience") / "policies" / path.name).read_bytes()
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def find_policy(name_or_path: str | os.PathLike[str], directory: Path = _HERE) -> Path:
@@ -62,6 +85,9 @@ def read_file(path: Path) -> bytes:
             note(path, content)
             return content
     except (OSError, ValueError) as error:
+        archived = _archived(path)
+        if archived is not None:
+            return archived
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"{str(path)!r} cannot be read: {why}; check its name and rights") from None
     kind = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
