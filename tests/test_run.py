@@ -352,3 +352,22 @@ def test_the_launcher_comes_first_and_once() -> None:
         == environment({"PYTHONPATH": ""}, Options())["PYTHONPATH"]
     )
     assert {"PYTHONPATH", "RESILIENCE_AUTO", "RESILIENCE_RUN_PID"} == changed.keys()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no shell that closes a stream")
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_supervisor_may_have_closed_its_streams(directory: Path, closed: str) -> None:
+    """The program is started as ever, with the same streams closed; other commands end with their codes."""
+    program = (
+        "import sys; from pathlib import Path; Path('found').write_text(f'{sys.stdout is None} {sys.stderr is None}')"
+    )
+    own = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+
+    def codes(*command: str) -> int:
+        line = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, *command]
+        return subprocess.run(line, cwd=directory, env=own, capture_output=True, timeout=60, check=False).returncode
+
+    assert 0 == codes("-m", "resilience", "run", "--", sys.executable, "-c", program)
+    assert f"{'1>' in closed} {'2>' in closed}" == (directory / "found").read_text()
+    assert 0 == codes("-m", "resilience", "check", "resilience.yaml")
+    assert 2 == codes("-m", "resilience", "check", "nowhere.yaml")

@@ -7,8 +7,10 @@ honoured; 130 interrupted. `resilience run` ends as its program ends.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from resilience.errors import ConfigurationError
@@ -26,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: what follows the command's name; by default the process's own arguments.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    for name in ("stdout", "stderr"):
+        # A supervisor may have closed it. A program that is run has none either: this one is not inherited.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         # What the output's encoding cannot hold is shown as an escape, never as a traceback.
         if isinstance(stream, io.TextIOWrapper):
