@@ -162,7 +162,8 @@ def test_uvicorn_that_reloads(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("worker", "preload"), [("sync", False), ("sync", True), ("gthread", True), ("uvicorn_worker.UvicornWorker", False)]
+    ("worker", "preload"),
+    [("sync", False), ("sync", True), ("gthread", True), ("gevent", False), ("uvicorn_worker.UvicornWorker", False)],
 )
 def test_gunicorn(worker: str, preload: bool, place: Place) -> None:
     """Its workers are forked, before or after the application has made its client."""
