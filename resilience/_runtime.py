@@ -141,7 +141,13 @@ class AsyncRuntime:
 
     async def sleep(self, seconds: float, closing: Closing, waker: Waker | None = None, /) -> bool:
         await self.clock.sleep_async(seconds, closing, waker)
-        return not closing.is_set()
+        if not closing.is_set():
+            return True
+        import anyio.lowlevel
+
+        # It may not have waited at all: a call that was cancelled, while a store was asked perhaps, ends as cancelled.
+        await anyio.lowlevel.checkpoint()
+        return False
 
     async def decide(self, store: Store, command: Command, /) -> Reply:
         if store.instant:

@@ -15,12 +15,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 import trio
 
 import resilience
 import resilience.httpx
 import resilience.httpx2
+from resilience._clock import Closing, RealClock
+from resilience._runtime import AsyncRuntime
 from tests.rawserver import answer, raw_server
 from tests.test_transparency import LIBRARIES, watching
 
@@ -128,6 +131,26 @@ def test_a_task_cancelled_twice_is_cancelled(library: str) -> None:
         return stepping.open
 
     assert 0 == asyncio.run(go())
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_call_that_was_cancelled_before_its_client_was_closed_is_cancelled(backend: str) -> None:
+    """While a store is asked a cancellation waits; what would be the next wait does not begin, and must not pass it over."""
+    went_on: list[bool] = []
+
+    async def main() -> None:
+        runtime = AsyncRuntime(
+            resilience.httpx.LIBRARY, httpx.MockTransport(lambda _: httpx.Response(200)), RealClock()
+        )
+        closing = Closing()
+        closing.set()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            went_on.append(await runtime.sleep(60.0, closing))
+
+    anyio.run(main, backend=backend)
+
+    assert [] == went_on
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
