@@ -45,7 +45,8 @@ class TransportBase:
     ) -> None:
         heard_by = listeners_of(listeners)
         self.policies = policies if isinstance(policies, Policies) else policies_for(policies, config)
-        if inner is not None and not isinstance(inner, (self.module.BaseTransport, self.module.AsyncBaseTransport)):
+        # Neither library asks for more: an application's own need not be of their classes.
+        if inner is not None and not any(hasattr(inner, name) for name in SENDERS):
             raise TypeError(
                 f"{type(inner).__module__}.{type(inner).__name__} is no transport of {self.library.name}; "
                 "for a client, call resilience.wrap(client)"

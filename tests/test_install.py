@@ -197,6 +197,39 @@ def test_a_closed_client_is_closed(library: str) -> None:
     assert ["enter", "exit", "close"] == events
 
 
+@pytest.mark.parametrize("door", ["wrap", "install", "transport"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_transport_need_not_be_of_the_librarys_classes(
+    library: str, door: str, server: RawServer, config: Path
+) -> None:
+    """The libraries ask for its methods alone, and so do we: else `install` would break an application that works."""
+    module = LIBRARIES[library]
+
+    class Own:
+        def __init__(self) -> None:
+            self._inner = module.HTTPTransport()
+
+        def handle_request(self, request: Any) -> Any:
+            return self._inner.handle_request(request)
+
+        def close(self) -> None:
+            self._inner.close()
+
+    own: Any = Own()
+    if door == "transport":
+        own = getattr(resilience, library).Transport(own, config=config)
+    client = module.Client(transport=own)
+    if door == "wrap":
+        resilience.wrap(client, config=config)
+    elif door == "install":
+        resilience.install(config)
+
+    response = client.get(server.url)
+    client.close()
+
+    assert (200, 2) == (response.status_code, len(response.extensions["resilience"].attempts))
+
+
 def test_wrap_says_what_it_takes() -> None:
     """Anything but a client is a TypeError that names it."""
     with pytest.raises(TypeError, match=r"builtins\.dict is no client of httpx or httpx2"):
