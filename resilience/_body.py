@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ._deadline import shorter_reads
+from ._raised import raise_again
 
 if TYPE_CHECKING:
     from ._library import Response
@@ -89,7 +90,7 @@ class Body:
         while head and not self._closed:
             yield head.pop()
         if self._error is not None:
-            raise self._error
+            raise_again(self._error)
 
     def _checked(self) -> Iterator[bytes]:
         """No further chunk; whoever reads to the end comes here."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._raised import raise_again
+
 if TYPE_CHECKING:
     from ._breaker_hearing import Admission
     from ._library import Response
@@ -47,7 +49,7 @@ class Sent:
         error, self.error = self.error, None
         if error is not None:
             try:
-                raise error
+                raise_again(error)
             finally:
                 # Its traceback holds this frame, which must not hold it in turn.
                 del error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._local_reply import error_of
+from ._raised import raise_again
 from ._trail_of import note_trail
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def raise_with(error: Any, trail: Trail) -> NoReturn:
     """
     note_trail(error, trail)
     try:
-        raise error
+        raise_again(error)
     finally:
         # Its traceback holds this frame, which must not hold it in turn.
         del error

@@ -354,6 +354,70 @@ def test_the_bytes_seen_are_the_bytes_sent(
     assert sum(map(len, chunks)) == response.num_bytes_downloaded
 
 
+def contexts(error: BaseException | None) -> list[str]:
+    """What an error was raised for, and that in turn."""
+    found: list[str] = []
+    while error is not None:
+        found.append(f"{type(error).__name__} because of {error.__cause__!r}")
+        error = error.__context__
+    return found
+
+
+def while_handling(call: Any) -> list[str]:
+    """The contexts of the error of a call that an application makes when it handles an error of its own."""
+    try:
+        try:
+            [].pop()
+        except IndexError:
+            call()
+    except Exception as error:
+        return contexts(error)
+    raise AssertionError("the call does not fail")
+
+
+@pytest.mark.parametrize("parts", [{}, {"attempt_timeout": "60s"}, {"idempotency": {"header": "Idempotency-Key"}}])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_error_keeps_what_it_was_raised_for(library: str, parts: dict[str, Any]) -> None:
+    """Also where the application makes the call when it handles an error: that one stands at the end, as without us."""
+    module = LIBRARIES[library]
+
+    def refuse(_request: Any) -> Any:
+        try:
+            int("no number")
+        except ValueError:
+            raise module.ConnectError("no") from None
+
+    def get(client: Any) -> Any:
+        return client.get("http://127.0.0.1/")
+
+    with module.Client(transport=module.MockTransport(refuse)) as client:
+        bare = while_handling(lambda: get(client))
+        watched = while_handling(lambda: get(resilience.wrap(client, policies=[watching(**parts)])))
+
+    assert bare == watched
+    assert 3 == len(watched)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_error_of_a_body_keeps_what_it_was_raised_for(library: str) -> None:
+    """The start of the body was read before; the application meets its error when it reads, and handles another one then."""
+    module = LIBRARIES[library]
+
+    def cut(client: Any) -> None:
+        client.sendall(answer(400, DOCUMENT)[:-50])
+
+    def read(client: Any) -> list[str]:
+        with client.stream("GET", server.url) as response:
+            return while_handling(response.read)
+
+    with raw_server(cut) as server, module.Client() as bare, module.Client() as client:
+        met = read(bare)
+        watched = read(resilience.wrap(client, policies=[watching()]))
+
+    assert "IndexError because of None" == met.pop()
+    assert met == watched
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 cannot tell such a function from any other")
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_what_is_awaited_looks_like_it(library: str) -> None:
