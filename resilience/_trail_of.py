@@ -40,6 +40,21 @@ def last_trail() -> Trail | None:
     return LAST.trail
 
 
+class _Kept:
+    """The trail of a request. Pickled it is `False`: whoever reads a pickled answer need not have this library."""
+
+    __slots__ = ("trail",)
+
+    def __init__(self, trail: Trail) -> None:
+        self.trail = trail
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return bool, ()
+
+    def __deepcopy__(self, _memo: object) -> _Kept:
+        return self
+
+
 def keep_trail(request: object, trail: Trail) -> None:
     """Have a request know the trail of its last call: an error that is met while a body is read leads to it.
 
@@ -47,7 +62,7 @@ def keep_trail(request: object, trail: Trail) -> None:
         request: of httpx or httpx2.
         trail: of its call.
     """
-    setattr(request, _OF_REQUEST, trail)
+    setattr(request, _OF_REQUEST, _Kept(trail))
 
 
 def note_trail(error: Any, trail: Trail) -> None:
@@ -81,6 +96,7 @@ def trail_of(answer: object) -> Trail | None:
             # What is asked may be a property, which raises.
             with suppress(Exception):
                 found = getattr(each, name, None)
+                found = found.trail if isinstance(found, _Kept) else found
                 if isinstance(found, Trail):
                     return found
         with suppress(Exception):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gzip
 import importlib
 import inspect
 import json
+import pickle
+import pickletools
 import sys
 import time
 import zlib
@@ -24,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import resilience
-from resilience import Policy
+from resilience import Policy, trail_of
 from tests.rawserver import answer, chunked, raw_server
 
 LIBRARIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
@@ -416,6 +419,37 @@ def test_the_error_of_a_body_keeps_what_it_was_raised_for(library: str) -> None:
 
     assert "IndexError because of None" == met.pop()
     assert met == watched
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_pickled_answer_is_read_where_this_library_is_not(library: str) -> None:
+    """A cache may be read by another program; in this one request and copies of it know their trail."""
+    module = LIBRARIES[library]
+
+    with resilience.wrap(
+        module.Client(transport=module.MockTransport(lambda _: module.Response(200, content=b"whole"))),
+        policies=[watching()],
+    ) as client:
+        response = client.get("http://127.0.0.1/")
+    pickled = pickle.dumps(response)
+    again = pickle.loads(pickled)
+
+    assert not [name for name in modules_in(pickled) if name.partition(".")[0] == "resilience"]
+    assert (b"whole", "http://127.0.0.1/") == (again.content, str(again.request.url))
+    assert trail_of(again) is None
+    assert trail_of(response) is trail_of(response.request) is trail_of(copy.deepcopy(response.request))
+
+
+def modules_in(pickled: bytes) -> list[str]:
+    """The modules that somebody needs who reads it."""
+    strings: list[str] = []
+    found: list[str] = []
+    for code, value, _ in pickletools.genops(pickled):
+        if code.name == "STACK_GLOBAL":
+            found.append(strings[-2])
+        elif isinstance(value, str):
+            strings.append(value)
+    return found
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 cannot tell such a function from any other")
