@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, cast
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from ._attempt import unsent
 from ._fork import Lock
@@ -38,7 +38,8 @@ _LONGEST = 3600.0
 # What is left of the time for the pool, at most half of it, where this gate would have its calls fail and the pool not.
 _LEFT_TO_POOL = 0.1
 _lock = Lock()
-_gates: WeakKeyDictionary[Any, Gate] = WeakKeyDictionary()
+# By the transports' ids: an application's own may be equal to each other, or have no hash.
+_gates: dict[int, tuple[ref[Any], Gate]] = {}
 
 
 def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off"]) -> Gate | None:
@@ -53,8 +54,9 @@ def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off
     """
     if not library.tells_sending(transport):
         return None
+    key = id(transport)
     with _lock:
-        gate = _gates.get(transport)
+        _, gate = _gates.get(key, (None, None))
         if number == "off" or (number == "auto" and not library.has_slow_pool):
             if gate is not None:
                 # Who waits by an older configuration need not wait any longer.
@@ -62,7 +64,9 @@ def gate_of(library: Library, transport: Any, number: int | Literal["auto", "off
             return None
         fixed, most = None if number == "auto" else number, _connections(transport)
         if gate is None:
-            gate = _gates[transport] = Gate(fixed, most)
+            gate = Gate(fixed, most)
+            # It goes with its transport, before another one can have the id.
+            _gates[key] = ref(transport, lambda _: _gates.pop(key, None)), gate
         else:
             gate.set(fixed, most)
         return gate

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import resilience
 import resilience.httpx
 import resilience.httpx2
+from resilience import _pool_gate
 from resilience.errors import ConfigurationError, PolicyError
 from tests.rawserver import RawServer, answer, raw_server
 from tests.test_transparency import LIBRARIES, watching
@@ -228,6 +231,39 @@ def test_a_transport_need_not_be_of_the_librarys_classes(
     client.close()
 
     assert (200, 2) == (response.status_code, len(response.extensions["resilience"].attempts))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_transport_may_be_equal_to_others_and_have_no_hash(library: str) -> None:
+    """A dataclass of the application's own: each has a gate of its own, which is gone with it."""
+    module = LIBRARIES[library]
+
+    @dataclass
+    class Own(module.AsyncHTTPTransport):  # type: ignore[misc, name-defined]
+        retries: int = 0
+
+        def __post_init__(self) -> None:
+            super().__init__()
+
+        async def handle_async_request(self, _request: Any) -> Any:
+            return module.Response(200)
+
+    async def go(client: Any) -> Any:
+        return await resilience.wrap(client, policies=[policy], config={"version": 1, "gate": 3}).get(
+            "http://127.0.0.1/"
+        )
+
+    policy = watching()
+    clients = [module.AsyncClient(transport=Own()) for _ in range(2)]
+    known = len(_pool_gate._gates)
+    statuses = [asyncio.run(go(client)).status_code for client in clients]
+    gates = [client._transport.chain._runtime.gate for client in clients]
+
+    assert ([200, 200], known + 2) == (statuses, len(_pool_gate._gates))
+    assert gates[0] is not gates[1]
+    del clients, gates
+    gc.collect()
+    assert known >= len(_pool_gate._gates)
 
 
 def test_wrap_says_what_it_takes() -> None:
