@@ -181,6 +181,9 @@ def _error_verdict(exchange: Exchange, error: Exception, runtime: Runtime) -> Ve
 
 
 def _failed(exchange: Exchange, error: Exception, runtime: Runtime) -> Outcome:
+    if not runtime.is_async and type(error) is RuntimeError and isinstance(error.__cause__, StopIteration):
+        # Raised by a sync transport, a test's that has no answers left perhaps; no coroutine can hand it on as it is.
+        error = error.__cause__
     verdict = _error_verdict(exchange, error, runtime)
     if verdict.error in _OUT_OF_TIME and deadline_passed(exchange, runtime.clock.now()):
         late = runtime.library.deadline_exceeded("the call's deadline passed before an answer came")

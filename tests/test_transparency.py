@@ -421,6 +421,23 @@ def test_the_error_of_a_body_keeps_what_it_was_raised_for(library: str) -> None:
     assert met == watched
 
 
+@pytest.mark.parametrize("parts", [{}, {"attempt_timeout": "60s"}, {"idempotency": {"header": "Idempotency-Key"}}])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_transport_that_has_no_answer_left_says_so(library: str, parts: dict[str, Any]) -> None:
+    """What a test's iterator of answers raises at its end no coroutine can hand on; the application gets it all the same."""
+    module = LIBRARIES[library]
+    answers: Any = iter(())
+
+    def get(client: Any) -> Any:
+        return client.get("http://127.0.0.1/")
+
+    with module.Client(transport=module.MockTransport(lambda _: next(answers))) as client:
+        bare = while_handling(lambda: get(client))
+        watched = while_handling(lambda: get(resilience.wrap(client, policies=[watching(**parts)])))
+
+    assert ["StopIteration because of None", "IndexError because of None"] == bare == watched
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_pickled_answer_is_read_where_this_library_is_not(library: str) -> None:
     """A cache may be read by another program; in this one request and copies of it know their trail."""
