@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._caller import seconds_left
 from ._categories import Category
+from ._lent_extensions import lend_extension, restore_extensions
 from ._library import ErrorKind
 from ._outcome import Outcome, Verdict
 
@@ -77,13 +78,13 @@ def cut_timeouts(exchange: Exchange, seconds: float | None) -> None:
         cut["pool"] = max(_SHORTEST_ATTEMPT, pool - exchange.pool_wait)
     if seconds is not None:
         cut = {phase: seconds if (limit := cut.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
-    request.extensions = {**exchange.extensions, "timeout": cut}
+    lend_extension(request, "timeout", cut)
     exchange.cuts += ((cut, own),)
 
 
 def restore_timeouts(exchange: Exchange) -> None:
     """Give the request its own timeouts back, also where the transport holds them: they govern the body's reading."""
-    exchange.request.extensions = exchange.extensions
+    restore_extensions(exchange.request, exchange.extensions, "timeout")
     for cut, own in exchange.cuts:
         cut.clear()
         cut.update(own)

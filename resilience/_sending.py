@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._lent_extensions import lend_extension, restore_extensions
+
 if TYPE_CHECKING:
     from ._library import Request
 
@@ -38,12 +40,12 @@ class Watch:
         before = request.extensions
         self._theirs = before.get("trace")
         self.is_watching, self.has_sent = True, False
-        request.extensions = {**before, "trace": self._heard_async if is_async else self._heard}
+        lend_extension(request, "trace", self._heard_async if is_async else self._heard)
         return before
 
     def end(self, request: Request, before: Any) -> None:
         """Give the request its own extensions back."""
-        request.extensions = before
+        restore_extensions(request, before, "trace")
 
     def _heard(self, name: str, info: Any) -> None:
         self._note(name)

@@ -438,6 +438,41 @@ def test_a_transport_that_has_no_answer_left_says_so(library: str, parts: dict[s
     assert ["StopIteration because of None", "IndexError because of None"] == bare == watched
 
 
+COSTLY: dict[str, Any] = {"account": {"headers": ["X-Key"]}, "credits": {"unit": "credits", "costs": [{"cost": 1}]}}
+
+
+@pytest.mark.parametrize("parts", [{}, {"attempt_timeout": "60s"}, COSTLY, {**COSTLY, "attempt_timeout": "60s"}])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_transport_writes_down_is_found(library: str, parts: dict[str, Any]) -> None:
+    """In the extensions of the request, by each attempt and by hooks of the application; what it takes out is gone."""
+    module = LIBRARIES[library]
+    found: list[dict[str, Any]] = []
+
+    class Writing(module.HTTPTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            sent = request.extensions["sent"] = [*request.extensions.get("sent", []), len(found)]
+            request.extensions.pop("once", None)
+            return module.Response(429 if "resilience" in request.extensions and len(sent) < 2 else 200)
+
+    def note(response: Any) -> None:
+        found.append(dict(response.request.extensions))
+
+    budgets: list[dict[str, Any]] = [{"name": "mine", "limit": "100 credits/day"}] if "credits" in parts else []
+    config = {"version": 1, "providers": {"watching": {"budgets": budgets}}}
+    with module.Client(transport=Writing(), event_hooks={"response": [note]}) as client:
+        for given in ({}, {"resilience": {"tags": {"job": "one"}}}):
+            request = client.build_request("GET", "http://127.0.0.1/", extensions={"once": 1, **given})
+            own = request.extensions
+            if given:
+                resilience.wrap(client, policies=[watching(**parts)], config=config)
+            client.send(request)
+            assert own is request.extensions
+
+    bare, watched = found
+    assert {"timeout": bare["timeout"], "sent": [0]} == bare
+    assert {"timeout": bare["timeout"], "sent": [1, 1], "resilience": {"tags": {"job": "one"}}} == watched
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_pickled_answer_is_read_where_this_library_is_not(library: str) -> None:
     """A cache may be read by another program; in this one request and copies of it know their trail."""
