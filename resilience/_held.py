@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from ._clock import Clock
@@ -28,8 +28,12 @@ class Held:
         clock: the runtime's.
     """
 
+    closed_error: ClassVar[type[Exception]] = RuntimeError
+    """The library's error for a stream that was closed while it was read."""
+
     def __init__(self, source: Any, clock: Clock) -> None:
         self.clock = clock
+        self._is_cut = False
         self.looks: list[Callable[[bytes], None]] = []
         """What each chunk is given to."""
         self._source = source
@@ -87,6 +91,9 @@ class Held:
 
     def ended(self) -> None:
         """The source has come to its end."""
+        # What was ended by hand gives nothing more either, and must not look like a whole body.
+        if self._is_cut:
+            raise self.closed_error()
         self._tell(lambda holder: holder.ended())
 
     def broke(self, error: BaseException) -> None:
@@ -122,6 +129,7 @@ class Held:
                     # Another thread may be reading at this moment; it meets the end of the source by itself.
                     with suppress(ValueError, AttributeError):
                         chunks.close()
+                        self._is_cut = True
 
     async def aclose(self) -> None:
         try:
@@ -134,6 +142,7 @@ class Held:
                     # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
                     with suppress(RuntimeError, AttributeError):
                         await chunks.aclose()
+                        self._is_cut = True
 
     def __del__(self) -> None:
         # A response that was never closed: its connection ends with it, and so does what the provider counts.

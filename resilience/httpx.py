@@ -62,7 +62,7 @@ class _AnswerBody(_Body, httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class _HeldBody(_Held, httpx.SyncByteStream, httpx.AsyncByteStream):
-    pass
+    closed_error: ClassVar[type[Exception]] = httpx.StreamClosed
 
 
 class _RequestBody(_Replay, httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -61,7 +61,7 @@ class _AnswerBody(_Body, httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
 
 class _HeldBody(_Held, httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    pass
+    closed_error: ClassVar[type[Exception]] = httpx2.StreamClosed
 
 
 class _RequestBody(_Replay, httpx2.SyncByteStream, httpx2.AsyncByteStream):

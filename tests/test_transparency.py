@@ -474,6 +474,38 @@ def test_what_a_transport_writes_down_is_found(library: str, parts: dict[str, An
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_what_was_closed_while_it_was_read_does_not_look_whole(library: str) -> None:
+    """Bare, whoever reads on has an error: half a body must not be taken for all of it. Sync and async."""
+    module = LIBRARIES[library]
+    errors = (module.ReadError, module.StreamClosed)
+    held = watching(answers=[], limits=[{"name": "places", "concurrency": 9, "per": "provider"}])
+    reply = chunked(200, [b"one", b"two"])[: -len(b"0\r\n\r\n")]
+
+    async def read() -> None:
+        async with resilience.wrap(module.AsyncClient(), policies=[held]) as client:
+            response = await client.send(client.build_request("GET", server.url), stream=True)
+            pieces = response.aiter_raw()
+            await anext(pieces)
+            await response.aclose()
+            with pytest.raises(errors):
+                [piece async for piece in pieces]
+
+    def send(client: Any) -> bool:
+        client.sendall(reply)
+        return True
+
+    with raw_server(send) as server:
+        with resilience.wrap(module.Client(), policies=[held]) as client:
+            response = client.send(client.build_request("GET", server.url), stream=True)
+            pieces = response.iter_raw()
+            next(pieces)
+            response.close()
+            with pytest.raises(errors):
+                list(pieces)
+        asyncio.run(read())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_pickled_answer_is_read_where_this_library_is_not(library: str) -> None:
     """A cache may be read by another program; in this one request and copies of it know their trail."""
     module = LIBRARIES[library]
