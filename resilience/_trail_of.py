@@ -62,7 +62,11 @@ def keep_trail(request: object, trail: Trail) -> None:
         request: of httpx or httpx2.
         trail: of its call.
     """
-    setattr(request, _OF_REQUEST, _Kept(trail))
+    try:  # noqa: SIM105  a context manager takes longer than all the rest
+        setattr(request, _OF_REQUEST, _Kept(trail))
+    except AttributeError:
+        # An application's own class may forbid it; the trail is on the answer all the same.
+        pass
 
 
 def note_trail(error: Any, trail: Trail) -> None:

@@ -524,6 +524,24 @@ def test_a_pickled_answer_is_read_where_this_library_is_not(library: str) -> Non
     assert trail_of(response) is trail_of(response.request) is trail_of(copy.deepcopy(response.request))
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_request_that_takes_no_attribute_is_sent(library: str) -> None:
+    """Its answer has the trail."""
+    module = LIBRARIES[library]
+
+    class Exact(module.Request):  # type: ignore[misc, name-defined]
+        def __setattr__(self, name: str, value: object) -> None:
+            if name.startswith("resilience"):
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    with module.Client(transport=module.MockTransport(lambda _: module.Response(200))) as client:
+        response = resilience.wrap(client, policies=[watching()]).send(Exact("GET", "http://127.0.0.1/"))
+
+    assert 200 == response.status_code
+    assert trail_of(response) is not None
+
+
 def modules_in(pickled: bytes) -> list[str]:
     """The modules that somebody needs who reads it."""
     strings: list[str] = []
