@@ -12,17 +12,12 @@ __all__ = ["Quick", "quick"]
 
 
 class Quick:
-    """An adapter adds its library's class.
-
-    Arguments:
-        jar: where they are kept: the client's own.
-    """
+    """An adapter adds its library's class, by whose constructor an application makes others."""
 
     own: ClassVar[Any] = None
     """The library's class."""
-
-    def __init__(self, jar: CookieJar) -> None:
-        self.jar = jar
+    jar: CookieJar
+    """Where they are kept: the client's own."""
 
     def extract_cookies(self, response: Response) -> None:
         """Keep what an answer sets; a jar of the standard library does nothing about one that sets none."""
@@ -36,4 +31,6 @@ def quick(library: Library, cookies: Any) -> Any:
     kind = library.quick_cookies
     if kind is None or type(cookies) is not kind.own or type(cookies.jar) is not CookieJar:
         return cookies
-    return kind(cookies.jar)
+    made: Any = kind.__new__(kind)
+    made.jar = cookies.jar
+    return made

@@ -71,6 +71,18 @@ def test_cookies_that_the_application_sets_go_with_the_next_request(
 
 
 @libraries
+def test_others_of_their_class_are_made_as_the_library_makes_them(library: Any, protect: Callable[[Any], Any]) -> None:
+    """Of whatever it takes: names and values, or others."""
+    client = protect(library.Client(cookies={"a": "1"}))
+    kind = type(client.cookies)
+
+    assert {"b": "2"} == dict(kind({"b": "2"}))
+    assert {"a": "1"} == dict(kind(client.cookies))
+    assert kind(client.cookies).jar is not client.cookies.jar
+    assert {} == dict(kind())
+
+
+@libraries
 def test_a_jar_of_the_applications_own_sees_every_answer(library: Any, protect: Callable[[Any], Any]) -> None:
     """What it does with them is not ours to know."""
 
