@@ -30,6 +30,8 @@ _INTERRUPTED = Verdict(Category.TIMEOUT, retryable=False, message="its caller di
 # Seconds for which the body of a success, and of an error, is looked at: one that trickles on keeps nobody for ever. For
 # a success some rule asks; of an error most is known without its body.
 _LONGEST_LOOKS = (60.0, 5.0)
+# What Python makes of a StopIteration that a coroutine raises (PEP 479).
+_STOPPED = ("coroutine raised StopIteration",)
 _OUT_OF_TIME = TIMEOUTS | {ErrorKind.CONNECT_TIMEOUT, ErrorKind.POOL_TIMEOUT}
 
 
@@ -181,7 +183,7 @@ def _error_verdict(exchange: Exchange, error: Exception, runtime: Runtime) -> Ve
 
 
 def _failed(exchange: Exchange, error: Exception, runtime: Runtime) -> Outcome:
-    if not runtime.is_async and type(error) is RuntimeError and isinstance(error.__cause__, StopIteration):
+    if not runtime.is_async and isinstance(error.__cause__, StopIteration) and error.args == _STOPPED:
         # Raised by a sync transport, a test's that has no answers left perhaps; no coroutine can hand it on as it is.
         error = error.__cause__
     verdict = _error_verdict(exchange, error, runtime)

@@ -72,7 +72,7 @@ def reset(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
         state = transaction.load(key)
         if state is None:
             continue
-        if state["slots"] or (arguments[0] and state["limit"] >= 0):
+        if spent_of(state, transaction.now) or (arguments[0] and state["limit"] >= 0):
             found += 1.0
         state["limit"] = -1 if arguments[0] else state["limit"]
         _forget(state)

@@ -82,7 +82,7 @@ class LateLock:
 
     def acquire(self, seconds: float = -1) -> bool:
         """Wait for so many seconds at most, or for as long as it takes; whether it is held now."""
-        if self._kind is not threading.Lock:
+        if self._kind is not threading.Lock and not self._held.locked():
             self._kind, self._held = threading.Lock, threading.Lock()
         return self._held.acquire(timeout=seconds)
 

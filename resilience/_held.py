@@ -33,12 +33,12 @@ class Held:
 
     def __init__(self, source: Any, clock: Clock) -> None:
         self.clock = clock
-        self._is_cut = False
         self.looks: list[Callable[[bytes], None]] = []
         """What each chunk is given to."""
         self._source = source
         self._holders: list[Holder] = []
         self._opened: list[Any] = []
+        self._cut: list[Any] = []
 
     def add(self, holder: Holder, look: Callable[[bytes], None] | None = None) -> None:
         """Hold one thing more.
@@ -76,7 +76,7 @@ class Held:
         except BaseException as error:
             self.broke(error)
             raise
-        self.ended()
+        self.ended(chunks)
 
     @property
     def renew_at(self) -> float:
@@ -89,11 +89,16 @@ class Held:
             holder.renew()
         return self.renew_at
 
-    def ended(self) -> None:
-        """The source has come to its end."""
+    def ended(self, chunks: Any) -> None:
+        """The source has come to its end.
+
+        Arguments:
+            chunks: what it was read by.
+        """
         # What was ended by hand gives nothing more either, and must not look like a whole body.
-        if self._is_cut:
+        if any(each is chunks for each in self._cut):
             raise self.closed_error()
+        self._opened = [each for each in self._opened if each is not chunks]
         self._tell(lambda holder: holder.ended())
 
     def broke(self, error: BaseException) -> None:
@@ -129,7 +134,7 @@ class Held:
                     # Another thread may be reading at this moment; it meets the end of the source by itself.
                     with suppress(ValueError, AttributeError):
                         chunks.close()
-                        self._is_cut = True
+                        self._cut.append(chunks)
 
     async def aclose(self) -> None:
         try:
@@ -142,7 +147,7 @@ class Held:
                     # A generator that was begun must be ended by hand: trio warns of one that is left to the collector.
                     with suppress(RuntimeError, AttributeError):
                         await chunks.aclose()
-                        self._is_cut = True
+                        self._cut.append(chunks)
 
     def __del__(self) -> None:
         # A response that was never closed: its connection ends with it, and so does what the provider counts.
@@ -167,7 +172,7 @@ class _AsyncChunks:
         try:
             chunk = await anext(self._chunks)
         except StopAsyncIteration:
-            self._held.ended()
+            self._held.ended(self._chunks)
             raise
         except BaseException as error:
             self._held.broke(error)

@@ -21,10 +21,14 @@ _MOST_LOOKS = 100.0
 
 
 class Line:
-    """One line; safe for threads."""
+    """One line; safe for threads.
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    Arguments:
+        lock: of all lines of a store, which wait for no other one: the collector may have one left within another.
+    """
+
+    def __init__(self, lock: Lock | None = None) -> None:
+        self._lock = lock or Lock()
         # Anybody can leave it from anywhere; a plain mapping would look for its first behind all that have left.
         self._waiting: OrderedDict[Waker, None] = OrderedDict()
 
@@ -100,7 +104,7 @@ class Lines:
         with self._lock:
             line = self._lines.get(key)
             if line is None:
-                line = Line()
+                line = Line(self._lock)
             waker = line.join(most)
             if waker is None:
                 return None
@@ -111,7 +115,7 @@ class Lines:
     def lengths(self) -> dict[str, int]:
         """How many stand in each line."""
         with self._lock:
-            return {key: len(line) for key, line in self._lines.items()}
+            return {key: len(line) for key, line in list(self._lines.items())}
 
     def leave(self, key: str, line: Line, waker: Waker) -> None:
         """Go, served or not."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from _thread import start_new_thread
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,6 @@ class Permit:
         "_documented",
         "_holder",
         "_lease",
-        "_lock",
         "_loop",
         "_out",
         "_process",
@@ -93,7 +91,6 @@ class Permit:
         self._documented = documented
         self._lease = lease
         self.renew_at = now + lease / 2
-        self._lock = threading.Lock()
         self._out = True
         self._loop: Any = None
 
@@ -103,6 +100,10 @@ class Permit:
         if reply[0]:
             self.granted(reply[3:], self._runtime.clock.now())
         return reply
+
+    @property
+    def _back(self) -> Command:
+        return Command("permits.release", self.keys, (self._holder,))
 
     @property
     def asked(self) -> tuple[str | float, ...]:
@@ -130,11 +131,12 @@ class Permit:
         """Keep the places while the body is read."""
         now = self._runtime.clock.now()
         if now >= self.renew_at and self._process == os.getpid():
-            # Not after the release: that would take the places again for a whole lease.
-            with self._lock:
-                if self._out:
-                    self.renew_at = now + self._lease / 2
-                    self.take()
+            self.renew_at = now + self._lease / 2
+            if self._out:
+                self.take()
+            if not self._out:
+                # Given back meanwhile, by another thread: that may have come first, and this has taken them again.
+                self._runtime.tell(self._store, self._back)
 
     def ended(self) -> None:
         """The provider has sent all of it."""
@@ -148,13 +150,17 @@ class Permit:
         """Give the places back, once, by the process that took them."""
         if self._process != os.getpid():
             return
-        with self._lock:
-            if not self._out:
-                return
-            self._runtime.tell(self._store, Command("permits.release", self.keys, (self._holder,)))
-            # After it: whoever is interrupted here by a signal gives them back once more, which does no harm.
+        if not self._out:
+            return
+        # Without a lock: the collector may end the call within this, in this very thread. Twice does no harm.
+        try:
             self._out = False
-            self._forget()
+            self._runtime.tell(self._store, self._back)
+        except BaseException:
+            # A signal's, perhaps.
+            self._out = True
+            raise
+        self._forget()
         self._wake()
 
     def abandon(self) -> None:
@@ -169,7 +175,7 @@ class Permit:
     def _give_back(self) -> None:
         self._out = False
         self._forget()
-        self._store.run(Command("permits.release", self.keys, (self._holder,)), self._runtime.clock.now())
+        self._store.run(self._back, self._runtime.clock.now())
         self._wake()
 
     def _forget(self) -> None:

@@ -9,7 +9,9 @@ import textwrap
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -18,10 +20,10 @@ import pytest
 import resilience.httpx
 from resilience import Policy
 from resilience._aside import begin_aside
-from resilience._clock import Closing
+from resilience._clock import Closing, RealClock
 from resilience._registry import Policies, Source
 from resilience.errors import ConfigurationError
-from resilience.stores import forget_all, open_store
+from resilience.stores import _open, forget_all, open_aside, open_store
 from tests.worlds import HOST, policy
 
 URL = f"https://{HOST}/things/1"
@@ -61,6 +63,36 @@ def test_other_tasks_go_on_while_a_policy_is_loaded(backend: str) -> None:
 
     assert [200] * 20 == anyio.run(run, backend=backend)
     assert ["resilience-load"] == loads
+
+
+def test_a_store_that_nobody_has_waited_for_is_opened_aside_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All who waited were cancelled, and it could not be opened."""
+    opened_by: list[str] = []
+
+    def fails_once(url: str, namespace: str) -> Any:
+        opened_by.append(threading.current_thread().name)
+        if len(opened_by) == 1:
+            may_fail.wait(20)
+            raise ConfigurationError("not yet")
+        return open_shared(url, namespace)
+
+    may_fail, open_shared = threading.Event(), _open._open_shared
+    monkeypatch.setattr(_open, "_open_shared", fails_once)
+    opening = partial(open_aside, f"sqlite:///{tmp_path}/limits.db", namespace="n", clock=RealClock())
+
+    async def run() -> None:
+        with anyio.move_on_after(0):
+            await opening()
+        may_fail.set()
+        while not all(each.is_set() for each in _open._opening.values()):
+            await anyio.sleep(0.001)
+        await opening()
+
+    anyio.run(run)
+
+    assert ["resilience-open"] * 2 == opened_by
 
 
 @BACKENDS

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 
 from resilience._gate import Gate
+from resilience._line import Lines
+from resilience._permit import Permit
 from resilience._reservations import _slots_of
 from resilience._transactions import SCRIPTS, Command, Reply, Script, Transaction, script_named
 from resilience.stores import open_store
+from resilience.stores._errors import StoreError
+from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
 from resilience.stores._owed import Owed
 from resilience.stores._worker import Worker
@@ -132,6 +136,104 @@ def test_what_is_told_within_a_decision_is_done_after_it(collected_within: list[
     assert ([[0, 5]], 5, ["e.2"]) == (state["slots"], state["reserved"], list(state["open"]))
 
 
+@pytest.mark.usefixtures("collected_within")
+def test_however_much_is_told_within_a_decision_all_of_it_is_done() -> None:
+    """One after the other: each within the one before would be too deep for Python."""
+    store, tells = MemoryStore(), [Command("notes.keep", (f"{{p}}:job:{number}",), (60.0, 1)) for number in range(2000)]
+
+    def end() -> None:
+        for each in tells:
+            store.tell(each, 0.0)
+
+    Lost(end)
+
+    assert [] == in_time(lambda: store.run(Command("notes.recall", ("{p}:job:none",)), 0.0))
+    assert 2000 == len(list(store.scan()))
+
+
+@pytest.mark.usefixtures("collected_within")
+def test_what_is_told_in_vain_is_no_matter_of_the_decision(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its call has its reply, and so has what was granted to it; the log tells why the other was not done."""
+
+    def broken(*_: object) -> Reply:
+        raise KeyError("gone")
+
+    store = MemoryStore()
+    monkeypatch.setitem(SCRIPTS, "notes.keep", broken)
+    Lost(lambda: store.tell(Command("notes.keep", ("{p}:job:1",), (60.0, 1)), 0.0))
+
+    assert [] == in_time(lambda: store.run(Command("notes.recall", ("{p}:job:1",)), 0.0))
+    assert ["notes.keep was not done"] == [each.getMessage() for each in caplog.records]
+
+
+@pytest.mark.usefixtures("collected_within")
+def test_what_is_told_while_a_shared_store_is_away_waits_as_well() -> None:
+    """The memory of this process decides then, and has a state in hand."""
+
+    class Gone:
+        url = "fake://"
+
+        def run(self, *_: object) -> Reply:
+            raise StoreError("gone")
+
+        run_many = probe = run
+
+    store, key = FallbackStore(Gone()), ("{p}:job:1",)  # type: ignore[arg-type]
+    store.run(Command("notes.keep", key, (60.0, 7)), 0.0)
+    assert store.is_away
+    Lost(lambda: store.tell(Command("notes.keep", key, (60.0, 8)), 0.0))
+
+    assert [7.0] == in_time(lambda: store.run(Command("notes.recall", key), 0.0))
+    assert [8.0] == store.run(Command("notes.recall", key), 0.0)
+
+
+def test_a_call_that_is_collected_while_its_place_is_given_back_waits_for_nobody() -> None:
+    """Somebody else gives it back, since its loop was closed, and the collector ends the call within that."""
+    told: list[str] = []
+
+    class Runtime:
+        def tell(self, _store: object, command: Command) -> None:
+            told.append(command.name)
+            if 1 == len(told):
+                permit.release()
+
+    store = MemoryStore()
+    permit = Permit(store, Runtime(), keys=("{p}:permits:all",), documented=(1,), lease=60.0, now=0.0)  # type: ignore[arg-type]
+
+    in_time(lambda: (permit.release(),))
+
+    assert ["permits.release"] == told
+
+
+def test_two_threads_of_which_one_is_in_a_line_and_one_enters_it() -> None:
+    """Where the collector ends a call within the line's lock that leaves the line, which takes the lock of all lines."""
+    lines = Lines()
+    entered = [lines.enter("a", 9) for _ in range(2)]
+    ((line, _), (_, second)) = [each for each in entered if each is not None]
+    is_inside, may_go = threading.Event(), threading.Event()
+    Lost(lambda: lines.leave("a", line, second))
+
+    class Slow(Collecting):
+        def __enter__(self) -> None:
+            self._lock.__enter__()
+            if not is_inside.is_set():
+                is_inside.set()
+                # For as long as the other may wait for it.
+                may_go.wait(0.2)
+                gc.collect()
+
+    line._lock = Slow(line._lock)  # type: ignore[assignment]
+    thread = threading.Thread(target=line.wake_first, daemon=True)
+    thread.start()
+    assert is_inside.wait(LONGEST)
+
+    assert in_time(lambda: lines.enter("a", 9)) is not None
+    thread.join(LONGEST)
+    assert {"a": 2} == lines.lengths()
+
+
 def test_a_handler_of_a_signal_has_its_reply_within_a_decision(collected_within: list[bool]) -> None:
     """It may make calls of its own, and cannot wait for what it has interrupted; what it only tells comes after that."""
     store, key = MemoryStore(), ("{p}:job:1",)
@@ -159,6 +261,15 @@ def test_what_is_told_while_all_is_looked_at_is_done_after_it(monkeypatch: pytes
 
     assert ["{p}:job:1"] == [key for key, _ in store.scan()]
     assert ["{p}:job:1", "{p}:job:2"] == [key for key, _ in store.scan()]
+
+
+def test_a_handler_of_a_signal_may_decide_while_all_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapping must not change while somebody goes through it."""
+    store, keep = MemoryStore(), Command("notes.keep", ("{p}:job:2",), (60.0, 2))
+    monkeypatch.setattr("resilience.stores._memory.deepcopy", lambda state: (store.run(keep, 0.0) and None) or state)
+    store.run(Command("notes.keep", ("{p}:job:1",), (60.0, 1)), 0.0)
+
+    assert ["{p}:job:1"] == [key for key, _ in store.scan()]
 
 
 def test_it_may_end_calls_within_the_locks_of_a_gate_and_of_what_is_owed() -> None:

@@ -681,6 +681,18 @@ def test_a_budget_that_begins_anew_keeps_what_is_reserved() -> None:
 
 
 @everywhere
+def test_what_has_left_its_window_is_nothing_to_forget() -> None:
+    """Whether somebody has looked since or not."""
+    wallet = Wallet()
+    wallet.reserve("a", 5, MINUTE)
+    wallet.settle("a", 5, MINUTE)
+    wallet.now += 62
+    wallet.settle("b", 5, MINUTE)
+
+    assert [0] == wallet.ask("reset", (MINUTE.key,), 0)
+
+
+@everywhere
 def test_a_budget_that_begins_anew_warns_anew() -> None:
     wallet, budget = Wallet(), Budget("{p}:credits:daily:0-86400", warns=50)
     wallet.reserve("under way", 30, budget)

@@ -167,6 +167,22 @@ def test_closing_gives_the_permit_back() -> None:
     assert 1 == case.store.told.count("permits.release")
 
 
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyncio"])
+def test_a_body_that_can_be_read_again_can_be_read_again_after_it_was_closed(*, asynchronous: bool) -> None:
+    """As one that a caching transport hands on; what was closed half read is not whole."""
+    case = Case(asynchronous=asynchronous)
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in case.held]) if asynchronous else b"".join(case.held)
+
+    async def close() -> None:
+        await case.held.aclose() if asynchronous else case.held.close()
+
+    for _ in range(2):
+        assert b"abc" == run_now(read())
+        run_now(close())
+
+
 def test_a_body_that_is_closed_half_read_is_ended() -> None:
     """Also the generator that was reading it."""
     case = Case()

@@ -19,6 +19,7 @@ from resilience._imported import imported
 from resilience._library import ErrorKind, kind_of_any
 from resilience._telemetry import is_measured, is_suppressed, is_traced
 from resilience._trail_of import trail_of
+from tests.launched import CHECKOUT
 
 AT_ONCE = """
 import sys, threading
@@ -103,6 +104,7 @@ def halfway(name: str) -> ModuleType:
 def test_a_store_of_redis_can_be_opened_while_others_import_limits(time: int) -> None:
     """A package whose beginning imports a module that another thread asked for first: each would wait for the other."""
     del time
-    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", AT_ONCE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=CHECKOUT)
 
     assert ("redis://127.0.0.1:1/0\n", "") == (done.stdout, done.stderr)

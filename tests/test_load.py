@@ -85,6 +85,7 @@ def test_shipped_policies_stand_beside_the_package_in_a_checkout(
 ) -> None:
     """There nothing copies them into the package."""
     monkeypatch.setattr(_shipped, "__file__", str(shipped / "below" / "_shipped.py"))
+    (shipped / "policies").mkdir()
 
     assert shipped / "policies" == shipped_directory()
     assert () == shipped_names()

@@ -14,6 +14,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock, create_autospec
 
@@ -419,6 +420,37 @@ def test_the_error_of_a_body_keeps_what_it_was_raised_for(library: str) -> None:
 
     assert "IndexError because of None" == met.pop()
     assert met == watched
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_transport_makes_of_the_end_of_its_answers_is_its_own(library: str) -> None:
+    """A generator's, or one of its own words."""
+    module = LIBRARIES[library]
+
+    def generated() -> Any:
+        while True:
+            yield next(iter(()))
+
+    def said(_: object) -> Any:
+        raise RuntimeError("no answer is left") from StopIteration()
+
+    def asked(make: Callable[[Any], Any], handler: Any) -> str:
+        with module.Client(transport=module.MockTransport(handler)) as client, pytest.raises(RuntimeError) as raised:
+            make(client).get("http://127.0.0.1/")
+        return str(raised.value)
+
+    for bare, ours in ((generated(), generated()), (None, None)):
+        handlers = [said if each is None else partial(_next_of, each) for each in (bare, ours)]
+        first, second = asked(lambda client: client, handlers[0]), asked(watched_by, handlers[1])
+        assert first == second
+
+
+def _next_of(answers: Any, _request: object) -> Any:
+    return next(answers)
+
+
+def watched_by(client: Any) -> Any:
+    return resilience.wrap(client, policies=[watching()])
 
 
 @pytest.mark.parametrize("parts", [{}, {"attempt_timeout": "60s"}, {"idempotency": {"header": "Idempotency-Key"}}])

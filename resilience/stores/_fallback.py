@@ -78,7 +78,8 @@ class FallbackStore:
     def tell(self, command: Command, now: float) -> None:
         """`run` for what needs no reply, without waiting."""
         if self._alone(now):
-            self._decide_alone(command, now)
+            self._owed.note(command, now)
+            self._local.tell(command, now)
         else:
             self._remember(command, now)
             self._worker.tell(command, now)
@@ -134,7 +135,7 @@ class FallbackStore:
     def _remember(self, command: Command, now: float) -> None:
         """What a provider has said to this process holds for it also when the store is gone."""
         if command.name == "bucket.pause":
-            self._local.run(command, now)
+            self._local.tell(command, now)
 
     def _decide_alone(self, command: Command, now: float) -> Reply:
         if command.strict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from .._transactions import SCRIPTS, Command, Reply, State, script_named
 
 __all__ = ["MemoryStore"]
 
+_log = logging.getLogger("resilience.stores")
 _MOST_KEYS = 100_000
 _SWEEP_EVERY = 1024
 
@@ -49,18 +51,31 @@ class MemoryStore:
                 return script(transaction, command.keys, command.arguments)
             finally:
                 self._is_busy = was_busy
-                if self._later:
+                if self._later and not was_busy:
                     self._go_on()
 
     def tell(self, command: Command, now: float, /) -> None:
         with self._lock:
-            # A call that is collected within a decision must not change the states that it has in hand.
-            self._later.append((command, now))
-            self._go_on()
+            if self._is_busy:
+                # A call that is collected within a decision must not change the states that it has in hand.
+                self._later.append((command, now))
+            else:
+                self.run(command, now)
 
     def _go_on(self) -> None:
-        while self._later and not self._is_busy:
-            self.run(*self._later.popleft())
+        """What was told meanwhile, one after the other, and also what is told while that is done."""
+        transaction = self._transaction
+        while self._later:
+            command, now = self._later.popleft()
+            self._is_busy = True
+            try:
+                transaction.now = max(transaction.now, now)
+                script_named(command.name)(transaction, command.keys, command.arguments)
+            except Exception:  # noqa: BLE001  see below
+                # It is no matter of the call that has just had its reply.
+                _log.exception("%s was not done", command.name)
+            finally:
+                self._is_busy = False
 
     @property
     def changes(self) -> int:
@@ -71,16 +86,17 @@ class MemoryStore:
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
         with self._lock:
-            now, self._is_busy = self._transaction.now, True
+            now, was_busy, self._is_busy = self._transaction.now, self._is_busy, True
             try:
                 found = [
                     (key, deepcopy(state))
-                    for key, (until, state) in self._states.items()
+                    for key, (until, state) in list(self._states.items())
                     if until > now and key.startswith(prefix)
                 ]
             finally:
-                self._is_busy = False
-                self._go_on()
+                self._is_busy = was_busy
+                if not was_busy:
+                    self._go_on()
         return iter(found)
 
     def now(self, now: float, /) -> float:
@@ -132,6 +148,6 @@ class _Transaction:
             del states[next(iter(states))]
 
     def _sweep(self) -> None:
-        expired = [key for key, (until, _) in self._states.items() if until <= self.now]
+        expired = [key for key, (until, _) in list(self._states.items()) if until <= self.now]
         for key in expired:
-            del self._states[key]
+            self._states.pop(key, None)

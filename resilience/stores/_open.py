@@ -73,7 +73,8 @@ async def open_aside(url: str, *, namespace: str, clock: Clock) -> Store:
     key = (url, namespace)
     if url != "memory://" and key not in _opened:
         opening = _opening.get(key)
-        if opening is None:
+        # One that nobody has waited for to its end says nothing.
+        if opening is None or opening.is_set():
             opening = _opening[key] = begin_aside(partial(open_store, url, namespace=namespace), "resilience-open")
         await opening.wait_async(_LONGEST_OPENING)
         _opening.pop(key, None)

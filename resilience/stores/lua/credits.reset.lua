@@ -4,7 +4,7 @@ local found = 0
 for _, key in ipairs(KEYS) do
   local state = load(key)
   if state ~= nil then
-    if #state.slots > 0 or (arguments[1] ~= 0 and state.limit >= 0) then
+    if spent_of(state) > 0 or (arguments[1] ~= 0 and state.limit >= 0) then
       found = found + 1
     end
     if arguments[1] ~= 0 then
