@@ -98,7 +98,6 @@ class Held:
         # What was ended by hand gives nothing more either, and must not look like a whole body.
         if any(each is chunks for each in self._cut):
             raise self.closed_error()
-        self._opened = [each for each in self._opened if each is not chunks]
         self._tell(lambda holder: holder.ended())
 
     def broke(self, error: BaseException) -> None:

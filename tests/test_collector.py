@@ -22,6 +22,7 @@ from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
 from resilience.stores._owed import Owed
 from resilience.stores._worker import Worker
+from resilience.testing import VirtualClock
 from tests.test_stranded_calls import call, limited, start
 
 LONGEST = 20.0
@@ -207,6 +208,27 @@ def test_a_call_that_is_collected_while_its_place_is_given_back_waits_for_nobody
     assert ["permits.release"] == told
 
 
+def test_a_place_that_is_given_back_while_it_is_renewed_is_given_back_for_good() -> None:
+    """By another thread, whose word comes first: what is renewed is taken again."""
+    told: list[str] = []
+
+    class Runtime:
+        clock = VirtualClock()
+
+        def tell(self, _store: object, command: Command) -> None:
+            if command.name == "permits.renew":
+                permit.release()
+            told.append(command.name)
+
+    runtime: Any = Runtime()
+    permit = Permit(MemoryStore(), runtime, keys=("{p}:permits:all",), documented=(1,), lease=60.0, now=0.0)
+    runtime.clock.advance(31.0)
+
+    permit.renew()
+
+    assert ["permits.release", "permits.renew", "permits.release"] == told
+
+
 def test_two_threads_of_which_one_is_in_a_line_and_one_enters_it() -> None:
     """Where the collector ends a call within the line's lock that leaves the line, which takes the lock of all lines."""
     lines = Lines()
@@ -243,6 +265,7 @@ def test_a_handler_of_a_signal_has_its_reply_within_a_decision(collected_within:
 
     def handler() -> None:
         found.append(store.run(asked, 0.0))
+        assert 1 == len(list(store.scan()))
         store.tell(Command("notes.keep", key, (60.0, 8)), 0.0)
 
     Lost(handler)
