@@ -229,6 +229,21 @@ def test_a_place_that_is_given_back_while_it_is_renewed_is_given_back_for_good()
     assert ["permits.release", "permits.renew", "permits.release"] == told
 
 
+def test_a_line_that_is_left_by_its_last_while_somebody_enters_it_is_found_again() -> None:
+    """Whoever looks for who waits must find him there."""
+    lines = Lines()
+    entered = lines.enter("a", 9)
+    assert entered is not None
+    line, waker = entered
+    Lost(lambda: lines.leave("a", line, waker))
+    line._lock = Collecting(line._lock)  # type: ignore[assignment]
+
+    found = in_time(lambda: lines.enter("a", 9))
+
+    assert lines.get("a") is found[0]
+    assert {"a": 1} == lines.lengths()
+
+
 def test_two_threads_of_which_one_is_in_a_line_and_one_enters_it() -> None:
     """Where the collector ends a call within the line's lock that leaves the line, which takes the lock of all lines."""
     lines = Lines()
