@@ -44,7 +44,7 @@ process each.
 """
 
 WORDS = {
-    "overhead": "One call that succeeds, × the bare call of the same library and loop. Of ours, `openai` and `omniscrape` are all layers of these shipped policies in a `Transport`; `by wrap()` and `by install()` are an application's own client that has come to the same layers by one of these: both also spare a client the parse of a URL that it has just called (`always another URL` shows what is left where it never has), and httpx the look for cookies where an answer sets none, which httpx2 does not take.",
+    "overhead": "One call that succeeds, × the bare call of the same library and loop. Of ours, `openai` and `omniscrape` are all layers of these shipped policies in a `Transport`; those of omniscrape look into the body of each success, whose errors come under a 200 as well; `by wrap()` and `by install()` are an application's own client that has come to the same layers by one of these: both also spare a client the parse of a URL that it has just called (`always another URL` shows what is left where it never has), and httpx the look for cookies where an answer sets none, which httpx2 does not take.",
     "telemetry": "What telemetry adds to a call through our layers; `python benchmarks/telemetry.py` shows the parts.",
     "retry": "A 429 with `Retry-After: 0`, then 200: one call of the application, two attempts; × two bare calls.",
     "refusal": "A call that an open breaker refuses, × a bare call that is sent. aiobreaker stands around the client, so it refuses before a request is made.",

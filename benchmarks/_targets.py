@@ -110,7 +110,7 @@ def _each(
 
 HTTPX = ("httpx sync", "httpx asyncio")
 HTTPX2 = ("httpx2 sync", "httpx2 asyncio")
-SHIPPED = ("openai, by wrap()", "openai, by install()", "openai", "omniscrape")
+SHIPPED = ("openai, by wrap()", "openai, by install()", "openai", "omniscrape, by wrap()", "omniscrape")
 UNTOUCHED = ("a host without a policy", "a host without a policy, by install()")
 SDK = "openai, OTel's SDK"
 ALONE = "openai, the transport alone"

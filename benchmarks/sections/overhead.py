@@ -111,7 +111,12 @@ def _ours(world: World, *, quick: bool) -> Rows:
     rows: Rows = {name: partial(ours_call, world, name) for name in names}
     wrapped = partial(ours_call, world, "openai", is_wrapped=True)
     rows[f"openai{WRAPPED}"] = wrapped
-    return rows if quick else rows | {f"openai{WRAPPED}, always another URL": partial(wrapped, is_new=True)}
+    if quick:
+        return rows
+    return rows | {
+        f"openai{WRAPPED}, always another URL": partial(wrapped, is_new=True),
+        f"omniscrape{WRAPPED}": partial(ours_call, world, "omniscrape", is_wrapped=True),
+    }
 
 
 def _installed(world: World, lean: type[Any]) -> Rows:
