@@ -303,6 +303,25 @@ def test_what_is_told_while_all_is_looked_at_is_done_after_it(monkeypatch: pytes
     assert ["{p}:job:1", "{p}:job:2"] == [key for key, _ in store.scan()]
 
 
+def test_a_decision_that_is_interrupted_leaves_nothing_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C, or a task's time limit: what is told afterwards is done."""
+
+    def interrupted(*_: object) -> Reply:
+        raise KeyboardInterrupt
+
+    store = MemoryStore()
+    with monkeypatch.context() as patch:
+        patch.setitem(SCRIPTS, "notes.recall", interrupted)
+        patch.setattr("resilience.stores._memory.deepcopy", interrupted)
+        store.tell(Command("notes.keep", ("{p}:job:1",), (60.0, 1)), 0.0)
+        for work in (lambda: store.run(Command("notes.recall", ("{p}:job:1",)), 0.0), store.scan):
+            with pytest.raises(KeyboardInterrupt):
+                work()
+
+    store.tell(Command("notes.keep", ("{p}:job:2",), (60.0, 2)), 0.0)
+    assert ["{p}:job:1", "{p}:job:2"] == [key for key, _ in store.scan()]
+
+
 def test_a_handler_of_a_signal_may_decide_while_all_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mapping must not change while somebody goes through it."""
     store, keep = MemoryStore(), Command("notes.keep", ("{p}:job:2",), (60.0, 2))

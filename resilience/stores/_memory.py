@@ -44,8 +44,10 @@ class MemoryStore:
         transaction = self._transaction
         with self._lock:
             # Within a decision of the same thread only where a signal's handler makes a call, which needs its reply.
-            was_busy, self._is_busy = self._is_busy, True
+            was_busy = self._is_busy
             try:
+                # In here: whatever interrupts this must not leave it busy for ever.
+                self._is_busy = True
                 # Threads read the clock before they get here, not in the order in which they come.
                 transaction.now = max(transaction.now, now)
                 return script(transaction, command.keys, command.arguments)
@@ -67,12 +69,11 @@ class MemoryStore:
         transaction = self._transaction
         while self._later:
             command, now = self._later.popleft()
-            self._is_busy = True
             try:
+                self._is_busy = True
                 transaction.now = max(transaction.now, now)
                 script_named(command.name)(transaction, command.keys, command.arguments)
-            except Exception:  # noqa: BLE001  see below
-                # It is no matter of the call that has just had its reply.
+            except Exception:  # noqa: BLE001  it is no matter of the call that has just had its reply
                 _log.exception("%s was not done", command.name)
             finally:
                 self._is_busy = False
@@ -86,8 +87,9 @@ class MemoryStore:
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
         with self._lock:
-            now, was_busy, self._is_busy = self._transaction.now, self._is_busy, True
+            now, was_busy = self._transaction.now, self._is_busy
             try:
+                self._is_busy = True
                 found = [
                     (key, deepcopy(state))
                     for key, (until, state) in list(self._states.items())
