@@ -24,7 +24,7 @@ __all__ = ["Run", "amount", "as_json", "cell", "figures_from", "machine", "matri
 PACKAGES = (
     "httpx", "httpx2", "anyio", "trio", "uvloop", "sniffio", "httpx-retries", "clientwright", "interlock-cb", "httpware",
     "pyrate-limiter", "pydantic-ai-slim", "tokenwarden", "tenacity", "stamina", "aiobreaker", "pybreaker", "limits",
-    "redis", "hiredis", "opentelemetry-sdk", "opentelemetry-instrumentation-httpx",
+    "redis", "hiredis", "msgspec", "opentelemetry-sdk", "opentelemetry-instrumentation-httpx",
 )  # fmt: skip
 
 

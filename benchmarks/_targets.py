@@ -175,11 +175,10 @@ TARGETS: list[Target] = [
         Target(
             section="inspect",
             row=f"1 MiB of {kind}, read for its fields",
-            column=column,
+            column="httpx",
             limit=0.3,
             against="json.loads",
         )
-        for column in ("httpx", "httpx, with msgspec")
         for kind in ("text", "objects")
     ),
     *_each(("httpx", "httpx2"), "inspect", "calls for each chunk of a stream", 1, unit="calls"),

@@ -82,7 +82,7 @@ def test_the_wheel_alone_requires_no_framework_no_sdk_and_no_client() -> None:
     names = {re.sub(r"[-_.]+", "-", Requirement(each).name).lower() for each in project["dependencies"]}
 
     assert set() == names & (FRAMEWORKS | SDKS | LIBRARIES)
-    assert {"anyio", "http-sf", "pydantic", "pyyaml", "rich", "sniffio", "typer"} == names
+    assert {"anyio", "http-sf", "msgspec", "pydantic", "pyyaml", "rich", "sniffio", "typer"} == names
 
 
 def test_the_models_are_imported_without_a_validator() -> None:

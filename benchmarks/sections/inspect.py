@@ -12,7 +12,7 @@ from benchmarks._figures import Figure, ratio_figure, sure
 from benchmarks._ours import OURS, ours_call, ours_transport
 from benchmarks._processes import Failed, elsewhere
 from benchmarks._section import Effort, Found, measured, pooled
-from benchmarks._worlds import Answer, World, loaded
+from benchmarks._worlds import Answer, World
 
 __all__ = ["CHUNKS", "READ", "READERS", "SECTION", "run"]
 
@@ -21,7 +21,7 @@ READ = "1 MiB of {kind}, read for its fields"
 CHUNKS = "calls for each chunk of a stream"
 MIB = 1 << 20
 KINDS = ("text", "objects")
-READERS = {"httpx": False, "httpx, with msgspec": True}
+READERS = {"httpx": True, "httpx, without msgspec": False}
 BIG, BARE_BIG = "ours, 1 MiB", "bare, 1 MiB"
 
 
@@ -29,8 +29,10 @@ def run(effort: Effort) -> list[Figure]:
     """Measure both kinds of documents, and streams of both libraries."""
     figures: list[Figure] = []
     for kind in KINDS[:1] if effort.quick else KINDS:
-        for column, is_fast in READERS.items():
-            found = pooled(f"{__name__}:measure", effort.processes, kind=kind, blocks=effort.blocks, is_fast=is_fast)
+        for column, as_installed in READERS.items():
+            found = pooled(
+                f"{__name__}:measure", effort.processes, kind=kind, blocks=effort.blocks, as_installed=as_installed
+            )
             figures.append(_read(READ.format(kind=kind), column, found))
     for library in ("httpx",) if effort.quick else ("httpx", "httpx2"):
         try:
@@ -53,12 +55,10 @@ def _read(row: str, column: str, found: Found) -> Figure:
     return ratio_figure(SECTION, row, column, [each - less for each in ours], found["ratios"][CONTROL], context=context)
 
 
-def measure(kind: str, blocks: int, *, is_fast: bool) -> Found:
+def measure(kind: str, blocks: int, *, as_installed: bool) -> Found:
     """Measure one kind of document beside `json.loads`; the process is for this alone."""
-    if is_fast:
-        loaded("msgspec")
-    else:
-        # As where it is not installed.
+    if not as_installed:
+        # As where there is none, on PyPy.
         sys.modules["msgspec"] = cast("Any", None)
     world = World("httpx", "sync")
     body = document(kind)
