@@ -144,7 +144,8 @@ def _any_same(wanted: Iterable[object]) -> Test:
     known = tuple(wanted)
     if len(known) == 1:
         only = known[0]
-        return lambda value: same(value, only)
+        # A text equals nothing but texts. Most conditions ask for one, and each success is asked that a rule might speak of.
+        return (lambda value: value == only) if isinstance(only, str) else lambda value: same(value, only)
     return lambda value: any(same(value, item) for item in known)
 
 

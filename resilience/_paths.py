@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 __all__ = ["ALL_ITEMS", "AllItems", "Path", "compile_path"]
 
@@ -61,24 +61,23 @@ class Path:
         return self.text
 
 
-def _find(value: object, steps: Sequence[str | int | AllItems]) -> tuple[bool, object]:
+def _find(value: Any, steps: Sequence[str | int | AllItems]) -> tuple[bool, object]:
     # Called for every answer and every condition of a policy: no call and no copy for a plain chain of fields.
     for position, step in enumerate(steps):
+        within = value
         if isinstance(step, str):
-            if not isinstance(value, dict) or step not in value:
+            if not isinstance(value, dict) or step not in within:
                 return False, None
-            value = cast("object", value[step])
+            value = within[step]
         elif not isinstance(value, list):
             return False, None
         elif isinstance(step, int):
-            items = cast("list[object]", value)
-            if not -len(items) <= step < len(items):
+            if not -len(within) <= step < len(within):
                 return False, None
-            value = items[step]
+            value = within[step]
         else:
-            items = cast("list[object]", value)
             rest = steps[position + 1 :]
-            found = (_find(item, rest)[1] for item in items)
+            found = (_find(item, rest)[1] for item in within)
             return True, [item for item in found if item is not None]
     return True, value
 
