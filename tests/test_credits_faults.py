@@ -193,6 +193,51 @@ def test_a_long_outage_forgets_no_cost() -> None:
     assert 10_000 == spent(store)
 
 
+def test_what_is_owed_while_it_is_paid_is_paid_too() -> None:
+    """Where it is more than is kept, the oldest are forgotten, which were paid a moment ago."""
+    owed, store = Owed(), Refusing()
+    for number in range(4096):
+        owed.note(Command("permits.release", ("{p}:permits:x",), (f"old.{number}",)), 0.0)
+    paid: list[Any] = []
+
+    def run_many(batch: list[tuple[Command, float]]) -> list[Reply | Exception]:
+        if not paid:
+            for number in range(40):
+                owed.note(Command("permits.release", ("{p}:permits:x",), (f"new.{number}",)), 0.0)
+        paid.extend(command.arguments[0] for command, _ in batch)
+        return [[1.0] for _ in batch]
+
+    store.run_many = run_many  # type: ignore[method-assign]
+    owed.pay(store)  # type: ignore[arg-type]
+
+    assert [f"old.{number}" for number in range(4096)] + [f"new.{number}" for number in range(40)] == paid
+
+
+def test_what_is_owed_is_paid_by_one_thread_at_a_time() -> None:
+    """A store knows the names of the last batch alone: two that pay in turns would have it count one twice."""
+    owed, store = Owed(), Refusing()
+    for number in range(150):
+        owed.note(settlement(f"e.{number}"), 0.0)
+    inside: list[int] = []
+    others: list[threading.Thread] = []
+    run_many = store.run_many
+
+    def watched(batch: list[tuple[Command, float]]) -> list[Reply | Exception]:
+        inside.append(len(batch))
+        if not others:
+            others.append(threading.Thread(target=owed.pay, args=(store,)))
+            others[0].start()
+            # It waits until this has paid all; what else it did would be seen below.
+            others[0].join(0.1)
+        return run_many(batch)
+
+    store.run_many = watched  # type: ignore[method-assign]
+    owed.pay(store)  # type: ignore[arg-type]
+    others[0].join()
+
+    assert ([100, 50], 150) == (inside, spent(store))
+
+
 def test_a_stream_is_never_read_ahead_for_the_name_of_a_job() -> None:
     """Its end may never come."""
     made = job_policy()

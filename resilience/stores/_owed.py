@@ -77,8 +77,10 @@ class Owed:
                 while batch := self._first_of(kept):
                     results = store.run_many(batch)
                     with self._lock:
-                        for _ in range(min(len(batch), len(kept))):
-                            kept.popleft()
+                        for paid in batch:
+                            # What was the oldest may have been forgotten meanwhile; what is first then was not paid.
+                            if kept and kept[0] is paid:
+                                kept.popleft()
                     failed = zip(batch, results, strict=True)
                     refused += [each for each, result in failed if isinstance(result, Exception)]
                 for command, now in refused:
