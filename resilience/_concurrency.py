@@ -104,7 +104,8 @@ def use_of(policy: Policy, plan: str | None, operation: str | None) -> Use:
         found = (each for each in policy.limits_for(plan) if each.limit.concurrency is not None)
         limits = tuple(each for each in found if operation in (each.limit.operations or (operation,)))
         if not limits and any(
-            TREATMENTS[rule.category].limiter == "lower" and rule.limit != NO_LIMIT for rule in policy.answers
+            TREATMENTS[rule.category].limiter == "lower" and _spoken_of(policy, (_ANSWERS,), rule.limit) is not None
+            for rule in policy.answers
         ):
             limits = (_ANSWERS,)
         use = known[plan, operation] = Use(
@@ -216,7 +217,8 @@ def _learn(exchange: Exchange, use: Use, permit: Permit, outcome: Outcome, runti
         return
     verdict = outcome.verdict
     if TREATMENTS[verdict.category].limiter == "lower":
-        index = _spoken_of(exchange.policy, use, verdict.rule)
+        named = None if verdict.rule is None else exchange.policy.rules[verdict.rule].limit
+        index = _spoken_of(exchange.policy, use.limits, named)
         if index is not None:
             command = (permit.lowerings[index][0], use.documented[index])
             runtime.tell(exchange.store, Command("permits.lower", permit.keys[index : index + 1], command))
@@ -227,12 +229,11 @@ def _learn(exchange: Exchange, use: Use, permit: Permit, outcome: Outcome, runti
                 runtime.tell(exchange.store, Command("permits.raise_", permit.keys[index : index + 1], command))
 
 
-def _spoken_of(policy: Policy, use: Use, rule: str | None) -> int | None:
-    """The limit that a refusal speaks of: the rule's, `None` if this call has no place under it, else the first."""
-    named = None if rule is None else policy.rules[rule].limit
+def _spoken_of(policy: Policy, limits: tuple[Resolved, ...], named: str | None) -> int | None:
+    """The limit that a refusal speaks of: the one that its rule names, `None` if this call has no place under it, else the first."""
     if named == NO_LIMIT:
         return None
-    for index, each in enumerate(use.limits):
+    for index, each in enumerate(limits):
         if each.name == named:
             return index
     elsewhere = any(each.name == named and each.limit.concurrency is not None for each in policy.limits_for(None))

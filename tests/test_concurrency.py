@@ -508,14 +508,22 @@ def over(policy: Policy, store: Store, answer: Callable[[Any], Outcome]) -> tupl
     return lambda: run_now(concurrency_layer(inner.layer, runtime)(exchange)), inner
 
 
-def test_without_a_limit_the_store_is_not_asked() -> None:
-    """There is none here at all."""
+OTHERS = limited(
+    {"name": "elsewhere", "concurrency": 5, "operations": ["other"]},
+    operations={"other": {"method": "GET", "path": "/other"}},
+    answers=[{**BUSY, "limit": "elsewhere"}],
+)
+
+
+@pytest.mark.parametrize("own", [policy(), OTHERS], ids=["none at all", "only of other calls"])
+def test_without_a_limit_the_store_is_not_asked(own: Policy) -> None:
+    """There is none here at all; where answers can only teach the limit of other calls, nobody has to count these."""
     store: Any = None
     runtime: Any = None
     expected = Outcome(Verdict(Category.SUCCESS, retryable=False), Answer(200))
     inner = Inner(lambda _: expected, MemoryStore())
 
-    outcome = run_now(concurrency_layer(inner.layer, runtime)(exchange_for(policy(), store, _LIBRARY)))
+    outcome = run_now(concurrency_layer(inner.layer, runtime)(exchange_for(own, store, _LIBRARY)))
 
     assert expected is outcome
 
