@@ -54,7 +54,10 @@ class Classifier:
         self._stated = [
             (s.header and s.header.lower(), compile_path(s.body) if s.body else None) for s in policy.retryable_from
         ]
-        self._rules = [(compile_when(rule.when), rule) for rule in policy.answers]
+        # They are sorted by operation, too, before one is asked.
+        self._rules = [
+            (compile_when(rule.when.model_copy(update={"operation": None})), rule) for rule in policy.answers
+        ]
         self._tables: dict[tuple[int | None, str | None], _Table] = {}
         self._successes: dict[str | None, Verdict] = {}
         self._settings: dict[tuple[str, str | None, str | None], _Settings] = {}

@@ -198,7 +198,13 @@ def _header_test(name: str, test: Test) -> Condition:
 
 def _field_test(path: Path, test: Test) -> Condition:
     if ALL_ITEMS not in path.steps:
-        return lambda answer: test(answer.field(path))
+        find = path.find
+
+        def check_one(answer: Answer) -> bool:
+            present, value = find(answer.document)
+            return test(value if present else MISSING)
+
+        return check_one
 
     def check(answer: Answer) -> bool:
         value = answer.field(path)
