@@ -137,6 +137,25 @@ def test_a_batch_is_one_transaction(store: SqliteStore) -> None:
     assert not is_admitted(store)
 
 
+def test_a_state_that_is_spoilt_spoils_no_other_decision(path: str, store: SqliteStore) -> None:
+    """Of a batch, what stands under one key is of no matter to the others: they are made, and what is given back is."""
+    spoilt = "{p}:permits:spoilt:-"
+    assert place(store, "one")
+    store.run(acquire("one", key=spoilt), 0.0)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE states SET state = 'no json' WHERE key LIKE '%spoilt%'")
+
+    given_back, failed, taken = store.run_many(
+        [(release("one"), 0.0), (release("one", spoilt), 0.0), (acquire("two"), 0.0)]
+    )
+
+    assert [1.0] == given_back
+    assert isinstance(failed, StateError)
+    assert isinstance(taken, list)
+    assert 1.0 == taken[0]
+    assert not place(store, "three")
+
+
 def test_what_a_failing_script_has_saved_is_forgotten(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decision is made in whole or not at all."""
 

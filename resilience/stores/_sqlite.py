@@ -91,12 +91,12 @@ class SqliteStore:
             for command, _ in batch:
                 try:
                     replies.append(script_named(command.name)(rows, command.keys, command.arguments))
-                except (sqlite3.Error, StoreError):
+                except sqlite3.Error:
                     raise
                 except Exception as error:  # noqa: BLE001  of this decision alone: whoever asked for it gets it
                     rows.drop()
                     what = f"a state is not what this library has written ({type(error).__name__}: {error}); remove it"
-                    replies.append(StateError(what))
+                    replies.append(error if isinstance(error, StateError) else StateError(what))
                 else:
                     rows.keep()
             return replies
