@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from resilience import listen
 from resilience._line import Lines
 from resilience._transactions import Command, Reply, State, Store
+from resilience.events import Listener, StoreChanged
 from resilience.stores import StoreError, ask, open_store
 from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
@@ -200,6 +203,30 @@ def test_a_store_that_is_back_decides_again(
 
     shared.fault = StoreError("gone again")
     assert [True, True, True, False] == [is_admitted(store, now=1.4) for _ in range(4)]
+
+
+def test_a_listener_that_ends_the_thread_that_looks_ends_only_that(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is looked for when it is away again: else this process would decide alone for ever."""
+
+    class Quits(Listener):
+        def on_store(self, event: StoreChanged, /) -> None:
+            if not event.is_away:
+                raise SystemExit
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with contextlib.ExitStack() as stack:
+        stack.callback(listen(Quits()))
+        for now in (0.0, 100.0):
+            shared.fault = StoreError("gone")
+            assert is_admitted(store, now=now)
+            shared.fault = None
+            store.run(take(key="{p}:bucket:else"), now + 2.0)
+            until(lambda: not store.is_away)
+            until(lambda: not store._is_probing)
+
+    assert 2 == shared.probes
 
 
 def test_a_store_that_comes_and_goes_is_spoken_of_ever_more_rarely(

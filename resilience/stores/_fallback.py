@@ -195,10 +195,13 @@ class FallbackStore:
             self._local.clear()
             self._retry_at = None
             self._returned_at = now
-        # What was noted while the rest was being paid.
-        self._pay()
-        tell_all("on_store", StoreChanged(self.url, is_away=False, reason=""))
-        self._is_probing = False
+        try:
+            # What was noted while the rest was being paid.
+            self._pay()
+            tell_all("on_store", StoreChanged(self.url, is_away=False, reason=""))
+        finally:
+            # Whatever ends this thread, as a listener may: nobody would look for the store when it is away again.
+            self._is_probing = False
 
     def _lose(self, error: StoreError, losses: int, now: float) -> None:
         if isinstance(error, StateError):
