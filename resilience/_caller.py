@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from ._clock import Clock, RealClock
 from ._longest import LONGEST_TIME
+from ._within import Within, within
 from .errors import ConfigurationError
 
 __all__ = [
@@ -34,15 +35,14 @@ class Caller:
     clock: Clock = RealClock()
 
 
-class Bound(Generic[Number]):
+class Bound(Within, Generic[Number]):
     """A bound and those around it: the least of those counts that still hold, wherever their contexts were copied to."""
 
-    __slots__ = ("around", "holds", "most")
+    __slots__ = ("most",)
 
     def __init__(self, most: Number, around: Bound[Number] | None) -> None:
+        super().__init__(around)
         self.most: Number = most
-        self.around: Bound[Number] | None = around
-        self.holds = True
 
 
 UNTIL: ContextVar[Bound[float] | None] = ContextVar("resilience_until", default=None)
@@ -91,7 +91,7 @@ def attempts(most: int) -> Generator[None]:
     if not _is_number(most, int) or most < 1:
         raise ConfigurationError(f"attempts are a whole number from 1, not {most!r:.60}")
     bound = Bound(most, MOST.get())
-    with _set(MOST, bound):
+    with within(MOST, bound):
         yield
 
 
@@ -107,7 +107,7 @@ def bounded(seconds: float) -> Generator[Bound[float]]:
     """
     check_seconds(seconds)
     bound = Bound(_moment(seconds), UNTIL.get())
-    with _set(UNTIL, bound):
+    with within(UNTIL, bound):
         yield bound
 
 
@@ -119,20 +119,6 @@ def check_seconds(seconds: object) -> None:
     """
     if not _is_number(seconds) or seconds != seconds:  # noqa: PLR0124  not a number
         raise ConfigurationError(f"a deadline is a number of seconds from now, not {seconds!r:.60}")
-
-
-@contextmanager
-def _set(variable: ContextVar[Bound[Number] | None], bound: Bound[Number]) -> Generator[None]:
-    token = variable.set(bound)
-    try:
-        yield
-    finally:
-        try:
-            variable.reset(token)
-        except ValueError:
-            # A generator that another context goes on with, or that was left early: what it has set cannot be taken back
-            # there, but it need not hold any more.
-            bound.holds = False
 
 
 class Request:

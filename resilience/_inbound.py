@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._caller import MOST, UNTIL, Bound, Caller, Request
 from ._deadline_header import read_deadline
-from ._tags import CURRENT, Asked, asked_within, check_tags
+from ._tags import CURRENT, Asked, Tagged, check_tags
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Arrival:
     def __init__(self, request: Request, ask: Asked | None, *, is_late: bool, is_first: bool) -> None:
         self._request, self.is_late = request, is_late
         around = None if is_first else CURRENT.get()
-        self._values: list[Any] = [request.until, request.most, around if ask is None else asked_within(ask, around)]
+        self._values: list[Any] = [request.until, request.most, around if ask is None else Tagged(ask, around)]
 
     @contextmanager
     def held(self) -> Generator[None]:

@@ -4,22 +4,56 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import cast
 from urllib.parse import quote
 
+from ._within import Within, within
 from .errors import ConfigurationError
 
-__all__ = ["CURRENT", "Asked", "asked_within", "check_tags", "key_part", "tags", "tags_asked_for", "tags_of"]
+__all__ = ["CURRENT", "Asked", "Tagged", "check_tags", "key_part", "tags", "tags_of"]
 
 Asked = Callable[[], Mapping[str, str]]
-CURRENT: ContextVar[Mapping[str, str] | Asked | None] = ContextVar("resilience_tags", default=None)
 _NONE: Mapping[str, str] = {}
 _MOST = 20
 _LONGEST_NAME = 32
 _LONGEST_VALUE = 200
 _LONGEST_IN_KEY = 120
+
+
+class Tagged(Within):
+    """Tags of a block, with those around it.
+
+    Arguments:
+        given: tags that are checked; or what gives them, where they are not known yet: each call within asks for them.
+        around: those around the block.
+    """
+
+    __slots__ = ("_ask", "known")
+
+    def __init__(self, given: Mapping[str, str] | Asked, around: Tagged | None) -> None:
+        super().__init__(around)
+        self._ask: Asked = given if callable(given) else lambda: given
+        is_known = not callable(given) and (self.around is None or self.around.known is not None)
+        self.known = self._all() if is_known else None
+        """All of them, where none has to be asked for."""
+
+    def found(self) -> Mapping[str, str]:
+        """All of them, those around them too, as far as they still hold."""
+        if not self.holds:
+            return self._those_around()
+        return self._all() if self.known is None else self.known
+
+    def _those_around(self) -> Mapping[str, str]:
+        around: Tagged | None = self.around
+        return _NONE if around is None else around.found()
+
+    def _all(self) -> Mapping[str, str]:
+        return _bounded({**self._those_around(), **self._ask()})
+
+
+CURRENT: ContextVar[Tagged | None] = ContextVar("resilience_tags", default=None)
 
 
 @contextmanager
@@ -33,51 +67,14 @@ def tags(**given: str | int) -> Generator[None]:
     Raises:
         ConfigurationError: a value is no text or whole number, or too long.
     """
-    checked, around = check_tags(given), CURRENT.get()
-    if callable(around):
-        with tags_asked_for(lambda: checked):
-            yield
-        return
-    with _set(_bounded({**(around or _NONE), **checked})):
+    with within(CURRENT, Tagged(check_tags(given), CURRENT.get())):
         yield
-
-
-@contextmanager
-def tags_asked_for(ask: Asked) -> Generator[None]:
-    """The same with tags that are not known yet: each call within asks for them.
-
-    Arguments:
-        ask: gives tags that are checked.
-    """
-    with _set(asked_within(ask, CURRENT.get())):
-        yield
-
-
-def asked_within(ask: Asked, around: Mapping[str, str] | Asked | None) -> Asked:
-    """Tags that are asked for, with those around them."""
-
-    def asked() -> Mapping[str, str]:
-        return _bounded({**(around() if callable(around) else around or _NONE), **ask()})
-
-    return asked
-
-
-@contextmanager
-def _set(found: Mapping[str, str] | Asked) -> Generator[None]:
-    token = CURRENT.set(found)
-    try:
-        yield
-    finally:
-        # A generator that another context goes on with, or that was left early.
-        with suppress(ValueError):
-            CURRENT.reset(token)
 
 
 def tags_of(own: Mapping[str, str] | None) -> Mapping[str, str]:
     """The tags of a call: those of its context, and its own, which go before them."""
-    around = CURRENT.get()
-    if callable(around):
-        around = around()
+    tagged = CURRENT.get()
+    around = _NONE if tagged is None else tagged.found()
     if not around:
         return own or _NONE
     return _bounded({**around, **own}) if own else around
