@@ -88,6 +88,7 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
 
 async def _answer(exchange: Exchange, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
     """The answer, and what it means."""
+    exchange.is_under_way = True
     response = exchange.answer = await runtime.send(exchange.request)
     sent.verdict = await look_at(exchange, response, None if seconds is None else sent.times[1] + seconds, runtime)
     return response

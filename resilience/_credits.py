@@ -66,7 +66,6 @@ async def _guarded(
         if obeyed:
             return _refuse(exchange, unknown)
         _observe(exchange, unknown)
-    exchange.is_under_way = False
     exchange.watch = Watch() if guard is not None and runtime.tells_sending else None
     reservation = Reservation(exchange, runtime, guard, latches, worst or Decimal(0), obeyed=obeyed)
     try:

@@ -124,7 +124,7 @@ def limiter_layer(inner: Call, runtime: Runtime) -> Call:
             ended = await (_observe(visit) if mode is Mode.OBSERVE else _pay(visit))
             if ended is not None:
                 return ended
-        exchange.is_under_way, used = False, False
+        used = False
         try:
             outcome = await inner(exchange)
             used = outcome.refusal is None

@@ -67,7 +67,14 @@ def retry_layer(inner: Call, runtime: Runtime, ahead: Mapping[Layer, Ahead] | No
         kept: Outcome | None = None
         while True:
             attempt += 1
-            outcome = await inner(exchange)
+            exchange.is_under_way = False
+            try:
+                outcome = await inner(exchange)
+            except BaseException:
+                if not exchange.is_under_way:
+                    # Cancelled in a line within: it was not sent again.
+                    purse.give_back()
+                raise
             if outcome.refusal is not None:
                 purse.give_back()
                 return _end(exchange, kept or outcome, _refused(outcome.refusal))

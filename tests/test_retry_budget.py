@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 import yaml
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from resilience import Category, Policy, Trail, Verdict
+from resilience._clock import RealClock
 from resilience._modes import Mode
 from resilience._outcome import Exchange
 from resilience._registry import Policies, Settings, Source
@@ -21,7 +24,9 @@ from resilience._retry_budget import SLOTS, RetryBudget, describe, withdraw
 from resilience._retry_policy import Retry
 from resilience._trail import Refused
 from resilience._transactions import Command, Reply
+from resilience.httpx import Transport
 from resilience.simulate import Answer, Call, NoAnswer, Simulation
+from resilience.stores import open_store
 from resilience.stores._memory import MemoryStore
 from tests.strategies_budget import QUOTA, RATIO, commands_budget
 from tests.worlds import URL, Step, World, policy
@@ -403,6 +408,53 @@ def test_a_retry_is_given_back_once() -> None:
     first.give_back()
 
     assert 16 == left_of(store, 30)
+
+
+class AtOnce(RealClock):
+    """Chance leaves nothing of a wait."""
+
+    random = staticmethod(lambda: 1 - 2.0**-53)
+
+
+@pytest.mark.parametrize("limiter", [Mode.ENFORCE, Mode.OFF])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_retry_that_is_cancelled_in_a_line_is_given_back(backend: str, limiter: Mode) -> None:
+    """Another call has the only place meanwhile, so that it was not sent again."""
+    full = {"backoff": {"initial": "1s", "max": "1s", "jitter": "full"}, "budget": {"quota": 500}}
+    made = policy(retry=full, limits=[{"name": "one", "concurrency": 1, "max_wait": "1h"}])
+    source = Source(made.provider, made.match.hosts, lambda: made, Settings(modes={"limiter": limiter}))
+    sent: list[str] = []
+
+    async def main() -> None:
+        events = {"/things": anyio.Event(), "/other": anyio.Event()}
+
+        async def handler(request: Any) -> Any:
+            sent.append(request.url.path)
+            await events[request.url.path].wait()
+            return httpx.Response(503 if request.url.path == "/things" else 200)
+
+        transport = Transport(httpx.MockTransport(handler), policies=Policies([source]), clock=AtOnce())
+        async with httpx.AsyncClient(transport=transport) as client, anyio.create_task_group() as group:
+            scope = anyio.CancelScope()
+
+            async def retried() -> None:
+                with scope:
+                    await client.get(URL)
+
+            group.start_soon(retried)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(client.get, URL.replace("/things", "/other"))
+            await anyio.wait_all_tasks_blocked()
+            events["/things"].set()
+            await anyio.wait_all_tasks_blocked()
+            taken = left_of(open_store(), 500)
+            scope.cancel()
+            await anyio.wait_all_tasks_blocked()
+
+            assert (["/things", "/other"], 486, 500) == (sent, taken, left_of(open_store(), 500))
+            events["/other"].set()
+
+    anyio.run(main, backend=backend)
 
 
 def test_a_clock_that_is_set_back_moves_no_window() -> None:
