@@ -53,11 +53,11 @@ def breaker_layer(inner: Call, runtime: Runtime) -> Call:
         mode = _mode(exchange)
         if mode is Mode.OFF:
             return await inner(exchange)
-        if exchange.ahead is not None:
-            exchange.admission = exchange.ahead.admission
-        elif (stopped := await _enter(exchange, runtime, policy, mode)) is not None:
-            return stopped
         try:
+            if exchange.ahead is not None:
+                exchange.admission = exchange.ahead.admission
+            elif (stopped := await _enter(exchange, runtime, policy, mode)) is not None:
+                return stopped
             outcome = await inner(exchange)
         except BaseException:
             _give_back(exchange, runtime)
@@ -124,6 +124,8 @@ async def _admit(exchange: Exchange, runtime: Runtime, held: Admission) -> Reply
     command = Command("breaker.admit", (held.key,), (held.plan.settings, lease, held.generation, held.probe))
     reply = await runtime.decide(exchange.store, command)
     if reply[4] != reply[5]:
+        # First: whatever whoever hears of it raises, the probe gives its place back.
+        exchange.admission = held._replace(generation=int(reply[2]), probe=int(reply[3]))
         changed(exchange, runtime, held, (reply[4], reply[5]))
     return reply
 
@@ -133,11 +135,7 @@ async def _let_in(exchange: Exchange, runtime: Runtime, key: str, reply: Reply) 
     policy = exchange.policy.breaker
     exchange.admission = admission = Admission(key, policy.plan, int(reply[2]), int(reply[3]))
     if admission.probe and policy.health is not None and _mode(exchange) is Mode.ENFORCE:
-        try:
-            stopped = await _check_health(exchange, runtime, policy.health, admission)
-        except BaseException:
-            _give_back(exchange, runtime)
-            raise
+        stopped = await _check_health(exchange, runtime, policy.health, admission)
         if stopped is not None:
             return stopped
     if Heard.by is not None:

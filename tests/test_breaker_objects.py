@@ -744,6 +744,27 @@ def test_a_listener_that_raises_harms_no_call(listener: Listener, caplog: pytest
     assert 1 == len(caplog.messages)
 
 
+@pytest.mark.parametrize("event", ["state_change", "before_call"])
+def test_a_listener_that_ends_the_program_leaves_no_probe_behind(event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever goes on after that, as a server does, has its place for the next call."""
+    bench = Bench(200).trip()
+    bench.clock.advance(10.0)
+    ending = Listener()
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(ending, event, end)
+    listen(ending)
+    with pytest.raises(SystemExit):
+        bench.call()
+    forget(ending)
+
+    assert (0, 0) == (bench.sent, bench.state["probes"])
+    assert bench.call().refusal is None
+    assert "closed" == bench.state["state"]
+
+
 class Deaf:
     """Hears of all but one thing."""
 
