@@ -61,7 +61,7 @@ class RetryBudget(Model):
     def name(self) -> str:
         """What tells its state from that of a budget with other numbers."""
         if self.quota is not None:
-            return f"quota-{self.quota}"
+            return f"quota-{self.quota}-{self.fault}-{self.throttle}"
         return f"ratio-{self.ratio}-{self.per_second}-{self.window}"
 
 

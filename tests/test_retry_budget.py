@@ -76,7 +76,7 @@ def test_a_quota_runs_down_and_fills_up_as_the_aws_sdks_do(case: dict[str, Any])
     made = budgeted({"quota": case["capacity"]}, max_attempts=case["max_attempts"])
     simulation = Simulation([made], server)
     if "start" in case:
-        key = (f"{{provider}}:budget:quota-{case['capacity']}",)
+        key = (f"{{provider}}:budget:{RetryBudget(quota=case['capacity']).name}",)
         simulation.store.run(Command("budget.spend", key, (case["capacity"], case["capacity"] - case["start"])), 0)
 
     for answers, attempts, left in zip(case["requests"], case["attempts"], case["left"], strict=True):
@@ -504,7 +504,18 @@ def test_budgets_are_a_providers_and_of_one_size() -> None:
     assert allowance_of(exchange_with(MemoryStore())) is not first
     assert isinstance(allowance_of(exchange_with(store, quota=5)), Quota)
     assert allowance_of(exchange_with(store, off=True)) is None
-    assert ["ratio-0.2-10-10.0", "quota-5"] == [RetryBudget().name, RetryBudget(quota=5).name]
+    assert ["ratio-0.2-10-10.0", "quota-5-14-5"] == [RetryBudget().name, RetryBudget(quota=5).name]
+
+
+def test_a_policy_that_says_otherwise_what_retries_cost_is_obeyed() -> None:
+    """Also in a program that has obeyed another one before, as after a change of its file."""
+    store, runtime = MemoryStore(), _Runtime()
+    assert ask(Purse(exchange_with(store, quota=20), runtime), FAULT) is None  # type: ignore[arg-type]
+
+    dearer = exchange_with(store, quota=20, fault=20)
+    assert ask(Purse(dearer, runtime), FAULT) is None  # type: ignore[arg-type]
+
+    assert [6, 0] == [state["left"] for _, state in store.scan()]
 
 
 @pytest.mark.parametrize(
