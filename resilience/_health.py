@@ -186,6 +186,8 @@ async def ask_health(
         extensions=request.extensions,
         started=runtime.clock.now(),
         deadline=exchange.deadline,
+        # It is a wait of the call's, and told as that.
+        is_untold=True,
     )
     outcome = await attempt_layer(runtime)(asked)
     outcome.forget_error()

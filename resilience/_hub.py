@@ -117,7 +117,7 @@ def tell_happened(exchange: Exchange, happened: Attempt | Wait | Refused | Charg
         if hears(exchange) or is_written(happened.layer, logging.INFO):
             tell(exchange, "on_wait", events.Waited(provider, operation, *happened))
     elif isinstance(happened, Refused):
-        if hears(exchange) or (not exchange.is_virtual and _is_logged(provider, happened)):
+        if hears(exchange) or (not exchange.is_untold and _is_logged(provider, happened)):
             tell(exchange, "on_refusal", events.Refused(provider, operation, *happened))
     elif hears(exchange) or is_written("credits", logging.DEBUG):
         tell(exchange, "on_charge", events.Charged(provider, operation, *happened))
@@ -156,7 +156,7 @@ def tell_retry(exchange: Exchange, wait: float, why: WaitReason, source: str) ->
 
 def tell(exchange: Exchange, method: str, event: Any) -> None:
     """Tell of an event of a call; of one that is only simulated nobody hears, or the log would tell of outages that are none."""
-    if not exchange.is_virtual:
+    if not exchange.is_untold:
         _tell((*Hub.own, *Hub.listeners, *exchange.listeners), method, event)
 
 

@@ -123,8 +123,8 @@ class Exchange:
     """What the breaker let this attempt through with."""
     listeners: tuple[Listener, ...] = ()
     """Who hears of the calls of this client alone."""
-    is_virtual: bool = False
-    """Whether it takes place in a simulation: then nobody else hears of it."""
+    is_untold: bool = False
+    """Whether nobody hears of it: of what takes place in a simulation, or is asked beside a call."""
     spans: Spans | None = None
     """The call in a tracing backend, where there is one."""
 

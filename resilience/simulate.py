@@ -331,7 +331,7 @@ class Simulation:
         exchange = prepare(request, self._policies, _LIBRARY, self._closing, self.store)
         if exchange is None:
             raise errors.ConfigurationError(f"no policy of this simulation speaks of {url}")
-        exchange.is_virtual = True
+        exchange.is_untold = True
         call = Call()
         call.trail = exchange.trail
         self._plan(at, _Event(self._made(call, exchange)))

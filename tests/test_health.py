@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 import resilience.httpx
 import resilience.httpx2
+from resilience import listen
 from resilience._attempt import attempt_layer
 from resilience._breaker import ask_again, breaker_layer
 from resilience._breaker_machine import describe
@@ -25,6 +26,7 @@ from resilience._outcome import Exchange, Outcome
 from resilience._prepare import prepare
 from resilience._registry import Settings
 from resilience._runtime import SyncRuntime, run_now
+from resilience.events import Attempted, Listener, Waited
 from resilience.simulate import Answer, NoAnswer, Simulation
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
@@ -251,6 +253,29 @@ def test_a_probe_that_waited_for_the_limiter_does_not_ask_twice() -> None:
 
     assert ["/network/health/shop.example", "/fetch"] == asked == bench.paths
     assert ["closed"] == bench.states
+
+
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_nobody_hears_of_an_attempt_that_was_none_of_the_call(*, is_simulated: bool) -> None:
+    """It is heard of as a wait; of a simulation nobody hears anything."""
+    heard: list[tuple[str, object]] = []
+
+    class Listening(Listener):
+        def on_attempt(self, event: Attempted, /) -> None:
+            heard.append(("attempt", event.operation))
+
+        def on_wait(self, event: Waited, /) -> None:
+            heard.append((event.layer, event.why))
+
+    bench = Bench().trip()
+    exchange = bench.exchange()
+    exchange.is_untold = is_simulated
+    remove = listen(Listening())
+    bench.run(exchange)
+    remove()
+
+    assert ["/network/health/shop.example", "/fetch"] == bench.paths
+    assert ([] if is_simulated else [("breaker", "health"), ("attempt", "fetch")]) == heard
 
 
 def test_while_the_breaker_is_closed_nobody_is_asked() -> None:
