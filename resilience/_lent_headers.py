@@ -30,6 +30,7 @@ def restore_headers(exchange: Exchange) -> None:
     headers = exchange.request.headers
     for name, before in (exchange.headers_before or {}).items():
         if before is None:
-            del headers[name]
+            # The transport may have taken it off already.
+            headers.pop(name, None)
         else:
             headers[name] = before

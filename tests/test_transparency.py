@@ -470,6 +470,25 @@ def test_a_transport_that_has_no_answer_left_says_so(library: str, parts: dict[s
     assert ["StopIteration because of None", "IndexError because of None"] == bare == watched
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_a_call_puts_on_its_request_its_transport_may_take_off(library: str) -> None:
+    """As one does that sends it by another name; the answer of a call that was made is not lost for it."""
+    module = LIBRARIES[library]
+    keys: list[str] = []
+
+    class Renaming(module.HTTPTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            keys.append(request.headers.pop("Idempotency-Key"))
+            return module.Response(200)
+
+    keyed = watching(idempotency={"header": "Idempotency-Key"})
+    with resilience.wrap(module.Client(transport=Renaming()), policies=[keyed]) as client:
+        answer = client.post("http://127.0.0.1/")
+
+    assert (200, 1) == (answer.status_code, len(keys))
+    assert "Idempotency-Key" not in answer.request.headers
+
+
 COSTLY: dict[str, Any] = {"account": {"headers": ["X-Key"]}, "credits": {"unit": "credits", "costs": [{"cost": 1}]}}
 
 
