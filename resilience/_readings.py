@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ._clock import RealClock
 from ._fork import Lock, renewed
@@ -106,7 +107,8 @@ class Readings:
     def _ask(self, store: Store, providers: tuple[str, ...] | None, now: float) -> _Shared:
         """Begin to read a store, unless it was read just now or somebody is still reading it."""
         with self._lock:
-            shared = self._shared.setdefault(store.url, _Shared())
+            # By itself, and not by its URL: two of one URL have a namespace each.
+            shared = self._shared.setdefault(store, _Shared())
             if not shared.done.is_set() or now < shared.began + self._every:
                 return shared
             shared.began = now
@@ -127,7 +129,7 @@ class Readings:
 
     def renew(self) -> None:
         """Begin anew, as in a child process: the threads that read are the parent's."""
-        self._shared: dict[str, _Shared] = {}
+        self._shared: WeakKeyDictionary[Store, _Shared] = WeakKeyDictionary()
         self._told: set[str] = set()
         self._collected = None
 

@@ -82,6 +82,18 @@ def test_the_memory_of_this_process_is_read_at_once(now: float) -> None:
     assert 5 == reading.budgets["p", "daily", "credits"].reserved
 
 
+def test_stores_of_one_url_are_read_apart(tmp_path: Path, now: float) -> None:
+    """Two clients of a process may have a namespace each in one file, or on one server."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    stores = [open_store(url, namespace=namespace) for namespace in ("one", "other")]
+    shut(stores[1], "{p}:latch:account:-", now)
+
+    readings = Readings(patience=10.0).of(stores, ALL)
+    forget_all()
+
+    assert [{}, {("p", "account"): 1}] == [reading.latches for reading in readings]
+
+
 def test_of_the_parts_of_a_budget_the_one_with_the_least_left_is_told(now: float) -> None:
     """One without an end comes last."""
     store = MemoryStore()
