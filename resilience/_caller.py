@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from ._clock import Clock, RealClock
 from ._longest import LONGEST_TIME
 from ._within import Within, within
+from ._words import brief
 from .errors import ConfigurationError
 
 __all__ = [
@@ -89,7 +90,7 @@ def attempts(most: int) -> Generator[None]:
         ConfigurationError: this is no such number.
     """
     if not _is_number(most, int) or most < 1:
-        raise ConfigurationError(f"attempts are a whole number from 1, not {most!r:.60}")
+        raise ConfigurationError(f"attempts are a whole number from 1, not {brief(most)}")
     bound = Bound(most, MOST.get())
     with within(MOST, bound):
         yield

@@ -12,6 +12,7 @@ from ._amounts import decimal_of
 from ._finding import ALIKE
 from ._longest import LONGEST_TIME
 from ._tags import check_tags
+from ._words import brief
 from .errors import ConfigurationError
 
 __all__ = ["NO_OPTIONS", "CallOptions", "read_options"]
@@ -116,22 +117,16 @@ def _check(name: object, value: object) -> None:
         _check_cost(value)
         return
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-        raise ConfigurationError(f"{name} in extensions['resilience'] is {value!r:.60}; it takes {_in_words(wanted)}")
+        raise ConfigurationError(f"{name} in extensions['resilience'] is {brief(value)}; it takes {_in_words(wanted)}")
     if isinstance(value, float | int) and not isinstance(value, bool):
         least = 1 if name == "max_attempts" else 0.001
         most = 20 if name == "max_attempts" else LONGEST_TIME
         if not least <= value <= most:
             raise ConfigurationError(
-                f"{name} in extensions['resilience'] is {value!r:.60}; it is from {least} to {most}"
+                f"{name} in extensions['resilience'] is {brief(value)}; it is from {least} to {most}"
             )
     if name == "idempotency_key" and not _is_header_value(value):
         raise ConfigurationError("idempotency_key in extensions['resilience'] takes 1 to 255 visible ASCII characters")
-
-
-def _shown(value: object) -> str:
-    # Python refuses to write a number of very many digits.
-    is_long = isinstance(value, int) and value.bit_length() > _HIGHEST_COST.bit_length() * 4
-    return "a number of very many digits" if is_long else f"{value!r:.60}"
 
 
 def _credits(value: object) -> Decimal | None:
@@ -140,23 +135,24 @@ def _credits(value: object) -> Decimal | None:
     amount = decimal_of(value)
     if amount is None or amount < 0:
         raise ConfigurationError(
-            f"credits in extensions['resilience'] is {_shown(value)}; it takes a number from 0 to 1000000000"
+            f"credits in extensions['resilience'] is {brief(value)}; it takes a number from 0 to 1000000000"
         )
     return amount
 
 
 def _check_cost(value: object) -> None:
-    costs = list(cast("Mapping[object, object]", value).items()) if isinstance(value, Mapping) else [("", value)]
+    given: object = value
+    costs = list(cast("Mapping[object, object]", given).items()) if isinstance(given, Mapping) else [("", given)]
     for limit, cost in costs:
         if not isinstance(limit, str) or not isinstance(cost, int) or isinstance(cost, bool):
             raise ConfigurationError(
-                f"cost in extensions['resilience'] is {value!r:.60}; it takes a whole number, or one for each limit by "
+                f"cost in extensions['resilience'] is {brief(value)}; it takes a whole number, or one for each limit by "
                 "its name"
             )
         if not 1 <= cost <= _HIGHEST_COST:
             of = f" of {limit!r:.60}" if limit else ""
             raise ConfigurationError(
-                f"cost{of} in extensions['resilience'] is {cost!r:.60}; it is from 1 to {_HIGHEST_COST}"
+                f"cost{of} in extensions['resilience'] is {brief(cost)}; it is from 1 to {_HIGHEST_COST}"
             )
 
 

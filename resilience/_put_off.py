@@ -18,6 +18,7 @@ from ._tags import tags
 from ._trail import observers
 from ._trail_of import trail_of
 from ._units import seconds_text
+from ._words import brief
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _check(name: str, value: object, of: str) -> None:
         return
     if not is_right or (name != "off" and not _LEAST[name] <= cast("float", value) <= _MOST[name]):
         takes = "True or False" if name == "off" else f"a number from {_LEAST[name]} to {_MOST[name]}"
-        raise ConfigurationError(f"{name} in resilience of {of} is {value!r:.60}; it takes {takes}")
+        raise ConfigurationError(f"{name} in resilience of {of} is {brief(value)}; it takes {takes}")
 
 
 class EndedCalls:

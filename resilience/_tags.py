@@ -10,6 +10,7 @@ from typing import cast
 from urllib.parse import quote
 
 from ._within import Within, within
+from ._words import brief
 from .errors import ConfigurationError
 
 __all__ = ["CURRENT", "Asked", "Tagged", "check_tags", "key_part", "tags", "tags_of"]
@@ -110,9 +111,8 @@ def check_tags(given: object) -> Mapping[str, str]:
             or isinstance(value, bool)
             or not 0 < len(str(value)) <= _LONGEST_VALUE
         ):
-            shown = "a number of very many digits" if is_long else f"{value!r:.60}"
             raise ConfigurationError(
-                f"the tag {name} is {shown}; it takes a text of 1 to {_LONGEST_VALUE} characters, or a whole number"
+                f"the tag {name} is {brief(value)}; it takes a text of 1 to {_LONGEST_VALUE} characters, or a whole number"
             )
         try:
             str(value).encode()

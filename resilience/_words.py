@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["printable", "seconds_text"]
+__all__ = ["brief", "printable", "seconds_text"]
 
 # A line of a log or a trail is read by a person.
 _LONGEST = 500
@@ -22,3 +22,16 @@ def printable(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 1]}…"
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def brief(value: object) -> str:
+    """A value that cannot be honoured, as an error shows it: sixty characters of it at most.
+
+    Arguments:
+        value: what an application has given.
+    """
+    try:
+        return f"{value!r:.60}"
+    except ValueError:
+        # Python refuses to write it, also one in a list.
+        return "a number of very many digits"

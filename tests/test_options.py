@@ -109,6 +109,13 @@ def test_a_value_that_cannot_be_honoured_is_refused(name: str, value: object, me
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["off", "deadline", "max_attempts", "operation", "cost", "credits"])
+def test_a_number_that_python_does_not_write_is_refused_as_any_other(name: str) -> None:
+    """By the error that whoever catches mistakes of options expects."""
+    with pytest.raises(ConfigurationError, match=f"^{name} in extensions.*is a number of very many digits"):
+        read(**{name: 10**5000})
+
+
 @pytest.mark.parametrize("attempt_timeout", [5, 6.0])
 def test_an_attempt_must_be_shorter_than_its_call(attempt_timeout: float) -> None:
     """Or no second one would fit."""
