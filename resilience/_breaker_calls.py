@@ -80,10 +80,9 @@ class Calls:
         try:
             result = await awaitable
         except BaseException as error:
-            if self._is_failure(held, error):
-                self._after_failure(await self._guard.decide_async(self._guard.record(held, FAILURE)))
+            await self._failed_async(held, error)
             raise
-        self._after_success(await self._guard.decide_async(self._guard.record(held, SUCCESS)))
+        await self._succeeded_async(held)
         return result
 
     def _generator(self, held: Pass, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -111,9 +110,9 @@ class Calls:
                 else:
                     step = partial(generator.asend, sent)
         except StopAsyncIteration:
-            self._succeeded(held)
+            await self._succeeded_async(held)
         except BaseException as error:
-            self._failed(held, error)
+            await self._failed_async(held, error)
             raise
 
     def is_system_error(self, exception: BaseException) -> bool:
@@ -147,6 +146,13 @@ class Calls:
     def _failed(self, held: Pass, error: BaseException) -> None:
         if self._is_failure(held, error):
             self._after_failure(self._guard.decide(self._guard.record(held, FAILURE)))
+
+    async def _succeeded_async(self, held: Pass) -> None:
+        self._after_success(await self._guard.decide_async(self._guard.record(held, SUCCESS)))
+
+    async def _failed_async(self, held: Pass, error: BaseException) -> None:
+        if self._is_failure(held, error):
+            self._after_failure(await self._guard.decide_async(self._guard.record(held, FAILURE)))
 
     def _is_failure(self, held: Pass, error: BaseException) -> bool:
         """Whether it counts; what was cancelled, closed or excluded gives its probe back."""

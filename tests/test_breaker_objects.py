@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -640,6 +641,35 @@ def test_a_store_that_is_far_away_is_asked_without_blocking_the_loop(
     assert [
         "breaker.admit", "breaker.record", "breaker.admit", "tell breaker.release", "breaker.admit", "breaker.record",
     ] == asked  # fmt: skip
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_an_asynchronous_generator_came_to_is_told_without_blocking_the_loop(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """As what a coroutine came to."""
+    asked: list[str] = []
+
+    async def ask(where: Any, command: Command, now: float) -> Any:
+        asked.append(command.name)
+        return where.run(command, now)
+
+    async def function() -> AsyncGenerator[int]:
+        yield 1
+        if fails:
+            raise Boom
+
+    monkeypatch.setattr("resilience.stores.ask", ask)
+    breaker = breaker_of(clock, fail_max=1, store=FarStore())
+
+    async def scenario() -> None:
+        with contextlib.suppress(Boom):
+            assert [1] == [item async for item in breaker.call(function)]
+
+    asyncio.run(scenario())
+
+    assert ["breaker.record"] == asked
+    assert (OPEN if fails else CLOSED) is breaker.current_state
 
 
 # Listeners of the breakers of policies
