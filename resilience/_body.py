@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._outcome import Exchange
     from ._runtime import Runtime
 
-__all__ = ["Body", "Peeked", "discard", "peek", "set_aside"]
+__all__ = ["Body", "Peeked", "peek", "set_aside"]
 
 _DRAIN_BYTES = 64 * 1024
 _DRAIN_SECONDS = 1.0
@@ -155,11 +155,6 @@ def peek(runtime: Runtime, response: Response, limit: int, until: float | None) 
     body = runtime.library.body(response.stream, runtime.open(response.stream))
     response.stream = body
     return body.fill(runtime, limit, until)
-
-
-async def discard(runtime: Runtime, exchange: Exchange, response: Response) -> None:
-    """Let go of an answer that the application will not see, keeping its connection where that is cheap."""
-    await set_aside(runtime, exchange, response)
 
 
 async def set_aside(runtime: Runtime, exchange: Exchange, response: Response) -> bool:

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
     from ._modes import Layer, Mode
     from ._policy import Policy
 
-__all__ = ["ConfigLike", "PolicyLike", "active", "find_config", "named_plan", "own_policies", "policies_for"]
-
-PolicyLike = "str | os.PathLike[str] | Policy"
-"""A shipped name, a path to a file, or a loaded policy."""
-ConfigLike = "str | os.PathLike[str] | Mapping[str, Any]"
-"""A path to a file, or what would stand in it."""
+__all__ = ["active", "find_config", "named_plan", "own_policies", "policies_for"]
 
 
 def policies_for(

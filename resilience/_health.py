@@ -155,7 +155,7 @@ async def ask_health(
         values: of the path's parts.
     """
     from ._attempt import attempt_layer
-    from ._body import discard
+    from ._body import set_aside
     from ._outcome import Exchange
     from ._trail import Trail
 
@@ -192,5 +192,5 @@ async def ask_health(
     outcome = await attempt_layer(runtime)(asked)
     outcome.forget_error()
     if outcome.response is not None:
-        await discard(runtime, asked, outcome.response)
+        await set_aside(runtime, asked, outcome.response)
     return f"{health.method} {safe_path(path)}", outcome.verdict

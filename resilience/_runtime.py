@@ -168,10 +168,8 @@ class AsyncRuntime:
     async def attempt(self, seconds: float, work: Coroutine[Any, Any, T], /) -> T:
         import anyio
 
-        with anyio.move_on_after(max(0.0, seconds)) as scope:
+        with anyio.move_on_after(max(0.0, seconds)):
             return await work
-        if scope.cancelled_caught:
-            work.close()
         raise self.library.attempt_timeout(f"the attempt took longer than {seconds:.3g}s")
 
     async def send(self, request: Request, /) -> Response:
