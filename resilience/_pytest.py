@@ -82,6 +82,9 @@ def _forget() -> None:
     stores = sys.modules.get(f"{__package__}.stores")
     if stores is not None:
         stores.forget_memory()
+    allowances = sys.modules.get(f"{__package__}._retry_allowance")
+    if allowances is not None:
+        allowances.forget()
     trails = sys.modules.get(f"{__package__}._trail_of")
     if trails is not None:
         trails.LAST.trail = None

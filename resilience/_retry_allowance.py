@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from ._transactions import Reply, Store
 
-__all__ = ["Allowance", "Purse", "Quota", "Ratio", "allowance_of"]
+__all__ = ["Allowance", "Purse", "Quota", "Ratio", "allowance_of", "forget"]
 
 
 class Allowance(Protocol):
@@ -49,6 +49,10 @@ class Allowance(Protocol):
 
     def empty(self) -> str:
         """Why there is no retry left, in words."""
+        ...
+
+    def forget(self) -> None:
+        """Begin as at first: what calls have paid so far is gone."""
         ...
 
 
@@ -86,6 +90,10 @@ class Ratio:
         budget = self._budget
         bound = f"{budget.ratio:.0%} of the calls of the last {budget.window:g}s and {budget.per_second:g} a second"
         return f"the retry budget is empty ({bound})"
+
+    def forget(self) -> None:
+        with self._lock:
+            self._calls = [0] * SLOTS
 
     def _pass(self, now: float) -> None:
         slot = math.floor(now * self._rate)
@@ -126,6 +134,9 @@ class Quota:
     def empty(self) -> str:
         return f"the retry budget is empty (a quota of {self._capacity})"
 
+    def forget(self) -> None:
+        self._left = 0.0
+
     def _cost(self, verdict: Verdict) -> int:
         # What the provider did not process weighs less than what failed (botocore's standard mode, version 2.1).
         throttled = TREATMENTS[verdict.category].limiter in {"pause", "lower"}
@@ -140,6 +151,14 @@ _allowances: WeakKeyDictionary[Store, dict[tuple[str, str], Allowance]] = WeakKe
 def _begin() -> None:
     # Calls that were not told to the store yet are the parent's to tell.
     _allowances.clear()
+
+
+def forget() -> None:
+    """What the calls of this process have paid so far is gone, for whoever holds an allowance, too."""
+    with _lock:
+        for found in list(_allowances.values()):
+            for each in found.values():
+                each.forget()
 
 
 def allowance_of(exchange: Exchange) -> Allowance | None:

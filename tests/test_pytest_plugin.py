@@ -166,6 +166,29 @@ def test_nothing_leaks_from_a_test_to_the_next(suite: pytest.Pytester) -> None:
     run(suite, TRIPPED, "-n", "2", ini="resilience = on").assert_outcomes(passed=4)
 
 
+PAYING = """
+    import httpx, pytest, resilience
+
+    POLICY = {"version": 1, "provider": "acme", "match": {"hosts": ["api.acme.test"]}, "breaker": {"off": True},
+              "retry": {"max_attempts": 2, "budget": {"ratio": 0.5, "per_second": 0, "window": "1h"},
+                        "backoff": {"initial": "1ms", "max": "1ms"}}}
+    policy = resilience.Policy.model_validate(POLICY)
+    client = resilience.wrap(
+        httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(int(request.url.path[1:])))), [policy])
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_one(number):
+        trail = resilience.trail_of(client.get("https://api.acme.test/500"))
+        assert (1, "budget") == (len(trail.attempts), trail.why)
+        client.get("https://api.acme.test/200")
+"""
+
+
+def test_what_calls_have_paid_for_retries_is_none_of_the_next_test(suite: pytest.Pytester) -> None:
+    """A half of a retry is left by each, and two of them would make one."""
+    run(suite, PAYING, ini="resilience = on").assert_outcomes(passed=4)
+
+
 def test_a_suite_that_asks_for_nothing_is_left_alone(suite: pytest.Pytester) -> None:
     """Limits hold over its tests, as for `resilience run -- pytest` against a real provider; nothing is imported for it."""
     run(suite, TRIPPED).assert_outcomes(passed=1, failed=3)
