@@ -82,6 +82,27 @@ def test_a_clock_that_is_set_back_in_a_batch_goes_on(redis_server: RedisServer) 
     store.close()
 
 
+def test_what_a_failing_script_has_saved_is_forgotten(redis_server: RedisServer) -> None:
+    """A decision is made in whole or not at all, and those before and behind it are made, as in a file."""
+    store = GivenTimeRedis(redis_server)
+    page, budget, other = "{p}:ledger:0", "{p}:credits:a", "{p}:credits:other"
+    spec = [-1, 5, 0.0, 3600.0, -1, 1]
+    store.run(Command("credits.reserve", (page, budget), ("one", 0, 1, 60.0, 1, 0, spec)), 0.0)
+    # One of this library, and none of a budget.
+    store.run(Command("latch.shut", (other,), ("call", 3600.0, 60.0, "402")), 0.0)
+    before = state_in_redis(redis_server, f"t:{budget}")
+    charge = [5, 0.0, 3600.0]
+    failing = Command("credits.settle", (page, budget, other), ("one", 0, 0, 0, ["row"], charge, charge))
+    whole = [Command("credits.settle", (page, f"{budget}.{name}"), (name, 0, 0, 1, 0, charge)) for name in "xy"]
+
+    replies = store.run_many([(whole[0], 1.0), (failing, 1.0), (whole[1], 1.0)])
+
+    assert [[1.0], [1.0]] == [replies[0], replies[2]]
+    assert isinstance(replies[1], StoreError)
+    assert before == state_in_redis(redis_server, f"t:{budget}")
+    store.close()
+
+
 def test_a_batch_that_cannot_be_written_is_an_error_of_all(redis_server: RedisServer) -> None:
     """A full server refuses all writes of a script."""
     store = GivenTimeRedis(redis_server)

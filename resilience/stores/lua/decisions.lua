@@ -15,6 +15,7 @@ for index, decision in ipairs(DECISIONS) do
     is_made, answer = pcall(attempt, position, decision)
   end
   if not is_made then
+    put_back()
     local words = type(answer) == 'table' and answer.err or tostring(answer)
     answer = { err = string.match(words, '^%u+ ') and words or 'ERR ' .. words }
   end

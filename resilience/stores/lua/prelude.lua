@@ -17,6 +17,8 @@ local records, ahead
 -- The records as texts, `false` where there is none, and for how many milliseconds those are to be kept that have changed.
 -- Decisions that share a key read it once and write it once: to call the server takes as long as to decide.
 local texts, changed = {}, {}
+-- What stood in both before the decision in hand: one that fails halfway has changed nothing.
+local were
 
 local function read(key)
   if texts[key] == nil then
@@ -25,9 +27,20 @@ local function read(key)
   return texts[key]
 end
 
+local function change(key, text, milliseconds)
+  were[key] = were[key] or { texts[key], changed[key] }
+  texts[key], changed[key] = text, milliseconds
+end
+
 local function write(key, milliseconds)
   local record = records[key]
-  texts[key], changed[key] = cmsgpack.pack(now, ahead, record[1], record[2]), milliseconds
+  change(key, cmsgpack.pack(now, ahead, record[1], record[2]), milliseconds)
+end
+
+local function put_back()
+  for key, both in pairs(were) do
+    texts[key], changed[key] = both[1], both[2]
+  end
 end
 
 local function write_all()
@@ -44,7 +57,7 @@ local function begin(position, decision)
   KEYS, arguments, given = {}, decision[2], decision[3]
   local wall = given or SERVER_TIME
   local latest, is_set_back = wall, false
-  records, ahead = {}, 0
+  records, ahead, were = {}, 0, {}
   for number = 1, decision[1] do
     local key = ALL_KEYS[position + number]
     KEYS[number] = key
@@ -80,7 +93,7 @@ end
 local function save(key, state, seconds)
   if state == nil then
     records[key] = nil
-    texts[key], changed[key] = false, 0
+    change(key, false, 0)
     return
   end
   records[key] = { now + seconds, state }
