@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Hub",
     "end_call",
+    "forget",
     "hears",
     "is_listening",
     "listen",
@@ -79,6 +80,13 @@ def listen(listener: events.Listener) -> Callable[[], None]:
             is_added = False
 
     return remove
+
+
+def forget() -> None:
+    """Have the log begin anew, as a test does: what was written before it is no reason to leave a line out."""
+    _failures.forget()
+    for log in Hub.own:
+        log.forget()
 
 
 def put_in_place(listener: events.Listener | None, is_old: Callable[[events.Listener], bool] | None = None) -> None:

@@ -50,6 +50,10 @@ class LogListener(events.Listener):
     def __init__(self, seldom: Seldom | None = None) -> None:
         self._seldom = seldom or Seldom()
 
+    def forget(self) -> None:
+        """Write the next line of each kind, however late the last one was written."""
+        self._seldom.forget()
+
     def on_retry(self, event: events.Retrying, /) -> None:
         """An attempt was not good enough."""
         self._write("retry", logging.INFO, event, _retrying, event.verdict.category, event.attempt)

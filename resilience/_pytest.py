@@ -78,13 +78,13 @@ def _mode_of(item: pytest.Item) -> str:
 
 
 def _forget() -> None:
-    """What limits, permits, breakers, latches, budgets and the retry budget remember in this process."""
+    """What limits, permits, breakers, latches, budgets, the retry budget and the log remember in this process."""
     stores = sys.modules.get(f"{__package__}.stores")
     if stores is not None:
         stores.forget_memory()
-    allowances = sys.modules.get(f"{__package__}._retry_allowance")
-    if allowances is not None:
-        allowances.forget()
+    for name in ("_retry_allowance", "_hub"):
+        if (module := sys.modules.get(f"{__package__}.{name}")) is not None:
+            module.forget()
     trails = sys.modules.get(f"{__package__}._trail_of")
     if trails is not None:
         trails.LAST.trail = None

@@ -58,6 +58,11 @@ class Seldom:
         with self._lock.held:
             return self._is_early(kind, now)
 
+    def forget(self) -> None:
+        """Let the next line of each kind through."""
+        with self._lock:
+            self._kinds.clear()
+
     def _is_early(self, kind: tuple[object, ...], now: float) -> bool:
         line = self._kinds.get(kind)
         if line is None or now >= line.again_at:

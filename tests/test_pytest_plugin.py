@@ -189,6 +189,32 @@ def test_what_calls_have_paid_for_retries_is_none_of_the_next_test(suite: pytest
     run(suite, PAYING, ini="resilience = on").assert_outcomes(passed=4)
 
 
+TELLING = """
+    import httpx, pytest, resilience
+
+    POLICY = {"version": 1, "provider": "acme", "match": {"hosts": ["api.acme.test"]}, "retry": {"max_attempts": 1}}
+    policy = resilience.Policy.model_validate(POLICY)
+    client = resilience.wrap(httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(503))), [policy])
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_one(number, caplog):
+        client.get("https://api.acme.test/")
+        assert 1 == sum("given up" in line for line in caplog.messages)
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_in_virtual_time(number, caplog, resilience_clock):
+        for _ in range(3):
+            client.get("https://api.acme.test/")
+            resilience_clock.advance(60.0)
+        assert 3 == sum("given up" in line for line in caplog.messages)
+"""
+
+
+def test_the_log_leaves_no_line_out_for_one_of_another_test(suite: pytest.Pytester) -> None:
+    """Nor for one of another time."""
+    run(suite, TELLING, ini="resilience = on").assert_outcomes(passed=4)
+
+
 def test_a_suite_that_asks_for_nothing_is_left_alone(suite: pytest.Pytester) -> None:
     """Limits hold over its tests, as for `resilience run -- pytest` against a real provider; nothing is imported for it."""
     run(suite, TRIPPED).assert_outcomes(passed=1, failed=3)
