@@ -41,7 +41,12 @@ def attempt_shortcut_layer(inner: Call, runtime: Runtime) -> Call:
 
     async def attempt_shortcut_call(exchange: Exchange) -> Outcome:
         way = exchange.way
-        if way is None or not _is_unheard(exchange) or (gate is not None and not gate.try_enter()):
+        if (
+            way is None
+            or exchange.ahead is not None
+            or not _is_unheard(exchange)
+            or (gate is not None and not gate.try_enter())
+        ):
             return await inner(exchange)
         try:
             sending = _send(exchange, way, runtime, inner)
@@ -55,8 +60,8 @@ def attempt_shortcut_layer(inner: Call, runtime: Runtime) -> Call:
 
 
 def _is_unheard(exchange: Exchange) -> bool:
-    """Whether nobody hears of it, and it was not sent already."""
-    return exchange.ahead is None and not (exchange.spans or Hub.listeners or observers or Heard.by)
+    """Whether nobody hears of it."""
+    return not (exchange.spans or Hub.listeners or observers or Heard.by)
 
 
 async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> Outcome | None:
@@ -65,7 +70,8 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     seconds = attempt_seconds(exchange, started)
     if seconds is not None or exchange.cuts:
         cut_timeouts(exchange, seconds)
-    sent = way.admit(exchange.store, runtime, (exchange.started, started), seconds)
+    # There from now on: whatever ends the call gives back what this holds.
+    sent = exchange.ahead = way.admit(exchange.store, runtime, (exchange.started, started), seconds)
     if sent is None:
         return None
     try:
@@ -77,11 +83,11 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
         ended = runtime.clock.now()
         verdict = _told(exchange, way, sent, sent.response, (ended, runtime))
         if verdict is not None:
+            exchange.ahead = None
             exchange.sent += 1
             status = sent.response.status_code
             exchange.record(Attempt(exchange.sent, started - exchange.started, ended - started, status, None, verdict))
             return Outcome(verdict, sent.response)
-    exchange.ahead = sent
     # By this very frame: whoever closes a coroutine closes each of those within by itself.
     return await inner(exchange)
 
@@ -107,9 +113,4 @@ def _told(exchange: Exchange, way: Way, sent: Sent, response: Response, how: tup
             hand_on(response, sent.permit, runtime)
     except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
         return None
-    except BaseException:
-        # Nobody else will give its places back.
-        if sent.permit is not None:
-            sent.permit.release()
-        raise
     return verdict

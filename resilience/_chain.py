@@ -168,6 +168,8 @@ class Chain:
                 restore(exchange)
                 self.end(exchange, ended)
         except BaseException:
+            if exchange.ahead is not None:
+                exchange.ahead.give_back()
             if exchange.answer is not None:
                 # Nobody else will close it; whatever that raises, what unwinds the call goes on.
                 with suppress(Exception):
@@ -185,6 +187,8 @@ class Chain:
                 restore(exchange)
                 self.end(exchange, ended)
         except BaseException:
+            if exchange.ahead is not None:
+                exchange.ahead.give_back()
             if exchange.answer is not None:
                 with suppress(Exception):
                     await self._runtime.close(exchange.answer.stream)

@@ -44,6 +44,11 @@ class Sent:
         self.response = response
         self.error = error
 
+    def give_back(self) -> None:
+        """Hold nothing for a call that has ended before the layers took it over; nothing is given back twice."""
+        if self.permit is not None:
+            self.permit.release()
+
     def take(self) -> Response:
         """The answer; or the error is raised, and held here no more."""
         error, self.error = self.error, None

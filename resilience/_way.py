@@ -108,8 +108,14 @@ class Way:
             seconds: how long the attempt may take, if that is known.
         """
         permit = self.permit(store, runtime, times[1], seconds) if self.holds else None
-        generation = self.enter(store, times[1], permit)
-        return self.sent(times, generation, permit=permit) if isinstance(generation, int) else None
+        try:
+            generation = self.enter(store, times[1], permit)
+            return self.sent(times, generation, permit=permit) if isinstance(generation, int) else None
+        except BaseException:
+            # Whatever interrupts it, between its lines as well.
+            if permit is not None:
+                permit.release()
+            raise
 
     def permit(self, store: Store, runtime: Runtime, now: float, seconds: float | None) -> Permit:
         """The places that an attempt needs, which are still to be taken.

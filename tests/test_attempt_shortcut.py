@@ -653,6 +653,35 @@ def test_what_pays_no_limit_takes_no_permit() -> None:
     assert (0, 1) == (held(client), client.seen)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("place", "seconds", "seen"),
+    [
+        ("_retry.Purse", None, 1),
+        ("_retry.Purse", "9s", 0),
+        ("_way.Sent", "9s", 0),
+        ("_attempt_shortcut.Attempt", "9s", 1),
+    ],
+)
+def test_a_signal_between_two_layers_leaves_no_place_taken(
+    place: str, seconds: str | None, seen: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handler raises what it likes, wherever a call is; whoever has a worker go on after that misses no place."""
+    timed = {} if seconds is None else {"operations": {"find": {"path": "/things", "attempt_timeout": seconds}}}
+    client = Client(policy(limits=[{"name": "few", "concurrency": 3}], **timed), mode=mode)
+    client.call()
+    before = client.seen
+
+    def interrupt(*_arguments: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"resilience.{place}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client.call(ANSWERS["down"] if seconds is None else ANSWERS["good"])
+
+    assert (seen, 0) == (client.seen - before, held(client))
+
+
 @pytest.mark.parametrize("when", ["sent", "looked at"])
 @pytest.mark.parametrize("how", ["cancelled", "closed", "out of time"])
 def test_an_attempt_that_is_interrupted_holds_nothing(how: str, when: str, asked: list[int]) -> None:
