@@ -20,6 +20,7 @@ import redis
 from resilience._transactions import Command
 from resilience.errors import ConfigurationError
 from resilience.stores import StoreError
+from resilience.stores._errors import StateError
 from resilience.stores._lua import lua_named, lua_of
 from resilience.stores._redis import RedisStore
 from resilience.stores._redis_client import Client, cleared
@@ -171,6 +172,31 @@ def test_one_failing_decision_does_not_spoil_the_others(redis_server: RedisServe
     assert isinstance(third, list)
     assert isinstance(second, StoreError)
     assert "WRONGTYPE" in str(second)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "redis.call('SET', KEYS[1], 'hello')",
+        "redis.call('SET', KEYS[1], '')",
+        "redis.call('SET', KEYS[1], string.char(0x93, 1, 2))",
+        "redis.call('SET', KEYS[1], string.char(0xc1))",
+        "redis.call('SET', KEYS[1], cmsgpack.pack(0, 0, 1e12, {}))",
+        "redis.call('SET', KEYS[1], cmsgpack.pack(0, 0, 1e12, {earliest = 1e12, holders = 3}))",
+        "redis.call('RPUSH', KEYS[1], 'hello')",
+    ],
+)
+def test_a_value_of_another_program_is_no_fault_of_the_server(
+    script: str, number: int, redis_server: RedisServer, store: RedisStore
+) -> None:
+    """It is the fault of its key alone, for which a store is not left: whatever stands there, and however it is asked for."""
+    key = "{p}:permits:theirs"
+    redis_server.call("EVAL", script, "1", f"t:{key}")
+
+    replies = store.run_many([(acquire("one", key=key), 0.0)] * number)
+
+    assert [StateError] * number == [type(reply) for reply in replies]
 
 
 def test_a_batch_that_is_broken_off_leaves_its_answers_to_nobody(

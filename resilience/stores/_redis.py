@@ -23,8 +23,8 @@ _MOST_SCANNED = 10_001
 _AT_ONCE = 500
 # Meanwhile the server decides nothing else.
 _MOST_IN_CALL = 50
-# What a script says of a value that it did not write: of another type, or no record.
-_FOREIGN = ("WRONGTYPE", "Bad data format", "attempt to ")
+# What a script says of a value that it did not write: of another type, no record, or one without what is read of it.
+_FOREIGN = ("WRONGTYPE", "Bad data format", "Missing bytes", "is not of this library", "attempt to ", "bad argument #")
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]^-"})
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _Call = tuple[Lua, Words]
