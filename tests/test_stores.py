@@ -475,17 +475,35 @@ def test_the_thread_goes_when_it_has_nothing_to_do(counted: Counted, monkeypatch
     assert Worker(counted).flush(0)
 
 
+def refuse(self: threading.Thread) -> None:
+    """A machine that has no more threads."""
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_worker_without_threads_says_so(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """As while the interpreter ends."""
-
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-
     monkeypatch.setattr(threading.Thread, "start", refuse)
     worker = Worker(counted)
 
     assert not worker.tell(take(), 0.0)
     assert not worker.flush(1)
+
+
+def test_what_no_thread_was_there_to_ask_is_not_asked_later(
+    counted: Counted, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the place any more that it would be given, and that would be taken until its lease ends."""
+    worker = Worker(counted)
+
+    async def main() -> None:
+        with monkeypatch.context() as patch, pytest.raises(StoreError):
+            patch.setattr(threading.Thread, "start", refuse)
+            await worker.ask(acquire("gone"), 0.0)
+        assert (await worker.ask(acquire("next"), 0.0))[0] == 1
+
+    anyio.run(main, backend=backend)
+
+    assert [1] == counted.batches
 
 
 def test_what_is_given_back_at_the_end_of_a_program_arrives(tmp_path: Path) -> None:

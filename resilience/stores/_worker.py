@@ -93,6 +93,8 @@ class Worker:
         """
         reply: Promise[Result] = promise()
         if not self._put(_Asked(command, now, reply)):
+            # It may stand in the queue, for a thread that is to be had later.
+            reply.set()
             raise StoreError(f"{_MOST_QUEUED} decisions wait for it")
         result = await reply.wait(_LONGEST_WAIT)
         if result is None:
