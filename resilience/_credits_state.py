@@ -150,15 +150,16 @@ def settle(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any
     return [1.0 if ended else 0.0]
 
 
-def unsent(reservation: Command) -> Command:
+def unsent(reservation: Command, *, elsewhere: bool = False) -> Command:
     """What gives a reservation back whose call was never sent.
 
     Arguments:
         reservation: the `credits.reserve`.
+        elsewhere: whether a process has decided it alone, so that a store that was away need not hear of it.
     """
     call, latches, _, _, _, row, *specs = reservation.arguments
     charges = [[0, spec[2], spec[3]] for spec in specs]
-    return Command("credits.settle", reservation.keys, (call, latches, -1, 0, row, *charges))
+    return Command("credits.settle", reservation.keys, (call, latches, -1, 1 if elsewhere else 0, row, *charges))
 
 
 def renew(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:

@@ -172,7 +172,7 @@ class Reservation:
     def give_back(self) -> None:
         """It was never sent."""
         if self._close() and (self.guard is not None or self.looks):
-            self._tell(unsent(self.command))
+            self._tell(unsent(self.command, elsewhere=self.elsewhere))
 
     def leave(self) -> None:
         """It was sent, and nobody will see the answer."""

@@ -15,6 +15,7 @@ import resilience
 import resilience.httpx
 from resilience import Policy
 from resilience._budget_state import _MOST_NAMES
+from resilience._credits_state import unsent
 from resilience._transactions import Command, Reply
 from resilience.events import Latched, Listener
 from resilience.stores import open_store
@@ -266,7 +267,7 @@ def test_a_budget_once_and_for_all_is_not_forgotten_in_a_quiet_month() -> None:
 
 
 class Shared(MemoryStore):
-    """A shared store that fails for some threads, when it is told to."""
+    """A shared store that fails for some threads, or loses its replies, when it is told to."""
 
     instant = False
     url = "fake://"
@@ -274,13 +275,17 @@ class Shared(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.fails_in: dict[str, threading.Event] = {}
+        self.loses = False
 
     def run(self, command: Command, now: float, /) -> Reply:
         fails = self.fails_in.get(threading.current_thread().name)
         if fails is not None:
             fails.wait(10)
             raise StoreError("database is locked")
-        return super().run(command, now)
+        reply = super().run(command, now)
+        if self.loses:
+            raise StoreError("it has not answered")
+        return reply
 
     def run_many(self, batch: list[tuple[Command, float]]) -> list[Reply | Exception]:
         return [self.run(command, now) for command, now in batch]
@@ -317,6 +322,52 @@ def test_what_is_owed_to_a_store_that_is_back_already_is_paid_at_once() -> None:
     wait_until(lambda: not len(store._owed))
     (state,) = [state for key, state in shared.scan("{p}:credits:")]
     assert ([[0, 5_000_000]], 0) == (state["slots"], state["reserved"])
+
+
+@pytest.mark.parametrize("on_store_failure", ["refuse", "local"])
+def test_calls_that_are_refused_while_their_store_is_away_owe_it_nothing(
+    on_store_failure: str, redis_server: RedisServer
+) -> None:
+    """However many there are: they would crowd out what calls have cost."""
+    budget = {"name": "cap", "limit": "1 credits", "on_store_failure": on_store_failure}
+    config = {"version": 1, "store": redis_server.url, "providers": {"provider": {"budgets": [budget]}}}
+    transport: Any = resilience.httpx.Transport(
+        httpx.MockTransport(lambda _: good()), policies=[policy()], config=config
+    )
+    store: Any = open_store(redis_server.url)
+    redis_server.stop()
+
+    with httpx.Client(transport=transport) as client:
+        statuses = [client.post(URL).status_code for _ in range(20)]
+
+    assert [402] * 20 == statuses
+    # Of the first, which found it gone, nobody knows whether it has been asked.
+    assert 1 == len(store._owed)
+
+
+def test_what_was_granted_alone_and_never_sent_is_not_owed() -> None:
+    """The store has never heard of it."""
+    owed, reservation = Owed(), Command("credits.reserve", KEYS, RESERVE)
+
+    owed.note(unsent(reservation, elsewhere=True), 0.0)
+    owed.note(unsent(reservation), 0.0)
+
+    assert 1 == len(owed)
+
+
+def test_a_reservation_whose_reply_was_lost_is_given_back_to_a_store_that_is_back() -> None:
+    """Its call was refused: nothing was sent that could end it."""
+    shared = Shared()
+    store = FallbackStore(shared)  # type: ignore[arg-type]
+    shared.loses = True
+
+    assert [] == store.run(Command("credits.reserve", KEYS, RESERVE, strict=True), 0.0)
+
+    shared.loses = False
+    store.run(Command("notes.recall", ("k",)), 100.0)
+    wait_until(lambda: not store.is_away and not len(store._owed))
+    (state,) = [state for _, state in shared.scan("{p}:credits:")]
+    assert ([], 0) == (state["slots"], state["reserved"])
 
 
 def test_what_a_spoilt_state_refuses_is_not_sent_again_by_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

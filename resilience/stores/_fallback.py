@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
+from .._credits_state import unsent
 from .._hub import tell_all
 from .._line import Lines
 from .._transactions import Alone, Command, Reply, State, Store
@@ -146,6 +147,9 @@ class FallbackStore:
     def _lost(self, error: StoreError, losses: int, command: Command, now: float) -> Reply:
         """Decide alone on what the store has failed at."""
         self._lose(error, losses, now)
+        if command.name == "credits.reserve" and not isinstance(error, StateError):
+            # Perhaps its reply is all that was lost; what is decided here is not given back there.
+            self._owed.note(unsent(command), now)
         reply = self._decide_alone(command, now)
         if not self.is_away and not isinstance(error, StateError) and len(self._owed):
             # It came back while this call was still finding it gone: nobody else would pay what is owed to it.

@@ -53,7 +53,7 @@ class Owed:
         """
         if command.name == "permits.release":
             self._permits.append((command, now))
-        elif command.name in _COSTS and not _only_renews(command):
+        elif command.name in _COSTS and not _is_needless(command):
             with self._lock:
                 self._costs.append((command, now))
                 is_full = len(self._costs) > _MOST_COSTS
@@ -91,9 +91,12 @@ class Owed:
             return [kept[index] for index in range(min(_BATCH, len(kept)))]
 
 
-def _only_renews(command: Command) -> bool:
-    # A reservation that goes on under its own name has its lease to tell that nobody has heard of it.
-    return command.name == "credits.renew" and command.arguments[0] == command.arguments[1]
+def _is_needless(command: Command) -> bool:
+    if command.name == "credits.renew":
+        # A reservation that goes on under its own name has its lease to tell that nobody has heard of it.
+        return bool(command.arguments[0] == command.arguments[1])
+    # What this process has decided alone, and nobody has used, the store has never heard of.
+    return command.name == "credits.settle" and command.arguments[2:4] == (-1, 1)
 
 
 def undoing(command: Command, reply: Reply) -> Command | None:
