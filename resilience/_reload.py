@@ -54,7 +54,7 @@ class Watch:
         self._swap = swap
         self._says, self._contents, self._known = loaded.says, loaded.noted.contents, loaded.known
         self._stamps: Stamps = loaded.noted.stamps
-        self._is_refused = False
+        self._refused: tuple[Stamps, list[str]] | None = None
         self._resting: Stamps | None = None
         self._every = loaded.every
         self._lock = Lock()
@@ -106,9 +106,11 @@ class Watch:
                 # Changed while it was read: half of it may be of one version and half of the next.
                 self._wait_for_rest({**stamps, **stamps_of(noted.stamps)})
             elif loaded is None:
-                # Those that were not reached this time are still looked at.
-                self._stamps = {**stamps, **noted.stamps}
-                self._refuse(error)
+                # Those that were not reached this time are still looked at. One that is there and could not be read, as
+                # where too many files are open, may be readable next time, though it is as it was.
+                found = {**stamps, **noted.stamps}
+                self._stamps = {**found, **dict.fromkeys(noted.unread)}
+                self._refuse(error, found)
             else:
                 self._stamps = noted.stamps
                 self._take(loaded)
@@ -127,7 +129,7 @@ class Watch:
         self._says, self._contents, self._known = loaded.says, loaded.noted.contents, loaded.known
         self._every = loaded.every
         self.due = RealClock.now() + loaded.every if loaded.every else float("inf")
-        was_refused, self._is_refused = self._is_refused, False
+        was_refused, self._refused = self._refused is not None, None
         if not changed:
             # It was touched, or a comment changed; or it is again as it was before a mistake.
             if was_refused:
@@ -141,9 +143,12 @@ class Watch:
         if not loaded.every:
             _log.info("%s is not looked at again: it says `reload: off`", self._path)
 
-    def _refuse(self, error: Exception | None) -> None:
-        self._is_refused = True
+    def _refuse(self, error: Exception | None, stamps: Stamps) -> None:
         problems = [str(each) for each in error.problems] if isinstance(error, PolicyError) else [str(error)]
+        if (stamps, problems) == self._refused:
+            # Said already: it was looked at again for a file that still cannot be read.
+            return
+        self._refused = stamps, problems
         entry = {"event": "ConfigurationRefused", "file": str(self._path), "problems": problems[:100]}
         more = f"; and {len(problems) - _MOST_SHOWN} more" if len(problems) > _MOST_SHOWN else ""
         what = f"{'; '.join(map(printable, problems[:_MOST_SHOWN]))}{more}"

@@ -42,6 +42,11 @@ class Noted:
         self.stamps |= other.stamps
         self.contents |= other.contents
 
+    @property
+    def unread(self) -> list[str]:
+        """The files that are there, and could not be read."""
+        return [name for name, stamp in self.stamps.items() if stamp is not None and name not in self.contents]
+
     def leave_out(self, directory: Path) -> None:
         """Forget the files of a directory: those of this package change with its code, when the process starts again."""
         for name in [name for name in self.stamps if Path(name).parent == directory]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -282,6 +283,25 @@ def test_a_file_that_cannot_be_looked_at_keeps_the_old_one(files: Files, caplog:
     assert ["Too many levels", "is a directory"] == [
         words for words, line in zip(["Too many levels", "is a directory"], lines(caplog, logging.WARNING), strict=True) if words in line
     ]  # fmt: skip
+
+
+def test_a_file_that_could_not_be_read_is_read_again(
+    files: Files, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody need touch it once there are files to be had again, or the disk is back; until then it is said once."""
+
+    def refuse(self: Path, mode: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = ResilienceFinder.policies
+    files.write("namespace: hurry\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert before is look() is look() is look()
+    (line,) = lines(caplog, logging.WARNING)
+
+    assert "hurry" == look().namespace
+    assert "Too many open files" in line
 
 
 def test_a_file_that_is_put_in_its_place_applies(files: Files, tmp_path: Path) -> None:
