@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ def store_url(found: Read, *, anywhere: bool) -> str:
         url = completed(found.config.store)
         check_store_url(url)
         url = _absolute(url, found)
+        if not url.startswith(("memory:", "sqlite:")):
+            # The first call imports what Redis needs, and that imports this: which fails once the main thread has ended,
+            # as that of a program does that has begun its other threads and leaves the rest to them.
+            import_module("concurrent.futures.thread")
     except ConfigurationError as error:
         message, _, remedy = str(error).partition("; ")
         found.refuse(("store",), message, remedy)

@@ -8,6 +8,8 @@ import multiprocessing
 import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -606,6 +608,25 @@ def test_arguments_and_times_arrive_exactly(redis_server: RedisServer) -> None:
             store.run(acquire("one", lease=wait, key=key), now)
 
             assert (now + wait) - now == store.run(acquire("two", lease=wait, key=key), now)[1]
+
+
+def test_threads_that_outlive_the_main_one_may_be_the_first_to_ask(redis_server: RedisServer) -> None:
+    """A program may begin its threads and end there; Python then lets nobody import what Redis needs."""
+    code = """
+import sys, threading
+import httpx, resilience
+resilience.install({"version": 1, "store": sys.argv[1]})
+def work():
+    threading.main_thread().join()
+    with httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json={}))) as client:
+        print(client.get("https://api.anakin.io/v1/search").status_code)
+threading.Thread(target=work).start()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, redis_server.url], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ("200\n", "") == (done.stdout, done.stderr)
 
 
 def test_what_json_cannot_say_is_said(redis_server: RedisServer) -> None:
