@@ -68,32 +68,29 @@ class Lock:
 
 
 class LateLock:
-    """A mutex under which something may be waited for, as `with` takes it, of the kind that there is when it is taken.
+    """A mutex under which something may be waited for, of the kind that there is when it is taken.
 
     gevent and eventlet put one of their own in the place of `threading.Lock`. Whoever waited for one that was made before
     would stop all greenlets, the one that holds it among them.
+
+    It knows its thread, since a signal's handler may raise in any function of Python's, and so between a lock that is taken
+    and whoever would give it back. Taken as `with lock.held`, nothing is between the two. Who has to wait for a bounded time
+    calls `held.acquire` within a `try` whose `finally` calls `held.release`: that raises `RuntimeError` if it was not taken.
     """
 
     __slots__ = ("_held", "_kind")
 
     def __init__(self) -> None:
         self._kind = threading.Lock
-        self._held = threading.Lock()
+        self._held = threading.RLock()
 
-    def acquire(self, seconds: float = -1) -> bool:
-        """Wait for so many seconds at most, or for as long as it takes; whether it is held now."""
-        if self._kind is not threading.Lock and not self._held.locked():
-            self._kind, self._held = threading.Lock, threading.Lock()
-        return self._held.acquire(timeout=seconds)
-
-    def release(self) -> None:
-        self._held.release()
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *_error: object) -> None:
-        self.release()
+    @property
+    def held(self) -> threading.RLock:
+        """What does the work."""
+        if self._kind is not threading.Lock and self._held.acquire(blocking=False):
+            self._held.release()
+            self._kind, self._held = threading.Lock, threading.RLock()
+        return self._held
 
 
 _all: WeakSet[Renewable] = WeakSet()

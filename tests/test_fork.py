@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import resilience.httpx
 from resilience import _fork, _install, _retry_allowance
 from resilience._adapter import _Both
 from resilience._clock import Closing
+from resilience._fork import LateLock
 from resilience._retry_budget import RetryBudget
 from resilience._waker import Waker
 from resilience.stores import _open, open_store
@@ -158,7 +160,20 @@ def test_a_fork_waits_for_a_store_that_is_being_opened(tmp_path: Path, monkeypat
     assert [("sqlite:///", True)] == [tuple(each) for each in forked(known)]  # type: ignore[attr-defined]
     thread.join()
     assert _open._Fork.thread is None
-    assert not _open._lock._held.locked()
+    assert is_free(_open._lock)
+
+
+def is_free(lock: LateLock) -> bool:
+    """Whether another thread could take it."""
+
+    def take() -> bool:
+        taken = lock.held.acquire(blocking=False)
+        if taken:
+            lock.held.release()
+        return taken
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(take).result(SECONDS)
 
 
 def known() -> list[tuple[str, bool]]:
@@ -171,15 +186,15 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_open, "_FORK_SECONDS", 0.05)
 
     def hold(held: threading.Event, end: threading.Event) -> None:
-        with _open._lock:
+        with _open._lock.held:
             held.set()
             end.wait(SECONDS)
 
     with elsewhere(hold):
         assert 1 == forked(lambda: len(_open.opened_stores()))
-        assert _open._lock._held.locked()
+        assert not is_free(_open._lock)
 
-    assert not _open._lock._held.locked()
+    assert is_free(_open._lock)
 
 
 def test_calls_that_the_parent_has_not_told_yet_are_the_parents() -> None:

@@ -21,6 +21,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import pytest
@@ -29,7 +30,7 @@ from hypothesis import strategies as st
 
 from resilience._clock import MachineTime, machine_time
 from resilience._store_file import path_of
-from resilience._transactions import Command
+from resilience._transactions import SCRIPTS, Command, Reply, Transaction
 from resilience.errors import ConfigurationError
 from resilience.stores import StoreError, open_store
 from resilience.stores._errors import StateError
@@ -661,14 +662,12 @@ def test_a_fork_finds_no_connection(store: SqliteStore) -> None:
     assert is_admitted(store)
 
 
-def test_a_fork_in_the_middle_of_a_decision_leaves_its_connection_alone(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fork_in_the_middle_of_a_decision_leaves_its_connection_alone(store: SqliteStore) -> None:
     """As from a signal's handler: the child has a lock that is free, and never touches what it has inherited."""
-    monkeypatch.setattr("resilience.stores._sqlite._FORK_SECONDS", 0.01)
     assert is_admitted(store)
     inherited = store._connection
-    with store._lock:
+    with store._lock.held:
+        store._is_deciding = True
         store.before_fork()
         store.after_fork(is_child=False)
         assert inherited is store._connection
@@ -680,6 +679,80 @@ def test_a_fork_in_the_middle_of_a_decision_leaves_its_connection_alone(
     assert inherited is _inherited.pop()
     assert inherited is not None
     inherited.close()
+
+
+class Signal(BaseException):
+    """What a signal's handler raises."""
+
+
+def interrupted(store: SqliteStore, number: int) -> bool:
+    """Decide with a signal at the so-many-th moment at which Python lets its handler run; whether there was such a moment.
+
+    These are where a function of Python's begins, and where a lock has been taken.
+    """
+    left = number
+
+    def look(frame: FrameType, event: str, called: object) -> None:
+        nonlocal left
+        is_ours = "resilience" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename
+        if is_ours and (event == "call" or (event == "c_return" and getattr(called, "__name__", "") == "acquire")):
+            left -= 1
+            if left == 0:
+                raise Signal
+
+    sys.setprofile(look)
+    try:
+        with contextlib.suppress(Signal):
+            is_admitted(store)
+    finally:
+        sys.setprofile(None)
+    return left <= 0
+
+
+def is_admitted_elsewhere(store: SqliteStore) -> bool:
+    """Whether the store lets a call of another thread through; of one that never comes back nobody waits for the end."""
+    replies: list[bool] = []
+    thread = threading.Thread(target=lambda: replies.append(is_admitted(store, take(amount=10_000))), daemon=True)
+    thread.start()
+    thread.join(10)
+    return replies == [True]
+
+
+def test_a_signal_at_any_moment_of_a_decision_leaves_the_store_to_the_others(path: str) -> None:
+    """Its handler may raise, as for a time limit, or as Ctrl-C in a notebook does: no lock and no transaction stays behind."""
+    other = SqliteStore(path)
+    for number in itertools.count(1):
+        store = SqliteStore(path)
+        assert is_admitted(store, take(amount=10_000))
+        was_interrupted = interrupted(store, number)
+
+        assert is_admitted_elsewhere(store)
+        assert is_admitted(other, take(amount=10_000))
+        store.close()
+        if not was_interrupted:
+            break
+
+    other.close()
+    assert number > 10
+
+
+def test_a_signal_within_a_decision_makes_none_of_its_own(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose handler calls a provider: it is told that the store cannot be asked, and the decision goes on."""
+    said: list[str] = []
+
+    def handled(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any, ...]) -> Reply:
+        with pytest.raises(StoreError) as caught:
+            store.run(take(), 0.0)
+        said.append(str(caught.value))
+        transaction.save(keys[0], {"seen": 1}, 60.0)
+        return [1.0]
+
+    with monkeypatch.context() as patch:
+        patch.setitem(SCRIPTS, "bucket.look", handled)
+        assert [1.0] == store.run(Command("bucket.look", ("{p}:bucket:seen",)), 0.0)
+
+    assert "within a decision" in said[0]
+    assert [("{p}:bucket:seen", {"seen": 1})] == list(store.scan("{p}:bucket:seen"))
 
 
 def test_setting_the_wall_clock_moves_no_limit(path: str) -> None:

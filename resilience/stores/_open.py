@@ -53,7 +53,7 @@ def open_store(url: str = "memory://", *, namespace: str = "resilience", clock: 
     if url == "memory://":
         if clock is None or isinstance(clock, RealClock):
             return _process
-        with _lock:
+        with _lock.held:
             return _by_clock.setdefault(clock, MemoryStore())
     found = _opened.get((url, namespace))
     if found is not None:
@@ -61,7 +61,7 @@ def open_store(url: str = "memory://", *, namespace: str = "resilience", clock: 
     check_store_url(url)
     if not _NAMESPACE.fullmatch(namespace):
         raise ConfigurationError(f"the namespace {namespace!r} may have letters, digits and -_. alone, 64 at most")
-    with _lock:
+    with _lock.held:
         found = _opened.get((url, namespace))
         if found is None:
             found = _opened[url, namespace] = _open_shared(url, namespace)
@@ -110,7 +110,7 @@ def opened_stores() -> tuple[Store, ...]:
 
 def forget_all() -> None:
     """Forget what this process remembers, and let go of shared stores: for tests."""
-    with _lock:
+    with _lock.held:
         _process.clear()
         _by_clock.clear()
         opened = list(_opened.values())
@@ -133,7 +133,7 @@ def forget_memory() -> None:
 
 def _before_fork() -> None:
     # A file that another thread is just opening would be open in the child: see SqliteStore.before_fork.
-    if _lock.acquire(_FORK_SECONDS):
+    if _lock.held.acquire(timeout=_FORK_SECONDS):
         _Fork.thread = threading.get_ident()
     for store in tuple(_opened.values()):
         store.before_fork()
@@ -146,7 +146,7 @@ def _after_fork(*, is_child: bool) -> None:
         store.after_fork(is_child=is_child)
     if _Fork.thread == threading.get_ident():
         _Fork.thread = None
-        _lock.release()
+        _lock.held.release()
     if is_child:
         _Fork.thread = None
         _lock = LateLock()

@@ -71,7 +71,7 @@ class Owed:
         Raises:
             StoreError: the store is away again; what has not arrived is kept.
         """
-        with self._paying:
+        with self._paying.held:
             for kept in (self._permits, self._costs):
                 refused: list[tuple[Command, float]] = []
                 while batch := self._first_of(kept):

@@ -68,7 +68,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._saves = 0
-        self._is_forking = False
+        self._is_deciding = self._is_forking = False
 
     def run(self, command: Command, now: float, /) -> Reply:
         (reply,) = self.run_many([(command, now)])
@@ -133,7 +133,7 @@ class SqliteStore:
         self._write(Rows.renew_mark)
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock.held:
             self._drop()
 
     def before_fork(self) -> None:
@@ -141,9 +141,12 @@ class SqliteStore:
 
         A connection that is open across a fork, used or not, makes the child's own ones lock nothing.
         """
-        # Only a fork in the middle of a decision of its own thread waits in vain, as in a signal handler.
-        with self._door:
-            if self._lock.acquire(_FORK_SECONDS):
+        with self._door.held:
+            if self._lock.held.acquire(timeout=_FORK_SECONDS):
+                if self._is_deciding:
+                    # A fork in the middle of a decision of its own thread, as in a signal handler.
+                    self._lock.held.release()
+                    return
                 self._is_forking = True
                 self._drop()
 
@@ -154,11 +157,11 @@ class SqliteStore:
             if self._connection is not None:
                 _inherited.append(self._connection)
                 self._connection = None
-            self._is_forking = False
+            self._is_deciding = self._is_forking = False
             self._lock, self._door = LateLock(), LateLock()
         elif self._is_forking:
             self._is_forking = False
-            self._lock.release()
+            self._lock.held.release()
 
     def _write(self, work: Callable[[Rows], _T]) -> _T:
         def write(connection: sqlite3.Connection) -> _T:
@@ -179,20 +182,30 @@ class SqliteStore:
 
     def _on_connection(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Work on the connection alone; what goes wrong ends the transaction, and the connection if it may be at fault."""
-        with self._door:
+        with self._door.held:
             # Whoever is about to fork stands in it, and is not overtaken again and again by threads that decide.
             pass
-        # Behind many threads, each of which waits for the file in vain, the wait would be minutes.
-        if not self._lock.acquire(_LOCK_SECONDS):
-            raise StoreError(f"{self._path}: other threads have not let go of it for {_LOCK_SECONDS:g}s")
+        lock, is_within = self._lock.held, True
         try:
+            # Behind many threads, each of which waits for the file in vain, the wait would be minutes.
+            if not lock.acquire(timeout=_LOCK_SECONDS):
+                raise StoreError(f"{self._path}: other threads have not let go of it for {_LOCK_SECONDS:g}s")
+            is_within, self._is_deciding = self._is_deciding, True
+            if is_within:
+                raise StoreError(f"{self._path}: a signal has come within a decision of this very thread")
             return self._patiently(work)
         except (sqlite3.Error, OSError) as error:
             if not is_busy(error):
                 self._drop()
             raise StoreError(f"{self._path}: {error}") from error
         finally:
-            self._lock.release()
+            if not is_within:
+                self._is_deciding = False
+            try:  # noqa: SIM105  between this and the release a signal's handler must not come
+                lock.release()
+            except RuntimeError:
+                # It was never taken.
+                pass
 
     def _patiently(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Work, again if another process is in the way, for about a second."""
