@@ -399,6 +399,25 @@ def test_without_threads_the_process_decides_alone(
     assert not store._is_probing
 
 
+def test_a_signal_that_comes_before_the_look_leaves_it_to_the_next_call(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handler may raise, as Ctrl-C does: the store is found all the same."""
+    shared.fault = StoreError("gone")
+    assert is_admitted(store)
+    shared.fault = None
+
+    def interrupt(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupt)
+        store.run(take(), 5.0)
+    probe_at(store, 10.0)
+
+    assert not store.is_away
+
+
 def test_what_it_says_of_itself_has_no_password() -> None:
     """Neither its URL nor what a debugger shows."""
     store = open_store("redis://me:hunter2@127.0.0.1:1/0?socket_timeout=1")

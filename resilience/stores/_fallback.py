@@ -173,9 +173,12 @@ class FallbackStore:
         if now >= self._retry_at and self._may_probe():
             try:
                 threading.Thread(target=self._probe, args=(now,), name="resilience-probe", daemon=True).start()
-            except RuntimeError:
-                # No thread can be had, as when the interpreter is shutting down.
+            except BaseException as error:
+                # No thread can be had, as when the interpreter is shutting down; or a signal's handler has raised, and the
+                # store would never be looked for again.
                 self._is_probing = False
+                if not isinstance(error, RuntimeError):
+                    raise
         return True
 
     def _may_probe(self) -> bool:
