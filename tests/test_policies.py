@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import yaml
 
 from resilience import Policy, load_policy
+from resilience._config import policies_for
 from resilience._coverage import coverage
 from resilience._examples import differences
 from resilience._limits import NO_LIMIT, Resolved
 from resilience._shipped import shipped_names
 
 NAMES = shipped_names()
+SHIPPED = policies_for(config={"version": 1, "providers": {}})
 READINGS = Path(__file__).parent / "documented"
 KINDS = {"ConnectError": "connect_error"}
 
@@ -89,6 +92,17 @@ def test_a_policy_agrees_with_the_second_reading(name: str, case: Any) -> None:
     )
 
     assert expected == {key: getattr(verdict, key) for key in expected}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_policy_speaks_of_every_host_of_the_second_reading(name: str) -> None:
+    """Whatever address a page gives, calls to it obey the policy."""
+    urls = {case["request"]["url"] for case in cases(name, None, "transport", "limit") if "request" in case}
+
+    found = {url: SHIPPED.find(httpx.URL(url)) for url in urls if urlsplit(url).hostname}
+
+    assert found
+    assert {name} == {policy and policy.provider for policy in found.values()}, found
 
 
 @pytest.mark.parametrize(("name", "rule"), RULES)
