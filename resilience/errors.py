@@ -97,7 +97,7 @@ class AttemptTimeout(CallError):
 
 
 class DeadlineExceeded(CallError):
-    """The call's deadline passed before an answer came."""
+    """The call's deadline passed before its last attempt was answered; those before it may have been."""
 
 
 class ClientClosed(CallError):

@@ -34,7 +34,7 @@ class AttemptTimeout(errors.AttemptTimeout, httpx.ReadTimeout):
 
 
 class DeadlineExceeded(errors.DeadlineExceeded, httpx.ReadTimeout):
-    """The call's deadline passed before an answer came."""
+    """The call's deadline passed before its last attempt was answered; those before it may have been."""
 
 
 class ClientClosed(errors.ClientClosed, httpx.TransportError):

@@ -33,7 +33,7 @@ class AttemptTimeout(errors.AttemptTimeout, httpx2.ReadTimeout):
 
 
 class DeadlineExceeded(errors.DeadlineExceeded, httpx2.ReadTimeout):
-    """The call's deadline passed before an answer came."""
+    """The call's deadline passed before its last attempt was answered; those before it may have been."""
 
 
 class ClientClosed(errors.ClientClosed, httpx2.TransportError):
