@@ -348,6 +348,31 @@ def test_the_trail_in_the_readme_is_a_real_one() -> None:
     assert re.sub(r"\d", "0", shown.strip()) == re.sub(r"\d", "0", str(trail))
 
 
+def test_the_trails_on_the_page_of_credits_are_real_ones(tmp_path: Path) -> None:
+    """All but their numbers: what was settled, a budget that is used up, an account that is shut."""
+    text = next(block.text for block in BLOCKS["docs/layers/credits.md"] if "settled: " in block.text)
+    shown = [re.sub(r"[\d.]+", "0", line.strip()) for line in text.splitlines()]
+    (tmp_path / "scans.yaml").write_text(
+        "{version: 1, provider: scans, match: {hosts: [scans.test]}, account: {headers: [Key]}, credits: {charged: paid}}"
+    )
+    budgets = [{"name": "job", "limit": "10 credits", "per": "tag.job"}]
+    config = {"version": 1, "policies": [str(tmp_path / "scans.yaml")], "providers": {"scans": {"budgets": budgets}}}
+    answers = iter([httpx.Response(200, json={"paid": 9}), httpx.Response(402)])
+    transport = resilience.httpx.Transport(
+        httpx.MockTransport(lambda _: next(answers)), config=config, clock=VirtualClock()
+    )
+    found: list[str] = []
+
+    with httpx.Client(transport=transport) as client, resilience.tags(job="nightly"):
+        for worst in (9.5, 5, 1, 1):
+            answer = client.get("https://scans.test/", extensions={"resilience": {"credits": worst}})
+            found += [re.sub(r"[\d.]+", "0", line.strip()) for line in str(resilience.trail_of(answer)).splitlines()]
+
+    assert [line.replace("USD", "credits") for line in shown] == [
+        line for line in found if line.startswith(("settled", "refused"))
+    ]
+
+
 def test_the_readme_installs_and_makes_what_exists() -> None:
     """The extras are those of the project, the targets those of the Makefile."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
