@@ -66,7 +66,8 @@ def tags(**given: str | int) -> Generator[None]:
             so they hold no secret.
 
     Raises:
-        ConfigurationError: a value is no text or whole number, or too long.
+        ConfigurationError: a value is no text of 1 to 200 characters and no whole number, a name is longer than 32
+            characters, or a call within would have more than 20 tags.
     """
     with within(CURRENT, Tagged(check_tags(given), CURRENT.get())):
         yield
