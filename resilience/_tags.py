@@ -62,8 +62,8 @@ def tags(**given: str | int) -> Generator[None]:
     """Give tags to all calls within: `with resilience.tags(tenant="acme"):`, also across `await` and into its tasks.
 
     Arguments:
-        given: tags by name, added to those that are there already. They become part of a store's keys and of the ledger,
-            so they hold no secret.
+        given: tags by name, added to those that are there already. They become part of a store's keys, of the ledger and
+            of what refusals say, so they hold no secret.
 
     Raises:
         ConfigurationError: a value is no text of 1 to 200 characters and no whole number, a name is longer than 32
