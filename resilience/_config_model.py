@@ -104,7 +104,7 @@ class Provider(Model):
     off: StrictBool = False
     """Leave this provider's hosts alone."""
     hosts: Hosts | None = None
-    """Other hosts that the policy speaks of: a gateway, a test server."""
+    """The hosts that the policy speaks of, in place of its own: a gateway, a test server."""
     plan: PlanName | None = None
     """The plan that you have, by its name in the policy's `plans`; until it is named, answers teach its limits."""
     mode: Modes | None = None
