@@ -12,7 +12,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import ref
 
 from ._carried import Carried, carry
 from ._redact import safe_address
@@ -29,7 +29,8 @@ _SCOPE = "opentelemetry.instrumentation.httpx"
 SENDERS = ("handle_request", "handle_async_request")
 """The methods of a transport that send."""
 _known: ContextVar[Enriched | None] = ContextVar("resilience_attempt", default=None)
-_providers: WeakSet[Any] = WeakSet()
+# By their ids: a provider may have no hash, as logfire's has none.
+_providers: dict[int, ref[Any]] = {}
 # All else that instrumentation says itself, in whichever version of the conventions.
 _OURS = ("resilience.", "http.request.resend_count", "url.template")
 # But what it says of a URL shows keys: the name of the stable conventions, and the one of those before.
@@ -231,8 +232,10 @@ class _Enricher:
 
 def _listen_to(provider: Any) -> None:
     """Add the processor to the application's provider, once."""
-    if provider not in _providers:
-        _providers.add(provider)
+    key = id(provider)
+    if key not in _providers:
+        # It goes with its provider, before another one can have the id.
+        _providers[key] = ref(provider, lambda _: _providers.pop(key, None))
         add = getattr(provider, "add_span_processor", None)
         if add is not None:
             add(_Enricher())

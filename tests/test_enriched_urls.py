@@ -79,6 +79,38 @@ def test_the_instrumentations_spans_show_no_key(
     }
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_provider_that_has_no_hash(
+    library: str, exported: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the one of logfire: it compares by its fields. Spans say the same, each once, and nothing is complained of."""
+
+    class Unhashable(TracerProvider):
+        __hash__ = None  # type: ignore[assignment]
+
+    provider = Unhashable()
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    module, adapter, instrumentor = LIBRARIES[library]
+
+    with raw_server(answer(503), answer(200, b"{}")) as server:
+        host = server.url.removeprefix("http://")
+        client = module.Client(transport=adapter.Transport(policies=[policy(host)]))
+        instrumentor.instrument_client(client)
+        with client:
+            client.get(f"{server.url}/things?api_key={SECRET}")
+        instrumentor.uninstrument_client(client)
+    provider.shutdown()
+
+    spans = [span for span in exported.get_finished_spans() if span.kind is trace.SpanKind.CLIENT]
+    assert [("local", None), ("local", 1)] == [
+        (found["resilience.provider"], found.get("http.request.resend_count"))
+        for found in (span.attributes or {} for span in spans)
+    ]
+    assert SECRET not in str([shown(span) for span in spans])
+    assert [] == [record for record in caplog.records if record.name == "resilience.telemetry"]
+
+
 def test_a_span_of_something_else(exported: InMemorySpanExporter) -> None:
     """One without a URL gets none, one of another host keeps its own; while no attempt is under way all stay as they are."""
     module, adapter, instrumentor = LIBRARIES["httpx"]
