@@ -175,6 +175,8 @@ def kinds(module: Any) -> Callable[[Exception], ErrorKind]:
         if isinstance(error, errors.AttemptTimeout | errors.DeadlineExceeded):
             return ErrorKind.ATTEMPT_TIMEOUT
         kind = next((kind for kind_class, kind in table if isinstance(error, kind_class)), ErrorKind.OTHER)
+        if kind in NEVER_SENT and _was_lost(error):
+            return ErrorKind.READ
         return (_tls_kind(error) or kind) if kind is ErrorKind.CONNECT else kind
 
     return kind_of
@@ -189,6 +191,20 @@ def kind_of_any(error: Exception) -> ErrorKind:
         if module is not None and isinstance(error, module.HTTPError):
             return kinds(module)(error)
     return ErrorKind.OTHER
+
+
+def _was_lost(error: Exception) -> bool:
+    """Whether aiohttp has lost a connection, perhaps with a request on it.
+
+    httpx-aiohttp, which openai and anthropic have copies of, raises that as ConnectTimeout or ConnectError, as if there
+    had never been one.
+    """
+    aiohttp: Any = imported("aiohttp")
+    if aiohttp is None or not isinstance(error.__cause__, aiohttp.ClientConnectionError):
+        return False
+    # Older versions have no class for a connection that was not made in time.
+    unmade = (aiohttp.ClientConnectorError, getattr(aiohttp, "ConnectionTimeoutError", ()))
+    return not isinstance(error.__cause__, unmade)
 
 
 def _tls_kind(error: BaseException) -> ErrorKind | None:

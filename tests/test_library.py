@@ -129,6 +129,64 @@ def test_a_cause_speaks_of_connecting_only(library: str) -> None:
     assert "read_error" == kinds(module)(error)
 
 
+class _Aiohttp:
+    """The errors of aiohttp, in its tree."""
+
+    class ClientConnectionError(Exception): ...
+
+    class ClientOSError(ClientConnectionError, OSError): ...
+
+    class ClientConnectorError(ClientOSError): ...
+
+    class ServerDisconnectedError(ClientConnectionError): ...
+
+    class ConnectionTimeoutError(ClientConnectionError, TimeoutError): ...
+
+    class ClientPayloadError(Exception): ...
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("raised", ["ConnectTimeout", "ConnectError"])
+@pytest.mark.parametrize(
+    ("cause", "is_lost"),
+    [
+        ("ServerDisconnectedError", True),
+        ("ClientOSError", True),
+        ("ClientConnectionError", True),
+        ("ClientConnectorError", False),
+        ("ConnectionTimeoutError", False),
+        ("ClientPayloadError", False),
+    ],
+)
+def test_a_connection_that_aiohttp_lost_had_been_made(
+    library: str, raised: str, cause: str, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    """Transports over it raise both as ConnectTimeout or ConnectError; what was lost may have had a request on it."""
+    monkeypatch.setitem(sys.modules, "aiohttp", _Aiohttp)  # type: ignore[arg-type]
+    module, _ = LIBRARIES[library]
+    error = getattr(module, raised)("x")
+    error.__cause__ = getattr(_Aiohttp, cause)("y")
+
+    assert is_lost is (kinds(module)(error) == "read_error")
+    assert is_lost is (kinds(module)(error) not in NEVER_SENT)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_aiohttp_that_has_no_error_for_late_connections_is_asked_for_the_others(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before 3.10; without aiohttp nothing is asked."""
+    monkeypatch.setitem(sys.modules, "aiohttp", _Aiohttp)  # type: ignore[arg-type]
+    monkeypatch.delattr(_Aiohttp, "ConnectionTimeoutError")
+    module, _ = LIBRARIES[library]
+    error = module.ConnectTimeout("x")
+    error.__cause__ = _Aiohttp.ServerDisconnectedError("y")
+
+    assert "read_error" == kinds(module)(error)
+    monkeypatch.delitem(sys.modules, "aiohttp")
+    assert "connect_timeout" == kinds(module)(error)
+
+
 def test_a_circle_of_causes_ends() -> None:
     """Somebody's exceptions may cause one another."""
     error, cause = httpx.ConnectError("x"), ValueError("y")
