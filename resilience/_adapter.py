@@ -33,6 +33,8 @@ class TransportBase:
 
     library: ClassVar[Library]
     module: ClassVar[Any]
+    is_outer = False
+    """Whether `install` has put it around a transport that hands on to another of ours."""
 
     def __init__(
         self,

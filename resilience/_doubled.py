@@ -1,15 +1,17 @@
-"""A warning where the transport below the layers retries by itself: two loops multiply what is sent."""
+"""Two loops multiply what is sent: a warning of transports that retry by themselves, and which ones hand on to one of ours."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-__all__ = ["warn_of_retries"]
+__all__ = ["leads_to", "warn_of_retries"]
 
 _log = logging.getLogger("resilience")
 _warned: set[str] = set()
+# A cache around a limiter around ours; whoever builds higher is not looked through.
+_DEEPEST = 4
 
 
 def warn_of_retries(transport: Any) -> None:
@@ -24,6 +26,25 @@ def warn_of_retries(transport: Any) -> None:
         if found is not None and found[0] not in _warned:
             _warned.add(found[0])
             _log.warning("%s retries by itself, below the policies' own retries, so that both multiply: %s", *found)
+
+
+def leads_to(transport: Any, kind: type, module: Any, depth: int = _DEEPEST) -> bool:
+    """Whether a transport hands on to one of a kind that it was put around, as a cache is.
+
+    Arguments:
+        transport: an application's own, of whatever class.
+        kind: of transports of ours.
+        module: httpx or httpx2; what is of none of its transports' classes is not looked into.
+        depth: how many of them may stand around ours.
+    """
+    bases: Any = (module.BaseTransport, module.AsyncBaseTransport)
+    with suppress(Exception):
+        held = cast("dict[str, Any]", vars(transport))
+        for inner in list(held.values()):
+            is_further = depth > 1 and isinstance(inner, bases) and leads_to(inner, kind, module, depth - 1)
+            if is_further or isinstance(inner, kind):
+                return True
+    return False
 
 
 def _retries_of(transport: Any) -> tuple[str, str] | None:

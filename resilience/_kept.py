@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from ._bounded import Bounded
 from ._cookies import quick
+from ._doubled import leads_to
 from ._fork import Lock
 from ._library import LIBRARIES
 from ._urls import spare_parses
@@ -43,7 +44,7 @@ class _Kept:
         """
         key = (id(transport), id(policies))
         found = self._newest.get(key)
-        return self._add(key, kind(transport, policies=policies)) if found is None else found
+        return self._add(key, _around(transport, policies, kind)) if found is None else found
 
     def _add(self, key: tuple[int, int], made: Any) -> Any:
         with self._lock:
@@ -63,6 +64,12 @@ class _Kept:
         """Each of them whose calls may still wait."""
         with self._lock:
             return [*self._newest.values(), *self._older]
+
+
+def _around(transport: object, policies: Policies, kind: Any) -> Any:
+    made = kind(transport, policies=policies)
+    made.is_outer = leads_to(transport, kind, kind.module)
+    return made
 
 
 def kept_of(client: Any) -> list[Any]:
@@ -97,7 +104,9 @@ class View:
         if kept is None:
             spare_parses(client)
             kept = cast("_Kept", client.__dict__.setdefault(_KEPT, _Kept()))
-        return kept.get(transport, self._policies, adapter.Transport)
+        ours = kept.get(transport, self._policies, adapter.Transport)
+        # Somebody has put one of ours further inside, below a cache perhaps: there the call obeys, and once is enough.
+        return transport if ours.is_outer else ours
 
 
 def adapter_of(client: object) -> Any:

@@ -233,6 +233,45 @@ def test_a_transport_need_not_be_of_the_librarys_classes(
     assert (200, 2) == (response.status_code, len(response.extensions["resilience"].attempts))
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_install_leaves_a_client_alone_that_obeys_further_inside(
+    library: str, depth: int, server: RawServer, config: Path
+) -> None:
+    """A cache that hands on to a transport of ours: two loops would multiply, and limits and budgets be charged twice."""
+    module, adapter = LIBRARIES[library], getattr(resilience, library)
+
+    class Cache(module.BaseTransport):  # type: ignore[misc, name-defined]
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def handle_request(self, request: Any) -> Any:
+            return self._inner.handle_request(request)
+
+        def close(self) -> None:
+            self._inner.close()
+
+    own = adapter.Transport(config=config)
+    for _ in range(depth):
+        own = Cache(own)
+    told: list[object] = []
+
+    class Mine(resilience.events.Listener):
+        def on_call(self, event: object, /) -> None:
+            told.append(event)
+
+    end = resilience.listen(Mine())
+    resilience.install(config)
+    with module.Client(transport=own) as client:
+        first = client.get(server.url)
+    with module.Client(transport=Cache(module.HTTPTransport())) as client:
+        second = client.get(server.url)
+    end()
+
+    assert [2, 1] == [len(each.extensions["resilience"].attempts) for each in (first, second)]
+    assert 2 == len(told)
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_transport_may_be_equal_to_others_and_have_no_hash(library: str) -> None:
     """A dataclass of the application's own: each has a gate of its own, which is gone with it."""
