@@ -29,7 +29,9 @@ def warn_of_retries(transport: Any) -> None:
 
 
 def leads_to(transport: Any, kind: type, module: Any, depth: int = _DEEPEST) -> bool:
-    """Whether a transport hands on to one of a kind that it was put around, as a cache is.
+    """Whether a transport hands on to one of a kind that it was put around, as a cache is, and to no other.
+
+    One that chooses between ours and another sends calls by that other, too: they would obey nothing.
 
     Arguments:
         transport: an application's own, of whatever class.
@@ -40,10 +42,10 @@ def leads_to(transport: Any, kind: type, module: Any, depth: int = _DEEPEST) -> 
     bases: Any = (module.BaseTransport, module.AsyncBaseTransport)
     with suppress(Exception):
         held = cast("dict[str, Any]", vars(transport))
-        for inner in list(held.values()):
-            is_further = depth > 1 and isinstance(inner, bases) and leads_to(inner, kind, module, depth - 1)
-            if is_further or isinstance(inner, kind):
-                return True
+        inner = [each for each in list(held.values()) if isinstance(each, bases)]
+        return bool(inner) and all(
+            isinstance(each, kind) or (depth > 1 and leads_to(each, kind, module, depth - 1)) for each in inner
+        )
     return False
 
 

@@ -70,7 +70,10 @@ def test_other_transports_are_left_alone(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_what_stands_around_ours_is_found_as_deep_as_anybody_builds() -> None:
-    """Four of the library's kind; whatever else an application has there is not looked into, and harms nobody."""
+    """Four of the library's kind; whatever else an application has there is not looked into, and harms nobody.
+
+    What chooses between ours and another does not lead to ours: calls that go by the other would obey nothing.
+    """
 
     class Around(httpx.BaseTransport):
         def __init__(self, inner: object) -> None:
@@ -86,7 +89,9 @@ def test_what_stands_around_ours_is_found_as_deep_as_anybody_builds() -> None:
         found.append(leads_to(ours, resilience.httpx.Transport, httpx))
     circle = Around(None)
     circle.inner = circle
-    others = (None, Slotted(), MagicMock(), circle, Around([ours]), Around(httpx.MockTransport(print)))
+    either = Around(resilience.httpx.Transport(policies=[watching()]))
+    either.other = httpx.MockTransport(print)  # type: ignore[attr-defined]
+    others = (None, Slotted(), MagicMock(), circle, either, Around([ours]), Around(httpx.MockTransport(print)))
 
     assert [True, True, True, True, False] == found
     assert not any(leads_to(each, resilience.httpx.Transport, httpx) for each in others)
