@@ -16,7 +16,7 @@ from ._feedback import feedback, tell_pause
 from ._modes import Mode
 from ._pays import owed_by
 from ._refusal import closed, refused
-from ._reservations import CHARGED, Place, Slot, Turn, give_back, overtaken
+from ._reservations import CHARGED, Place, Slot, Standing, give_back, overtaken
 from ._trail import Refused, Wait
 from ._transactions import Command
 from ._units import seconds_text
@@ -238,10 +238,10 @@ async def _stand(visit: _Visit, place: Place, pay: Payment, due: float) -> Outco
     exchange, runtime = visit.exchange, visit.runtime
     # What was granted is kept to, unless a pause moves it: the bound may lie a rounding before it.
     deadline = math.inf if exchange.deadline is None else exchange.deadline
-    turn = await place.stand(exchange.closing, max(visit.until, due), deadline)
-    if turn is Turn.CLOSED:
+    ended = await place.stand(exchange.closing, max(visit.until, due), deadline)
+    if ended is Standing.CLOSED:
         return closed(exchange, runtime.library, "for its turn")
-    if turn is Turn.LATE or place.slot is None:
+    if ended is Standing.LATE or place.slot is None:
         return visit.refused(pay, place.key, max(0.0, place.latest - runtime.clock.now()))
     visit.paid.append(_Paid(place.key, pay.spec, place.slot))
     return None

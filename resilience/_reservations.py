@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ._transactions import Store
     from ._waker import Waker
 
-__all__ = ["CHARGED", "Place", "Slot", "Turn", "give_back", "overtaken"]
+__all__ = ["CHARGED", "Place", "Slot", "Standing", "give_back", "overtaken"]
 
 # A call whose time is up while the calls before it are being let through looks again after so many seconds.
 _MOMENT = 0.02
@@ -44,7 +44,7 @@ _WATCH = 5.0
 _OVERDUE = 1.0
 
 
-class Turn(Enum):
+class Standing(Enum):
     """How standing in line ended."""
 
     SERVED = "served"
@@ -111,7 +111,7 @@ class Place:
         """When the last slot of the line is due: a call that left and came again would wait until then."""
         return self._slots.latest()
 
-    async def stand(self, closing: Closing, longest: float, deadline: float = math.inf) -> Turn:
+    async def stand(self, closing: Closing, longest: float, deadline: float = math.inf) -> Standing:
         """Wait for a slot.
 
         Arguments:
@@ -132,11 +132,11 @@ class Place:
             if is_first or (has_watched and max(due, self._slots.went) + _OVERDUE <= now):
                 if due <= now:
                     if await self._take(now, is_first=is_first):
-                        return Turn.SERVED
+                        return Standing.SERVED
                     continue
                 if due > until:
                     # A pause has moved it.
-                    return Turn.LATE
+                    return Standing.LATE
                 pause = due - now
             elif now < until:
                 overdue = self._due + _OVERDUE - now
@@ -144,9 +144,9 @@ class Place:
             elif due <= now < until + _GRACE:
                 pause = _MOMENT
             else:
-                return Turn.LATE
+                return Standing.LATE
             if not await self._runtime.sleep(pause, closing, waker):
-                return Turn.CLOSED
+                return Standing.CLOSED
             # Else this loop was busy, and perhaps it is the first one's, too.
             has_watched = not waker.called and clock.now() < now + pause + _OVERDUE
 

@@ -81,6 +81,27 @@ def tokens(amount: int = 1, seconds: float = 1.0, burst: int = 1, now: float = 1
     return Buckets(["token_bucket", amount, seconds, burst, 1], now)
 
 
+def test_the_example_of_the_design_is_what_happens() -> None:
+    """The table in `docs/design/0007-limits-and-our-own-scripts.md`: reserved, paused, confirmed, given back."""
+    bucket = tokens(now=0.0)
+    told: list[Reply] = []
+    for at, verb, arguments in (
+        (0.0, "reserve", (60.0, [bucket.spec])),
+        (0.1, "reserve", (60.0, [bucket.spec])),
+        (0.2, "reserve", (60.0, [bucket.spec])),
+        (0.3, "reserve", (60.0, [bucket.spec])),
+        (0.5, "pause", (2.0, bucket.spec)),
+        (1.0, "confirm", (0.0,)),
+        (1.2, "give_back", (bucket.spec, 5.0, 2.0)),
+        (3.0, "confirm", (2.0,)),
+        (3.1, "reserve", (60.0, [bucket.spec])),
+    ):
+        bucket.now = at
+        told.append(bucket.ask(verb, *arguments)[-2:])
+
+    assert [[0.0, -1], [1.0, 0], [2.0, 0], [3.0, 0], [2.0], [2.0, 2.0], [1], [0, 2.0], [5.0, 2.0]] == told
+
+
 # What single calls get
 
 

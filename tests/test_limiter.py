@@ -25,7 +25,7 @@ from resilience._outcome import Exchange, Outcome, Verdict
 from resilience._pays import bill_of, keys_of
 from resilience._refusal import refused
 from resilience._registry import Settings
-from resilience._reservations import CHARGED, Place, Slot, Turn
+from resilience._reservations import CHARGED, Place, Slot, Standing
 from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
 from resilience._trail import Refused, Trail, Wait
 from resilience._transactions import Command
@@ -802,7 +802,7 @@ def test_what_a_far_store_said_of_other_slots_says_nothing_of_older_ones(
     assert place is not None
     place._slots.asked = (0.0, told)
 
-    assert Turn.SERVED is run_now(place.stand(Closing(), 1.0))
+    assert Standing.SERVED is run_now(place.stand(Closing(), 1.0))
     assert ["bucket.confirm"] * questions == asked
 
 

@@ -18,7 +18,7 @@ from resilience._clock import Closing, RealClock
 from resilience._limiter import limiter_layer
 from resilience._longest import LONGEST_TIME
 from resilience._outcome import Exchange, Outcome
-from resilience._reservations import Place, Slot, Turn
+from resilience._reservations import Place, Slot, Standing
 from resilience._runtime import AsyncRuntime, SyncRuntime, run_now
 from resilience._transactions import Command
 from resilience.simulate import _LIBRARY, Answer
@@ -183,9 +183,9 @@ def test_thirty_two_threads_get_the_whole_rate_in_their_order(monkeypatch: pytes
             came[threading.get_ident()] = before, time.monotonic()
             return place
 
-        async def stand(self, closing: Closing, longest: float, deadline: float = math.inf) -> Turn:
+        async def stand(self, closing: Closing, longest: float, deadline: float = math.inf) -> Standing:
             turn = await super().stand(closing, longest, deadline)
-            if isinstance(self.slot, Slot) and turn is Turn.SERVED:
+            if isinstance(self.slot, Slot) and turn is Standing.SERVED:
                 turns.append((*came[threading.get_ident()], self.slot.at))
             return turn
 
