@@ -56,7 +56,8 @@ def attempt_layer(runtime: Runtime) -> Call:
             if exchange.spans is not None:
                 exchange.spans.unanswered(outcome)
         except BaseException as interruption:
-            if exchange.spans is not None:
+            # Of a coroutine that is left, the spans are ended with its call.
+            if exchange.spans is not None and not isinstance(interruption, GeneratorExit):
                 exchange.spans.unanswered()
             if exchange.is_under_way:
                 # The provider has it, perhaps, and may charge for it.
@@ -107,6 +108,10 @@ async def _attempt(exchange: Exchange, until: float | None, runtime: Runtime) ->
             response = ahead.take()
         else:
             response = await (runtime.send(exchange.request) if exchange.watch is None else _watched(exchange, runtime))
+    except GeneratorExit:
+        # The coroutine is left, mostly to the collector: in a context that is not that of the call.
+        entered = None
+        raise
     finally:
         if entered is not None:
             entered.leave()

@@ -218,7 +218,9 @@ class Chain:
         if outcome is None:
             trail.stop(trail.why or "interrupted", trail.stopped or "it was interrupted")
         if exchange.spans is not None:
-            exchange.spans.end(exchange, outcome)
+            # What ends a coroutine so, which is left, is the collector mostly.
+            is_left = outcome is None and isinstance(sys.exception(), GeneratorExit)
+            exchange.spans.abandon(exchange) if is_left else exchange.spans.end(exchange, outcome)
         # Of calls that failed the log hears, though nobody listens.
         if trail.why != "success" or Hub.listeners or exchange.listeners or observers:
             end_call(exchange, outcome, self._clock.now() - exchange.started)

@@ -168,8 +168,14 @@ class AsyncRuntime:
     async def attempt(self, seconds: float, work: Coroutine[Any, Any, T], /) -> T:
         import anyio
 
-        with anyio.move_on_after(max(0.0, seconds)):
-            return await work
+        try:
+            with anyio.move_on_after(max(0.0, seconds)):
+                return await work
+        except RuntimeError as error:
+            # A scope cannot be left outside of its task, as it is where the collector ends the coroutine.
+            if isinstance(error.__context__, GeneratorExit):
+                raise error.__context__ from None
+            raise
         raise self.library.attempt_timeout(f"the attempt took longer than {seconds:.3g}s")
 
     async def send(self, request: Request, /) -> Response:

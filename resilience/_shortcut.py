@@ -151,10 +151,12 @@ class Shortcut:
             try:
                 sending = self._transport.handle_async_request(request)
                 response: Response = await (sending if gate is None else through(gate, sending))
+            except GeneratorExit:
+                # The coroutine is left, mostly to the collector: in a context that is not that of the call.
+                entered = None
+                self._left(exchange)
+                raise
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                if isinstance(error, GeneratorExit):
-                    # What a coroutine returns that is closed nobody gets.
-                    _give_back(permit)
                 return way.hand_over(exchange, made, way.sent((began, started), generation, None, error, permit))
             finally:
                 if entered is not None:
@@ -217,6 +219,11 @@ class Shortcut:
                 exchange.spans.answered(self._runtime, outcome)
                 exchange.spans.end(exchange, outcome)
         return response
+
+    def _left(self, exchange: Exchange | None) -> None:
+        """End a call that nobody goes on with, if it has spans that somebody waits for."""
+        if exchange is not None:
+            self._calls.end(exchange, None)
 
     def _refuse(self, way: Way, request: Request, reply: Reply) -> Response | None:
         """What the application gets of a call that an open breaker refuses."""

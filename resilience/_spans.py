@@ -7,6 +7,8 @@ opentelemetry-instrumentation-httpx makes spans of the attempts already, those a
 
 from __future__ import annotations
 
+from _thread import start_new_thread
+from contextlib import suppress
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,15 @@ class Spans:
             span.end()
         except Exception:  # noqa: BLE001  spans are the application's
             complain()
+
+    def abandon(self, exchange: Exchange) -> None:
+        """The same from the garbage collector: it may have come while this very thread held the lock of a span processor."""
+        with suppress(RuntimeError):
+            start_new_thread(self._abandoned, (exchange,))
+
+    def _abandoned(self, exchange: Exchange) -> None:
+        self.unanswered()
+        self.end(exchange, None)
 
     def _conclude(self, span: Any, trail: Trail, outcome: Outcome | None) -> None:
         """Say how the call ended. That attempts of it have failed is no error of the call's."""

@@ -13,13 +13,15 @@ import httpx
 import pytest
 import trio
 from opentelemetry import propagate
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 import resilience
 import resilience.httpx
 from resilience.testing import VirtualClock
 from tests.rawserver import answer, raw_server
-from tests.test_spans import HTTPXClientInstrumentor, Tracing, client_of, policy, traced
+from tests.test_spans import HTTPXClientInstrumentor, Tracing, client_of, policy, traced, use
+from tests.until import wait_until
 
 URL = "http://provider.test/things/7"
 _tracing = pytest.fixture(name="tracing")(traced)
@@ -122,6 +124,46 @@ def test_an_attempt_that_nobody_waited_for_was_made() -> None:
     assert trail is not None
     (attempt,) = trail.attempts
     assert ("KeyboardInterrupt", None, "interrupted") == (attempt.error, attempt.status, trail.why)
+
+
+@pytest.mark.parametrize("parts", [{}, {"deadline": "100s"}], ids=["short cut", "layers"])
+def test_what_the_collector_ends_has_its_spans_ended_by_another_thread(
+    parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may have come while this very thread held the lock of a span processor; its context is not that of the call."""
+    ended_by: list[int] = []
+
+    class Ending(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            ended_by.append(threading.get_ident())
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    tracing = use(monkeypatch, Tracing(Ending()))
+    # Who measures hears of calls, which then take no short cut.
+    monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", None)
+    transport = resilience.httpx.Transport(httpx.MockTransport(never), policies=[policy(**parts)])
+    client, loop = httpx.AsyncClient(transport=transport), asyncio.new_event_loop()
+
+    async def begin() -> asyncio.Task[httpx.Response]:
+        task = asyncio.ensure_future(client.get(URL))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return task
+
+    task: Any = loop.run_until_complete(begin())
+    task.get_coro().close()
+    task._log_destroy_pending = False
+    loop.close()
+    wait_until(lambda: tracing.attempts)
+
+    trail = resilience.last_trail()
+    assert trail is not None
+    assert "interrupted" == trail.why
+    assert threading.get_ident() not in ended_by
+    assert [] == [record.getMessage() for record in caplog.records]
 
 
 def test_a_body_that_breaks_off_is_an_error_of_its_attempt(tracing: Tracing) -> None:
