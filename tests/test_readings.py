@@ -354,7 +354,7 @@ def test_the_stores_that_are_open_are_told_without_asking_them(tmp_path: Path) -
     shared = open_store(f"sqlite:///{tmp_path / 'a.db'}")
     from resilience.stores import _open
 
-    with _open._lock:
+    with _open._lock.held:
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.extend(opened_stores()))
         thread.start()
