@@ -150,7 +150,7 @@ class Request:
     def end(self) -> None:
         """Nobody waits for it any more."""
         for bound in self.bounds:
-            bound.holds = False
+            bound.end()
 
 
 def _moment(seconds: float) -> float:

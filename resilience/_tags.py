@@ -31,27 +31,21 @@ class Tagged(Within):
         around: those around the block.
     """
 
-    __slots__ = ("_ask", "known")
+    __slots__ = ("_ask", "_is_asked")
 
     def __init__(self, given: Mapping[str, str] | Asked, around: Tagged | None) -> None:
         super().__init__(around)
         self._ask: Asked = given if callable(given) else lambda: given
-        is_known = not callable(given) and (self.around is None or self.around.known is not None)
-        self.known = self._all() if is_known else None
-        """All of them, where none has to be asked for."""
+        self._is_asked: bool = callable(given) or (self.around is not None and self.around._is_asked)  # noqa: SLF001  its own kind
+        if not self._is_asked:
+            # Too many are told where the block begins, not by a call within.
+            self.found()
 
     def found(self) -> Mapping[str, str]:
         """All of them, those around them too, as far as they still hold."""
-        if not self.holds:
-            return self._those_around()
-        return self._all() if self.known is None else self.known
-
-    def _those_around(self) -> Mapping[str, str]:
         around: Tagged | None = self.around
-        return _NONE if around is None else around.found()
-
-    def _all(self) -> Mapping[str, str]:
-        return _bounded({**self._those_around(), **self._ask()})
+        others = _NONE if around is None else around.found()
+        return _bounded({**others, **self._ask()}) if self.holds else others
 
 
 CURRENT: ContextVar[Tagged | None] = ContextVar("resilience_tags", default=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,9 +15,15 @@ import resilience
 from resilience._caller import UNTIL, attempts_left
 from resilience._tags import tags_of
 
+
+def whole_seconds_left() -> int | None:
+    left = resilience.seconds_left()
+    return None if left is None else math.ceil(left)
+
+
 Given = tuple[Callable[[Any], AbstractContextManager[None]], Callable[[], object], object]
 GIVEN: dict[str, Given] = {
-    "deadline": (resilience.deadline, resilience.seconds_left, None),
+    "deadline": (resilience.deadline, whole_seconds_left, None),
     "attempts": (resilience.attempts, attempts_left, None),
     "tags": (lambda tenant: resilience.tags(tenant=tenant), lambda: dict(tags_of(None)), {}),
 }
@@ -41,6 +48,8 @@ def test_generators_that_end_in_another_order_than_they_began_leave_nothing(give
             yield
 
     def work() -> None:
+        with give(2):
+            alone = look()
         first, second = rows(1), rows(2)
         next(first)
         next(second)
@@ -49,7 +58,7 @@ def test_generators_that_end_in_another_order_than_they_began_leave_nothing(give
         held = look()
         second.close()
 
-        assert nothing != held
+        assert alone == held
         assert nothing == look()
 
     in_a_context(work)
@@ -103,15 +112,54 @@ def test_a_context_does_not_grow_by_what_was_left_in_it() -> None:
 
 
 def test_a_task_keeps_what_it_was_begun_with(given: Given) -> None:
-    """Also after the block, which was left as it should be."""
+    """Also after the block, and where a generator is still open that was begun in it."""
     give, look, nothing = given
     found: list[object] = []
 
+    def rows() -> Generator[None]:
+        with resilience.tags(page="1"), resilience.deadline(60.0), resilience.attempts(9):
+            yield
+
     def work() -> None:
         with give(2):
-            task = contextvars.copy_context()
-        found.append(task.run(look))
+            alone, first = look(), contextvars.copy_context()
+            page = rows()
+            next(page)
+            second = contextvars.copy_context()
+        after = look()
+        page.close()
+
+        found.extend((first.run(look), look()))
+        assert after not in (alone, nothing)
+        both = {"tenant": "2", "page": "1"} if isinstance(alone, dict) else alone
+        assert both == second.run(look)
+        assert [alone, nothing] == found
 
     in_a_context(work)
 
-    assert nothing not in found
+
+def test_what_was_ended_elsewhere_is_nothing_to_blocks_that_began_within_it(given: Given) -> None:
+    """A generator that was broken off ends while the next block lasts: its calls are their own, and so are their tasks'."""
+    give, look, nothing = given
+
+    async def rows() -> AsyncGenerator[int]:
+        with resilience.tags(page="1"), resilience.deadline(1.0), resilience.attempts(1):
+            yield 1
+            yield 2
+
+    async def main() -> None:
+        with give(2):
+            alone = look()
+        async for _ in rows():
+            break
+        with give(2):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+            found = look()
+            task = asyncio.create_task(asyncio.to_thread(look))
+        assert alone == found
+        assert alone == await task
+        assert nothing == look()
+
+    asyncio.run(main())
