@@ -610,26 +610,6 @@ def test_a_streamed_answer_is_settled_at_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "failed",
-    [
-        httpx.Response(502, json={"success": False, "error": "Target returned 403 after solver attempts"}),
-        httpx.Response(502, html="<html>Bad Gateway</html>"),
-    ],
-    ids=["as documented", "without a body of theirs"],
-)
-def test_a_failed_unlock_at_omniscrape_is_not_billed(failed: httpx.Response) -> None:
-    """Its status says so too, where a proxy on the way has taken the body."""
-    shop = Shop(load_policy("omniscrape"), lambda _: failed, budgets=["1 USD"])
-
-    answer = shop.client.post(
-        "https://api.omniscrape.io/v1/scrape", json={}, extensions={"resilience": {"credits": 0.4}}
-    )
-
-    assert (502, 4) == (answer.status_code, len(shop.requests))
-    assert [0] * 4 == [charge.amount for charge in trail(answer).charges]
-
-
-@pytest.mark.parametrize(
     ("name", "method", "path"),
     [
         ("omniscrape", "POST", "/v1/scrape"),
