@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -40,13 +41,24 @@ def leads_to(transport: Any, kind: type, module: Any, depth: int = _DEEPEST) -> 
         depth: how many of them may stand around ours.
     """
     bases: Any = (module.BaseTransport, module.AsyncBaseTransport)
+    if isinstance(transport, (module.HTTPTransport, module.AsyncHTTPTransport)):
+        # It has a pool of its own.
+        return False
     with suppress(Exception):
         held = cast("dict[str, Any]", vars(transport))
-        inner = [each for each in list(held.values()) if isinstance(each, bases)]
+        inner = [each for value in list(held.values()) for each in _one_or_more(value) if isinstance(each, bases)]
         return bool(inner) and all(
             isinstance(each, kind) or (depth > 1 and leads_to(each, kind, module, depth - 1)) for each in inner
         )
     return False
+
+
+def _one_or_more(value: Any) -> Iterable[Any]:
+    """What an attribute holds: something, or what chooses among several."""
+    several = value
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        return list(several.values() if isinstance(value, dict) else several)
+    return (value,)
 
 
 def _retries_of(transport: Any) -> tuple[str, str] | None:

@@ -91,7 +91,18 @@ def test_what_stands_around_ours_is_found_as_deep_as_anybody_builds() -> None:
     circle.inner = circle
     either = Around(resilience.httpx.Transport(policies=[watching()]))
     either.other = httpx.MockTransport(print)  # type: ignore[attr-defined]
-    others = (None, Slotted(), MagicMock(), circle, either, Around([ours]), Around(httpx.MockTransport(print)))
+    routed = Around(resilience.httpx.Transport(policies=[watching()]))
+    routed.others = {"a": httpx.MockTransport(print)}  # type: ignore[attr-defined]
+    own_pool: Any = httpx.HTTPTransport()
+    own_pool.other = resilience.httpx.Transport(policies=[watching()])
+    others = (
+        *(None, Slotted(), MagicMock(), circle, either, routed, own_pool),
+        *(Around((ours, httpx.MockTransport(print))), Around(httpx.MockTransport(print))),
+    )
+
+    own_pool.other.close()
+    own_pool.close()
 
     assert [True, True, True, True, False] == found
+    assert leads_to(Around([resilience.httpx.Transport(policies=[watching()])]), resilience.httpx.Transport, httpx)
     assert not any(leads_to(each, resilience.httpx.Transport, httpx) for each in others)
