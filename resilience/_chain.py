@@ -168,12 +168,10 @@ class Chain:
                 restore(exchange)
                 self.end(exchange, ended)
         except BaseException:
-            if exchange.ahead is not None:
-                exchange.ahead.give_back()
-            if exchange.answer is not None:
+            if (answer := _left_over(exchange)) is not None:
                 # Nobody else will close it; whatever that raises, what unwinds the call goes on.
                 with suppress(Exception):
-                    exchange.answer.stream.close()
+                    answer.stream.close()
             raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
@@ -187,11 +185,9 @@ class Chain:
                 restore(exchange)
                 self.end(exchange, ended)
         except BaseException:
-            if exchange.ahead is not None:
-                exchange.ahead.give_back()
-            if exchange.answer is not None:
+            if (answer := _left_over(exchange)) is not None:
                 with suppress(Exception):
-                    await self._runtime.close(exchange.answer.stream)
+                    await self._runtime.close(answer.stream)
             raise
         return unwrap(exchange, outcome, self._library, self._clock.wall)
 
@@ -226,3 +222,12 @@ class Chain:
             end_call(exchange, outcome, self._clock.now() - exchange.started)
             # Whoever heard of it may have called something.
             LAST.trail = trail
+
+
+def _left_over(exchange: Exchange) -> Response | None:
+    """The answer that a call has left, which is to be closed; its places are given back."""
+    ahead = exchange.ahead
+    if ahead is None:
+        return exchange.answer
+    ahead.give_back()
+    return exchange.answer or ahead.response

@@ -65,9 +65,9 @@ def within(variable: ContextVar[Kind | None], given: Kind) -> Generator[None]:
             variable.set(_without(chain, given.block))
 
 
-def _without(chain: Kind | None, block: _Block) -> Kind | None:
+def _without(chain: Any, block: _Block) -> Any:
     """A chain without one of its blocks: what has begun within it may last longer."""
-    inner: list[Kind] = []
+    inner: list[Any] = []
     found = chain
     while found is not None and found.block is not block:
         inner.append(found)

@@ -10,10 +10,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import resilience
 import resilience.httpx
 from resilience import _attempt, _attempt_shortcut, _chain, _shortcut, trail_of
 from resilience._breaker_hearing import Heard
@@ -680,6 +682,26 @@ def test_a_signal_between_two_layers_leaves_no_place_taken(
         client.call(ANSWERS["down"] if seconds is None else ANSWERS["good"])
 
     assert (seen, 0) == (client.seen - before, held(client))
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_signal_before_the_layers_leaves_no_connection_open(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer was there already, and nobody else knows of it."""
+    closed: list[str] = []
+
+    class Body(library.SyncByteStream):  # type: ignore[misc, name-defined]
+        def close(self) -> None:
+            closed.append("closed")
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    transport = library.MockTransport(lambda _: library.Response(503, stream=Body()))
+    monkeypatch.setattr("resilience._retry.Purse", interrupt)
+    with resilience.wrap(library.Client(transport=transport), [policy()]) as client, pytest.raises(KeyboardInterrupt):
+        client.get(URL)
+
+    assert ["closed"] == closed
 
 
 @pytest.mark.parametrize("when", ["sent", "looked at"])

@@ -23,6 +23,7 @@ from resilience.stores._fallback import FallbackStore
 from resilience.stores._memory import MemoryStore
 from tests.servers import RedisServer
 from tests.shared_stores import acquire, is_admitted, place, release, take
+from tests.until import wait_until
 
 # More than a store's own bounds, on machines that are busy.
 LONGEST = 2.0
@@ -416,6 +417,22 @@ def test_a_signal_that_comes_before_the_look_leaves_it_to_the_next_call(
     probe_at(store, 10.0)
 
     assert not store.is_away
+
+
+def test_a_signal_that_comes_before_the_stores_thread_leaves_it_to_what_is_told_next(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that never began would be waited for, and nothing that is given back would arrive any more."""
+
+    def interrupt(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupt)
+        store.tell(release("a"), 1.0)
+    store.tell(release("b"), 2.0)
+
+    wait_until(lambda: 2 == shared.decisions)
 
 
 def test_what_it_says_of_itself_has_no_password() -> None:

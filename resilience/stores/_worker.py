@@ -135,8 +135,11 @@ class Worker:
                     self._thread = thread
                     try:
                         thread.start()
-                    except RuntimeError:
+                    except BaseException as error:
+                        # Also where a signal's handler raises: what never began would never be begun again.
                         self._thread = None
+                        if not isinstance(error, RuntimeError):
+                            raise
                         return False
         return True
 
