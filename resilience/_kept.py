@@ -9,8 +9,8 @@ from weakref import WeakSet
 
 from ._bounded import Bounded
 from ._cookies import quick
-from ._doubled import leads_to
 from ._fork import Lock
+from ._leading import leads_to
 from ._library import LIBRARIES
 from ._urls import spare_parses
 

@@ -31,13 +31,14 @@ class Tagged(Within):
         around: those around the block.
     """
 
-    __slots__ = ("_ask", "_is_asked")
+    __slots__ = ("_ask", "is_asked")
 
     def __init__(self, given: Mapping[str, str] | Asked, around: Tagged | None) -> None:
         super().__init__(around)
         self._ask: Asked = given if callable(given) else lambda: given
-        self._is_asked: bool = callable(given) or (self.around is not None and self.around._is_asked)  # noqa: SLF001  its own kind
-        if not self._is_asked:
+        self.is_asked: bool = callable(given) or (self.around is not None and self.around.is_asked)
+        """Whether some of them have to be asked for."""
+        if not self.is_asked:
             # Too many are told where the block begins, not by a call within.
             self.found()
 

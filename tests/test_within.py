@@ -107,6 +107,12 @@ def test_a_context_does_not_grow_by_what_was_left_in_it() -> None:
         while around is not None:
             around, number = around.around, number + 1
         assert 1 == number
+        async for _ in rows():
+            break
+        with resilience.deadline(5.0):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert UNTIL.get() is None
 
     asyncio.run(main())
 
