@@ -55,7 +55,7 @@ over if a second from any call on holds more than 101, as the transport sees the
 its transport until its turn, as a limiter would that costs nothing (6 % of one here: a loop that wakes a hundred times a second).""",
     "loopback": "A real server in a process of its own, × bare httpx in the same run; ours is a client that was given to `wrap`. Throughput: more is better; of the others less.",
     "start": "What is paid once in a process.",
-    "memory": "2,000 calls wait for their answers, or, over a pool, most of them for a connection; each row is a process of its own.",
+    "memory": "2,000 calls wait for their answers, or 500, most of them for one of a pool's connections; each row is a process of its own.",
     "growth": "A call of ours where there is much, × a call of ours where there is one of each.",
 }
 

@@ -42,7 +42,7 @@ def column(calls: int, latency: float = 0.0) -> str:
 def run(effort: Effort) -> list[Figure]:
     """Measure at each concurrency and latency; a quick run at two."""
     figures: list[Figure] = []
-    rounds, seconds = (2, 0.7) if effort.quick else (3, 1.5)
+    rounds, seconds = (2, 0.5) if effort.quick else (3, 1.5)
     for calls, latency in QUICK if effort.quick else PLAN:
         try:
             with http_server(latency) as url:
