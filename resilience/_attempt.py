@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._outcome import Call, Exchange
     from ._runtime import Runtime
 
-__all__ = ["attempt_layer", "look_at", "unsent"]
+__all__ = ["attempt_layer", "interrupted", "look_at", "unsent"]
 
 # Whoever calls has set a time, or has lost interest: the provider has said nothing.
 _INTERRUPTED = Verdict(Category.TIMEOUT, retryable=False, message="its caller did not wait for the answer")
@@ -59,14 +59,26 @@ def attempt_layer(runtime: Runtime) -> Call:
             # Of a coroutine that is left, the spans are ended with its call.
             if exchange.spans is not None and not isinstance(interruption, GeneratorExit):
                 exchange.spans.unanswered()
-            if exchange.is_under_way:
-                # The provider has it, perhaps, and may charge for it.
-                _note(exchange, started, runtime, Outcome(_INTERRUPTED), interruption)
+            interrupted(exchange, started, runtime, interruption)
             raise
         _note(exchange, started, runtime, outcome, outcome.error)
         return outcome
 
     return attempt_call
+
+
+def interrupted(exchange: Exchange, started: float, runtime: Runtime, interruption: BaseException) -> None:
+    """Note an attempt whose caller did not wait for what comes of it, if it was sent.
+
+    Arguments:
+        exchange: the call.
+        started: when the attempt began, by the runtime's clock.
+        runtime: the call's.
+        interruption: what has ended it.
+    """
+    if exchange.is_under_way:
+        # The provider has it, perhaps, and may charge for it.
+        _note(exchange, started, runtime, Outcome(_INTERRUPTED), interruption)
 
 
 def unsent(exchange: Exchange, started: float, runtime: Runtime, error: Exception) -> Outcome:
@@ -155,8 +167,8 @@ async def look_at(exchange: Exchange, response: Response, until: float | None, r
 
 async def _verdict(exchange: Exchange, response: Response, until: float | None, runtime: Runtime) -> Verdict:
     classifier = exchange.policy.classifier
-    # A failure is asked for a dozen of them.
-    headers = response.headers if response.status_code < 400 else texts_of(response.headers)
+    # It is asked for some of them again and again.
+    headers = texts_of(response.headers)
     answer = Answer(response.status_code, headers, exchange.request.method, exchange.operation)
     limit = classifier.look(answer.method, response.status_code, answer.operation, headers.get("content-type", ""))
     broken = None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._sent import Sent
     from ._way import Way
 
-__all__ = ["attempt_shortcut_layer"]
+__all__ = ["answer", "attempt_shortcut_layer"]
 
 
 def attempt_shortcut_layer(inner: Call, runtime: Runtime) -> Call:
@@ -75,7 +75,7 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     if sent is None:
         return None
     try:
-        work = _answer(exchange, sent, seconds, runtime)
+        work = answer(exchange, sent, seconds, runtime)
         sent.response = await (work if seconds is None else runtime.attempt(seconds, work))
     except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
         sent.error = error
@@ -92,8 +92,15 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     return await inner(exchange)
 
 
-async def _answer(exchange: Exchange, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
-    """The answer, and what it means."""
+async def answer(exchange: Exchange, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
+    """Send a request, and look at its answer.
+
+    Arguments:
+        exchange: the call.
+        sent: gets what the answer means.
+        seconds: how long both may take, from when it was sent.
+        runtime: the call's.
+    """
     exchange.is_under_way = True
     response = exchange.answer = await runtime.send(exchange.request)
     sent.verdict = await look_at(exchange, response, None if seconds is None else sent.times[1] + seconds, runtime)

@@ -98,10 +98,11 @@ class Chain:
         self._closing = Closing()
         self._clock = clock
         self._store: Store | None = None
-        self._sync = build(SyncRuntime(library, transport, clock))
+        blocking = SyncRuntime(library, transport, clock)
+        self._sync = build(blocking)
         self._runtime = AsyncRuntime(library, transport, clock, gate_of(library, transport, policies.gate))
         self._async = build(self._runtime)
-        self._shortcut = Shortcut(self._runtime, transport, listeners, self)
+        self._shortcut = Shortcut(blocking, self._runtime, transport, listeners, self)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""

@@ -22,27 +22,27 @@ class Sent:
         times: when the call began and when it was sent, by the runtime's clock.
         admission: what the breaker has let it through with; `None` without a breaker.
         permit: what the call holds; `None` where nothing limits how many are in flight.
-        response: the answer.
-        error: what was raised.
     """
 
     __slots__ = ("admission", "error", "permit", "response", "times", "verdict")
 
-    def __init__(
-        self,
-        times: tuple[float, float],
-        admission: Admission | None,
-        permit: Permit | None = None,
-        response: Response | None = None,
-        error: BaseException | None = None,
-    ) -> None:
+    def __init__(self, times: tuple[float, float], admission: Admission | None, permit: Permit | None = None) -> None:
         self.times = times
         self.admission = admission
         self.permit = permit
         self.verdict: Verdict | None = None
         """What the answer means, if it was looked at."""
-        self.response = response
-        self.error = error
+        self.response: Response | None = None
+        """The answer."""
+        self.error: BaseException | None = None
+        """What was raised instead."""
+
+    def bring(self, came: Response | BaseException) -> None:
+        """It has come: the answer, or what was raised instead."""
+        if isinstance(came, BaseException):
+            self.error = came
+        else:
+            self.response = came
 
     def give_back(self) -> None:
         """Hold nothing for a call that has ended before the layers took it over; nothing is given back twice."""

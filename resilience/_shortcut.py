@@ -1,23 +1,24 @@
 """The short cut of the calls that nothing holds up: one decision before such a call is sent, and one after its success.
 
 find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
- │ └────▶ timeouts of its attempts, answers to be looked at ────────────────────────▶ the layers, where each attempt has one
+ │ └────▶ timeouts of its attempts ─────────────────────────────────────────────────▶ the layers, where each attempt has one
  ▼
 enter ──▶ a breaker that is open, and for which no call waits ──────────────────────▶ refused, as its layer would
  │ └────▶ one that is half open, a latch, a line, a limit used up ──────────────────▶ the layers; nothing was taken
  ▼
-send ───▶ anything but a success that needs no second look ─────────────────────────▶ the layers, which go on from there
+send ───▶ anything but a success, which a rule may have to look at ─────────────────▶ the layers, which go on from there
  ▼
 leave: the breaker and the retry budget are told, the trail is written; a permit is held until the answer's body is closed
 
-It decides nothing that the layers would decide otherwise: most of what a call costs within this library is the way
-through its layers, so the way is left out where none of them would have anything to say.
+It decides nothing otherwise than the layers would: it spares the way through them, which is most of what a call costs here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
+from ._attempt import interrupted
+from ._attempt_shortcut import answer
 from ._breaker import told
 from ._breaker_hearing import Heard
 from ._deadline import cut_timeouts
@@ -25,6 +26,7 @@ from ._hub import Hub
 from ._outcome import Outcome
 from ._pool_gate import leave, stand, through
 from ._prepare import restore
+from ._runtime import run_now
 from ._telemetry import is_traced, start_spans
 from ._trail import observers
 from ._unwrap import raise_with
@@ -36,40 +38,24 @@ if TYPE_CHECKING:
     from ._enriched import Enriched
     from ._gate import Gate
     from ._library import Request, Response, Transport
-    from ._outcome import Exchange
+    from ._outcome import Calls, Exchange
     from ._permit import Permit
     from ._registry import Source
-    from ._runtime import AsyncRuntime
-    from ._trail import Refused
+    from ._runtime import AsyncRuntime, Runtime, SyncRuntime
+    from ._sent import Sent
     from ._transactions import Reply, Store
-    from ._way import Made, Way
-    from ._way_kind import Kind
+    from ._way import How, Made, Way
     from .events import Listener
 
 __all__ = ["Shortcut"]
-
-
-class Calls(Protocol):
-    """What is done with calls before and after the layers."""
-
-    def prepare(self, request: Request, source: Source, /) -> Exchange | None:
-        """A call as the layers see it; `None` where its options switch them off."""
-        ...
-
-    def refuse(self, request: Request, kind: Kind, refused: Refused, /) -> Response:
-        """Tell of a call that is refused at once, and return or raise what its caller gets."""
-        ...
-
-    def end(self, exchange: Exchange, outcome: Outcome | None, /) -> None:
-        """End a call; without an outcome it was interrupted."""
-        ...
 
 
 class Shortcut:
     """The short cut of the calls of one transport.
 
     Arguments:
-        runtime: of the client's async calls.
+        blocking: of the client's sync calls.
+        runtime: of its async calls.
         transport: the client's own.
         listeners: who hears of this client's calls; where anybody does, there is no short cut.
         calls: what is done with them before and after the layers.
@@ -77,12 +63,13 @@ class Shortcut:
 
     def __init__(
         self,
+        blocking: SyncRuntime,
         runtime: AsyncRuntime,
         transport: Transport,
         listeners: tuple[Listener, ...],
         calls: Calls,
     ) -> None:
-        self._runtime = runtime
+        self._blocking, self._runtime = blocking, runtime
         self._gate = runtime.gate
         self._clock = runtime.clock
         self._transport = transport
@@ -99,27 +86,29 @@ class Shortcut:
             closing: set when the client is closed.
 
         Returns:
-            The answer; a call for the layers, which was sent and of which they have to look at what came, or of which each
-            attempt has a short cut of its own; `None` if nothing was sent and nothing is known of the call.
+            The answer; a call for the layers, which look at what came, or of which each attempt has a short cut of its own;
+            `None` if nothing was sent and nothing is known of the call.
         """
         way, began = self._ways.find(request, source), self._clock.now()
-        if way is None or not way.is_short:
+        if way is None or not way.is_short or (way.kind.looks and is_traced()):
             return None if way is None or is_traced() else way.call(request, store, closing)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
         try:
             generation = way.enter(store, began, permit)
             if not isinstance(generation, int):
                 return None if generation is None else self._refuse(way, request, generation)
-            made = (request, store, closing)
+            made, how = (request, store, closing), (generation, began, began)
+            if way.kind.looks:
+                return run_now(self._look(way, made, how, (None, permit), self._blocking))
             exchange, entered = self._begin(way.call(*made)) if is_traced() else (None, None)
             try:
                 response: Response = self._transport.handle_request(request)
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.hand_over(exchange, made, way.sent((began, began), generation, None, error, permit))
+                return way.hand_over(exchange, made, way.sent(how, permit), error)
             finally:
                 if entered is not None:
                     entered.leave()
-            return self._end(way, made, response, (generation, began, began), (exchange, permit))
+            return self._end(way, made, how, response, (exchange, permit, None))
         except BaseException:
             # Whatever interrupts it, between its lines as well: nobody else will give its places back.
             _give_back(permit)
@@ -130,7 +119,7 @@ class Shortcut:
     ) -> Response | Exchange | None:
         """The same for an async client."""
         way, gate, began = self._ways.find(request, source), self._gate, self._clock.now()
-        if way is None or not way.is_short:
+        if way is None or not way.is_short or (way.kind.looks and is_traced()):
             return None if way is None or is_traced() else way.call(request, store, closing)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
         is_inside = gate is None or gate.try_enter()
@@ -139,15 +128,17 @@ class Shortcut:
             generation = way.enter(store, began, permit) if is_inside or not (way.pays or way.holds) else None
             if not isinstance(generation, int):
                 return None if generation is None else self._refuse(way, request, generation)
-            made, exchange, started = (request, store, closing), None, began
+            made, how, exchange = (request, store, closing), (generation, began, began), None
             if gate is not None and not is_inside:
-                exchange, is_inside = await self._stand(way, made, gate, (began, generation))
+                exchange, is_inside = await self._stand(way, made, gate, how)
                 if not is_inside:
                     return exchange
-                started = self._clock.now()
+                how = (generation, began, self._clock.now())
+            if way.kind.looks:
+                looking: Any = self._look(way, made, how, (exchange, permit), self._runtime)
+                looked: Response | Exchange = await (looking if gate is None else through(gate, looking))
+                return looked
             exchange, entered = self._begin(exchange or way.call(*made)) if is_traced() else (exchange, None)
-            if exchange is not None and exchange.pool_wait:
-                cut_timeouts(exchange, None)
             try:
                 sending = self._transport.handle_async_request(request)
                 response: Response = await (sending if gate is None else through(gate, sending))
@@ -157,12 +148,12 @@ class Shortcut:
                 self._left(exchange)
                 raise
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.hand_over(exchange, made, way.sent((began, started), generation, None, error, permit))
+                return way.hand_over(exchange, made, way.sent(how, permit), error)
             finally:
                 if entered is not None:
                     entered.leave()
             # Nothing is awaited from here on: the place in front of the pool is given back at once.
-            return self._end(way, made, response, (generation, began, started), (exchange, permit))
+            return self._end(way, made, how, response, (exchange, permit, None))
         except BaseException:
             _give_back(permit)
             raise
@@ -170,22 +161,41 @@ class Shortcut:
             if gate is not None and is_inside:
                 leave(gate, self._runtime)
 
-    async def _stand(self, way: Way, made: Made, gate: Gate, entered: tuple[float, int]) -> tuple[Exchange, bool]:
+    async def _look(
+        self, way: Way, made: Made, how: How, of: tuple[Exchange | None, Permit | None], runtime: Runtime
+    ) -> Response | Exchange:
+        """Send a request of which a success, too, has to be looked at, and look."""
+        exchange, permit = of[0] or way.call(*made), of[1]
+        sent = way.sent(how, permit)
+        try:
+            response = await answer(exchange, sent, None, runtime)
+            return self._end(way, made, how, response, (exchange, permit, sent))
+        except GeneratorExit as left:
+            interrupted(exchange, how[2], runtime, left)
+            self._left(exchange)
+            raise
+        except BaseException as error:  # noqa: BLE001  the layers raise it again, and close what came
+            return way.hand_over(exchange, made, sent, error)
+
+    async def _stand(self, way: Way, made: Made, gate: Gate, how: How) -> tuple[Exchange, bool]:
         """Wait in front of the pool: the call, and whether it has a place now; otherwise the layers have to look at it."""
         exchange = way.call(*made)
-        exchange.started, generation = entered
+        exchange.started = how[1]
         try:
             ended = await stand(exchange, self._runtime, gate)
         except BaseException:
             self._calls.end(exchange, None)
             raise
         if ended is None:
+            if exchange.pool_wait:
+                cut_timeouts(exchange, None)
             return exchange, True
         if exchange.trail.why == "closed":
             self._calls.end(exchange, ended)
             raise_with(ended.forget_error(), exchange.trail)
-        late = way.sent((exchange.started, exchange.started), generation, error=ended.forget_error())
-        return way.hand_over(None, made, late), False
+        late = ended.forget_error()
+        assert late is not None
+        return way.hand_over(None, made, way.sent(how), late), False
 
     def _begin(self, exchange: Exchange) -> tuple[Exchange, AttemptSpan | Enriched | None]:
         """Begin the spans of a call, and that of its attempt."""
@@ -196,21 +206,22 @@ class Shortcut:
         self,
         way: Way,
         made: Made,
+        how: How,
         response: Response,
-        sent: tuple[int, float, float],
-        of: tuple[Exchange | None, Permit | None],
+        of: tuple[Exchange | None, Permit | None, Sent | None],
     ) -> Response | Exchange:
-        """Hand on an answer that needs no second look, and end the spans of its call."""
-        exchange, permit = of
+        """Hand on a plain success, and end the spans of its call."""
+        exchange, permit, looked = of
         trail, held = None, None if permit is None else (permit, self._runtime)
         # An answer that cannot even be looked at the layers close. Who has begun to listen meanwhile hears of it by them.
         if not Hub.listeners and not observers and Heard.by is None:
             try:
-                trail = way.leave(made[1], made[0], response, (*sent, self._clock.now()), held)
+                verdict = None if looked is None else looked.verdict
+                trail = way.leave(made, response, (*how, self._clock.now()), held, verdict)
             except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
                 trail = None
         if trail is None:
-            return way.hand_over(exchange, made, way.sent(sent[1:], sent[0], response, None, permit))
+            return way.hand_over(exchange, made, looked or way.sent(how, permit), response)
         if exchange is not None:
             exchange.trail = trail
             restore(exchange)
@@ -221,7 +232,7 @@ class Shortcut:
         return response
 
     def _left(self, exchange: Exchange | None) -> None:
-        """End a call that nobody goes on with, if it has spans that somebody waits for."""
+        """End a call that nobody goes on with, if anything was begun for it."""
         if exchange is not None:
             self._calls.end(exchange, None)
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from ._transactions import Reply, Store
     from ._way_kind import Kind
 
-__all__ = ["Made", "Way"]
+__all__ = ["How", "Made", "Way"]
 
 Made = tuple["Request", "Store", "Closing"]
 """What a call is made of beside what its way knows."""
+How = tuple[int, float, float]
+"""What `Way.enter` gave a call, when the call began and when it was sent, by the runtime's clock."""
 
 
 class Way:
@@ -110,7 +112,7 @@ class Way:
         permit = self.permit(store, runtime, times[1], seconds) if self.holds else None
         try:
             generation = self.enter(store, times[1], permit)
-            return self.sent(times, generation, permit=permit) if isinstance(generation, int) else None
+            return self.sent((generation, *times), permit) if isinstance(generation, int) else None
         except BaseException:
             # Whatever interrupts it, between its lines as well.
             if permit is not None:
@@ -132,24 +134,25 @@ class Way:
 
     def leave(
         self,
-        store: Store,
-        request: Request,
+        made: Made,
         response: Response,
-        sent: tuple[int, float, float, float],
+        how: tuple[int, float, float, float],
         held: tuple[Permit, Runtime] | None = None,
+        looked: Verdict | None = None,
     ) -> Trail | None:
         """Tell of a success, and write its trail; `None` where the answer is one that the layers have to look at.
 
         Arguments:
-            store: where the states are.
-            request: as it was sent.
+            made: of what the call was made.
             response: the answer.
-            sent: what `enter` gave; when the call began, when it was sent and when its answer came, by the runtime's clock.
+            how: as it was sent, and when its answer came.
             held: the places that it has until its answer is over, and where that is read.
+            looked: what the answer means, if it was looked at.
         """
+        request, store, _ = made
         kind = self.kind
-        generation, began, started, ended = sent
-        verdict = self.tell(store, response, generation, ended)
+        generation, began, started, ended = how
+        verdict = self.tell(store, response, generation, ended, looked)
         if verdict is None:
             return None
         if held is not None:
@@ -209,38 +212,30 @@ class Way:
         exchange.extensions, exchange.way = request.extensions, self
         return exchange
 
-    def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent | None) -> Exchange:
+    def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent, came: Response | BaseException) -> Exchange:
         """A call that the layers have to look at.
 
         Arguments:
             exchange: the call, if anybody has needed it.
             made: what else it is made of.
-            sent: what came of it; `None` if it was not sent.
+            sent: how it was sent.
+            came: its answer, or what was raised instead.
         """
         exchange = exchange or self.call(*made)
         exchange.ahead, exchange.pool_wait = sent, 0.0
+        sent.bring(came)
         return exchange
 
-    def sent(
-        self,
-        times: tuple[float, float],
-        generation: int,
-        response: Response | None = None,
-        error: BaseException | None = None,
-        permit: Permit | None = None,
-    ) -> Sent:
-        """What came of a call, for the layers.
+    def sent(self, how: How, permit: Permit | None = None) -> Sent:
+        """What will come of a call, for the layers.
 
         Arguments:
-            times: when the call began and when it was sent, by the runtime's clock.
-            generation: what `enter` gave.
-            response: the answer.
-            error: what was raised instead.
-            permit: what the call holds.
+            how: it is sent.
+            permit: what it holds.
         """
         plan = self.kind.plan
-        admission = None if plan is None else Admission(self._asked.keys[0], plan, generation)
-        return Sent(times, admission, permit, response, error)
+        admission = None if plan is None else Admission(self._asked.keys[0], plan, how[0])
+        return Sent(how[1:], admission, permit)
 
     def _success(self, generation: int) -> Command:
         plan = self.kind.plan

@@ -57,6 +57,7 @@ class Kind:
         "bill",
         "breaker",
         "is_short",
+        "looks",
         "operation",
         "plan",
         "policy",
@@ -88,9 +89,10 @@ class Kind:
         self._asked = Command("shortcut.enter", (self.breaker, *shutters, *paid, *places), (len(shutters), specs, ()))
         # Where no limit applies others wait, too, for what an answer has paused.
         self._lines = [line_key(key, spec) for key, spec in zip(buckets, self.bill.specs, strict=True)] + [*places]
-        is_timed = policy.times_for(self.operation) != (None, None)
-        self.is_short = not is_timed and self.verdict_on(200) is not None
+        self.is_short = policy.times_for(self.operation) == (None, None)
         """Whether a question before them and an answer after them is all that they need."""
+        self.looks = self.verdict_on(200) is None
+        """Whether some rule has to look at a success before it is one."""
         self._account = policy.account
         headers = () if policy.account is None else policy.account.headers or ()
         self._header = headers[0].lower().encode() if len(headers) == 1 and headers[0].isascii() else None

@@ -319,6 +319,8 @@ LOOKS: dict[str, Any] = {"limits": [], "operations": {}, "answers": FULLER["answ
 """Without what else keeps a call from the shorter of the short cuts."""
 HELD: dict[str, Any] = {"operations": GUARDED["operations"], "answers": [*GUARDED["answers"], FULLER["answers"][-4]]}
 """With permits, and nothing that keeps a call from the shorter of them."""
+SEEN: dict[str, Any] = {"operations": GUARDED["operations"]}
+"""With answers that are looked at as well."""
 LOOKED_AT: dict[str, Any] = ANSWERS | {
     "full": (420, {}),
     "fine": (200, {}, b'{"ok": ', b"true}"),
@@ -332,9 +334,13 @@ LOOKED_AT: dict[str, Any] = ANSWERS | {
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(calls_with(LOOKED_AT), max_size=14), st.sampled_from(["sync", "asyncio"]), st.sampled_from([{}, HELD]))
+@given(
+    st.lists(calls_with(LOOKED_AT), max_size=14),
+    st.sampled_from(["sync", "asyncio"]),
+    st.sampled_from([{}, HELD, SEEN]),
+)
 def test_attempts_end_as_they_would_in_the_layers(history: list[Any], mode: str, parts: dict[str, Any]) -> None:
-    """With permits, timeouts and answers that are looked at, whatever happened before; and with permits alone."""
+    """With permits, timeouts and answers that are looked at, whatever happened before; and with fewer of them."""
     play(policy(**FULLER | parts), LOOKED_AT, history, mode)
 
 
@@ -469,10 +475,13 @@ def test_an_attempt_that_nothing_holds_up_goes_by_no_layer_within(
 
 
 @pytest.mark.parametrize("mode", ["sync", "asyncio"])
-def test_who_traces_has_its_spans_by_the_layers(mode: str, asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("parts", [{}, LOOKS], ids=["permits", "looks"])
+def test_who_traces_has_its_spans_by_the_layers(
+    parts: dict[str, Any], mode: str, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the attempts that need more than a question."""
     monkeypatch.setattr(_shortcut, "is_traced", lambda: True)
-    client = Client(policy(**FULLER), mode=mode)
+    client = Client(policy(**FULLER | parts), mode=mode)
 
     assert 200 == client.call(LOOKED_AT["fine"]).status_code
     assert [1] == asked
