@@ -39,8 +39,10 @@ libraries' own work: on a real connection a bare call costs six times as much, a
 
 Contenders do what their documentation shows, in the cheapest way: limits keeps a fixed window in memory, waits between attempts are none.
 The **stack by hand** is limits, pybreaker or aiobreaker, a look at the JSON body, httpx-retries and, where a row says so,
-OpenTelemetry's own instrumentation. Redis and the HTTP server are processes of their own; memory and imports are measured in a fresh
-process each.
+OpenTelemetry's own instrumentation. **The decisions alone** are no library but a yardstick (`benchmarks/_floor.py`): one function, written
+for one provider and one account, that asks for host, key, breaker, rate, place and retry, and tells, shares, keeps and gives back
+nothing; with an SDK it makes one span for each attempt. A transport that promises less than that costs can keep its promise only by what it spares elsewhere.
+Redis and the HTTP server are processes of their own; memory and imports are measured in a fresh process each.
 """
 
 WORDS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._figures import Figure
+from benchmarks._floor import FLOOR
 from benchmarks._worlds import loaded
 
 __all__ = ["draw"]
@@ -58,7 +59,7 @@ def _overhead(figures: Sequence[Figure], axis: Any) -> None:
 def _colour(name: str) -> str:
     if name.startswith(("openai", "omniscrape", "a host")):
         return OURS
-    return PLAIN if name.startswith("bare") else THEIRS
+    return PLAIN if name.startswith(("bare", FLOOR)) else THEIRS
 
 
 def _loopback(figures: Sequence[Figure], axis: Any) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks._figures import Figure
+from benchmarks._floor import FLOOR, floor_call
 from benchmarks._ours import ELSEWHERE, OURS, WRAPPED, ours_call
 from benchmarks._peers import PEERS, peer_call
 from benchmarks._section import Effort, Found, figures_of, measured, pooled
@@ -103,6 +104,11 @@ def measure(library: str, loop: str, telemetry: str, blocks: int, *, quick: bool
         rows.pop(ELSEWHERE, None)
         rows[INSTRUMENTATION] = lambda: _get(instrumented(world, world.client(lean())), url)
         rows[STACK] = lambda: _get(instrumented(world, stack_client(world, lean)), url)
+    if telemetry in {"none", "sdk"} and not quick:
+        rows[FLOOR] = partial(floor_call, world, lean, url, is_traced=telemetry == "sdk")
+    if telemetry == "none" and not quick:
+        looked, told = OURS["omniscrape"]
+        rows[f"{FLOOR}, with a look at the body"] = partial(floor_call, world, world.lean(told), looked, looks=True)
     return measured(world, lambda: get(url), rows, blocks)
 
 

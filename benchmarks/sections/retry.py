@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks._figures import Figure
+from benchmarks._floor import FLOOR, floor_call
 from benchmarks._ours import OURS, TOO_MANY, WRAPPED, ours_call
 from benchmarks._peers import peer_call
 from benchmarks._section import Effort, Found, figures_of, measured, pooled
@@ -57,6 +58,8 @@ def measure(library: str, loop: str, blocks: int, *, quick: bool) -> Found:
     for name in RETRYING[:1] if quick else RETRYING:
         rows[name] = partial(_peer, name, world, lean, url)
     rows[STACK] = lambda: _get(stack_client(world, lean()), url)
+    if not quick:
+        rows[FLOOR] = lambda: floor_call(world, lean(), url)
     return measured(world, _twice(world, world.client(lean()()).get, url), rows, blocks, _succeeded)
 
 
