@@ -44,7 +44,8 @@ _ROLLING: dict[PeriodName, int] = {
 _LIMIT = re.compile(r"([0-9][0-9_.]*) *([A-Za-z][A-Za-z ]{0,18}[A-Za-z])? *(?:(?:/|per ) *([a-z]+))?", re.ASCII)
 _LONGEST = 60
 _LEAST = Decimal("0.000001")
-_EVER_SECONDS = 366 * 86_400.0
+# Longer than any rolling window: of two budgets in the way, what is spent for all time is the longer one.
+_EVER_SECONDS = 2 * 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,12 @@ def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[An
 
 
 def _refusal(states: list[State], specs: tuple[list[Any], ...], now: float) -> list[float] | None:
-    """The first budget that stands in the way, one that is obeyed before one that only tells."""
+    """The budget that stands in the way longest; one that is obeyed goes before one that only tells.
+
+    A call that came back when another one had room would only be refused by this one.
+    """
     found: list[float] | None = None
+    obeyed, longest = False, 0.0
     for index, state in enumerate(states):
         limit, amount, _, _, warns, manner = specs[index]
         spent = spent_of(state, now)
@@ -85,13 +89,24 @@ def _refusal(states: list[State], specs: tuple[list[Any], ...], now: float) -> l
         if limit == BALANCE and now >= state["seen"] + warns:
             # What the provider said long ago may be wrong by now.
             continue
-        if found is None or manner == 1:
-            looks_in = max(0.0, state["seen"] + warns - now)
-            seconds = looks_in if limit == BALANCE else seconds_until(state, amount, now)
+        looks_in = max(0.0, state["seen"] + warns - now)
+        seconds = looks_in if limit == BALANCE else seconds_until(state, amount, now)
+        lasts = _lasting(state, specs[index], spent, seconds)
+        if found is None or (manner == 1 and not obeyed) or ((manner == 1) == obeyed and lasts > longest):
             found = [1.0, float(index), seconds, float(left), float(spent), float(state["reserved"])]
-        if manner == 1:
-            break
+            obeyed, longest = manner == 1, lasts
     return found
+
+
+def _lasting(state: State, spec: list[Any], spent: int, seconds: float) -> float:
+    """For how long a budget refuses a call at least, to compare it with others."""
+    _, amount, _, period, _, _ = spec
+    if seconds >= 0:
+        return seconds
+    if amount > state["limit"]:
+        return float(LARGEST)
+    # Else it is only calls under way that stand in the way, and they may cost less at any moment.
+    return float(period) if spent + amount > state["limit"] else 0.0
 
 
 def _open(state: State, call: str, reservation: list[Any], spec: list[Any], now: float) -> bool:

@@ -120,6 +120,29 @@ def test_a_call_that_does_not_fit_is_refused_before_anything_is_sent() -> None:
     assert ["credits"] == [each.layer for each in trail(refused).refusals]
 
 
+@pytest.mark.parametrize(
+    ("budgets", "again"),
+    [
+        (("10 credits/hour", "10 credits/day"), 86_400),
+        (("10 credits/day", "10 credits/hour"), 86_400),
+        (("10 credits/hour", "2 requests"), None),
+        (({"name": "any", "limit": "10 credits/day", "rolling": True}, "10 credits/day", "10 credits/hour"), 87_840),
+        (("2 requests", {"name": "any", "limit": "10 credits/year", "rolling": True}), None),
+    ],
+)
+def test_of_several_budgets_the_last_one_to_have_room_says_when(budgets: Any, again: int | None) -> None:
+    """A call that comes back then is let through, and not refused by the next budget."""
+    shop = Shop(policy(), budgets=budgets)
+    shop.call()
+    shop.call()
+
+    refused = shop.call()
+
+    assert again == (int(refused.headers["retry-after"]) if "retry-after" in refused.headers else None)
+    shop.wait(again or 0)
+    assert (200 if again else 402) == shop.call().status_code
+
+
 def test_what_the_answer_says_is_what_counts() -> None:
     """Less than was reserved is free again, to the last millionth; more is counted too."""
     shop = Shop(policy(), [good(0.1), good("0.000001"), good(12.5), good()])

@@ -517,6 +517,25 @@ def test_the_time_of_a_refusal_is_when_the_call_fits(
 
 
 @everywhere
+def test_of_several_budgets_the_one_that_holds_longest_tells_when() -> None:
+    """In whichever order they stand: before that the call would only be refused by another one."""
+    hour, ever = DAILY._replace(seconds=600.0), DAILY._replace(key="{p}:credits:all:ever", seconds=6e7)
+    small = DAILY._replace(key="{p}:credits:small:ever", limit=40)
+    wallet = Wallet()
+    wallet.reserve("paid", 60, hour, MINUTE, ever)
+    wallet.settle("paid", 60, hour, MINUTE, ever)
+    wallet.reserve("open", 40, HELD, DAILY._replace(key="{p}:credits:busy:0-3600"), small)
+    busy = DAILY._replace(key="{p}:credits:busy:0-3600", limit=60)
+
+    assert [0, 1, 1, -1] == wallet.reserve("a", 50, MINUTE, hour)[:4]
+    assert [0, 1, 0, -1] == wallet.reserve("b", 50, hour, MINUTE)[:4]
+    assert [0, 1, 2, -1] == wallet.reserve("c", 50, hour, MINUTE, ever)[:4]
+    assert [0, 1, 0, -1] == wallet.reserve("d", 50, small, hour, ever)[:4]
+    assert [0, 1, 1, 61] == wallet.reserve("e", 50, busy, MINUTE)[:4]
+    assert [0, 1, 1, 61] == wallet.reserve("f", 50, ever._replace(manner=2), MINUTE)[:4]
+
+
+@everywhere
 def test_a_budget_that_only_tells_refuses_nobody() -> None:
     """It says what it would have refused; one that is obeyed speaks before it."""
     told, soft = DAILY._replace(manner=2), ENDLESS._replace(limit=10, manner=0)
@@ -525,7 +544,7 @@ def test_a_budget_that_only_tells_refuses_nobody() -> None:
     assert [1, 1, 0, -1, 100, 0, 0, 0] == wallet.reserve("a", 101, told)
     assert GRANTED == wallet.reserve("b", 11, soft)
     assert [0, 1, 1, -1, 100, 0, 0, 0] == wallet.reserve("c", 101, told, MINUTE)
-    assert [1, 1, 0, -1, 0, 0, 101, 0] == wallet.reserve("d", 1, told, MINUTE, told._replace(key="{p}:other", limit=0))
+    assert [1, 1, 2, -1, 0, 0, 0, 0] == wallet.reserve("d", 1, told, MINUTE, told._replace(key="{p}:other", limit=0))
     assert (0, 102, 0, 2) == wallet.described(told)
 
 
@@ -1065,13 +1084,15 @@ class CreditsMachine(RuleBasedStateMachine):
         self.lose(accounts)
         for account in accounts:
             account.open.pop(call, None)
-        full = next((each for each in accounts if 0 < amount > self.left(each)), None)
+        full = [each for each in accounts if 0 < amount > self.left(each)]
 
         reply = self.wallet.reserve(call, amount, *(account.budget for account in accounts), lease=lease, counts=counts)
 
-        if full is not None:
-            assert [0, 1, accounts.index(full)] == reply[:3]
-            assert [self.left(full), full.spent(now), full.reserved(), 0] == reply[4:]
+        if full:
+            told = accounts[int(reply[2])]
+            assert [0, 1] == reply[:2]
+            assert told in full
+            assert [self.left(told), told.spent(now), told.reserved(), 0] == reply[4:]
             return
         assert GRANTED == reply
         for account in accounts:

@@ -4,20 +4,31 @@ local call, latches, obeys, lease, counts, row = unpack(arguments, 1, 6)
 local specs = { unpack(arguments, 7) }
 local shut, page, budgets = keys_of(latches)
 
+local function lasting(state, spec, spent, seconds)
+  local _, amount, _, period = unpack(spec)
+  if seconds >= 0 then
+    return seconds
+  end
+  if amount > state.limit then
+    return LARGEST
+  end
+  return spent + amount > state.limit and period or 0
+end
+
 local function refusal_of(states)
   local found
+  local obeyed, longest = false, 0
   for index, state in ipairs(states) do
     local limit, amount, _, _, warns, manner = unpack(specs[index])
     local spent = spent_of(state)
     local left = math.max(0, state.limit - spent - state.reserved)
     if manner ~= 0 and state.limit >= 0 and amount > left and not (limit == BALANCE and now >= state.seen + warns) then
-      if found == nil or manner == 1 then
-        local looks_in = math.max(0, state.seen + warns - now)
-        local seconds = limit == BALANCE and looks_in or seconds_until(state, amount)
+      local looks_in = math.max(0, state.seen + warns - now)
+      local seconds = limit == BALANCE and looks_in or seconds_until(state, amount)
+      local lasts = lasting(state, specs[index], spent, seconds)
+      if found == nil or (manner == 1 and not obeyed) or ((manner == 1) == obeyed and lasts > longest) then
         found = { 1, index - 1, seconds, left, spent, state.reserved }
-      end
-      if manner == 1 then
-        break
+        obeyed, longest = manner == 1, lasts
       end
     end
   end
