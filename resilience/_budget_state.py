@@ -29,6 +29,7 @@ __all__ = [
     "BALANCE",
     "BALANCE_SECONDS",
     "LARGEST",
+    "LATE_SECONDS",
     "PAGES",
     "SLOTS",
     "budget_of",
@@ -52,10 +53,9 @@ BALANCE_SECONDS = 7 * 86_400.0
 """How long what a provider has told of a balance is kept."""
 LARGEST = 9_007_199_254_740_991
 """Up to here every whole number can be told from the next (IEEE 754), in whichever language."""
-_MOST_ROWS = 32
-_MOST_NAMES = 256
+_MOST_ROWS, _MOST_NAMES = 32, 256
 _LEDGER_SECONDS = 35 * 86_400.0
-_LATE_SECONDS = 86_400.0
+LATE_SECONDS = 86_400.0  # after its lease: a call may still speak, and somebody find that it was lost
 
 
 def budget_of(transaction: Transaction, key: str, limit: int, window: float, rows: list[list[Any]]) -> State:
@@ -231,7 +231,7 @@ def keep(transaction: Transaction, key: str, state: State, seconds: float) -> No
     now = transaction.now
     # What is spent now is counted until its part has left the window.
     counted = state["window"] * (SLOTS + 1) / SLOTS
-    state["keeps"] = max(state["keeps"], now + seconds, now + counted, now + _LATE_SECONDS)
+    state["keeps"] = max(state["keeps"], now + seconds, now + counted, now + LATE_SECONDS)
     transaction.save(key, state, state["keeps"] - now)
 
 

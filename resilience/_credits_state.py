@@ -12,7 +12,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._budget_state import BALANCE, LARGEST, budget_of, end, free, keep, rename, seconds_until, spent_of, write
+from ._budget_state import (
+    BALANCE,
+    LARGEST,
+    LATE_SECONDS,
+    budget_of,
+    end,
+    free,
+    keep,
+    rename,
+    seconds_until,
+    spent_of,
+    write,
+)
 from ._credits_corrections import report, reset, sweep
 from ._latch_state import answer, ask, look
 from ._transactions import Command
@@ -21,7 +33,10 @@ if TYPE_CHECKING:
     from ._transactions import Reply, State, Transaction
 
 
-__all__ = ["describe", "renew", "report", "reserve", "reset", "settle", "sweep", "unsent"]
+__all__ = ["JOB_SECONDS", "describe", "renew", "report", "reserve", "reset", "settle", "sweep", "unsent"]
+
+JOB_SECONDS = 7 * 86_400.0
+"""How long after its lease the end of a job may be told."""
 
 
 def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
@@ -66,7 +81,7 @@ def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[An
             look(transaction, keys[:latches], call)
     if granted or rows:
         for index, key in enumerate(budgets):
-            keep(transaction, key, states[index], max(specs[index][3], lease))
+            keep(transaction, key, states[index], max(specs[index][3], lease + LATE_SECONDS))
         write(transaction, page, rows)
     if refusal is None:
         refusal = [0.0, -1.0, 0.0, 0.0, 0.0, 0.0] if passed == 1 else [2.0, latch, seconds, 0.0, 0.0, 0.0]
@@ -194,7 +209,7 @@ def renew(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any,
         state = transaction.load(key)
         if state is not None:
             found += 1.0 if rename(state, call, name, transaction.now + lease) else 0.0
-            keep(transaction, key, state, lease)
+            keep(transaction, key, state, lease + (LATE_SECONDS if name == call else JOB_SECONDS))
     return [found]
 
 

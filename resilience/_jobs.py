@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._amounts import from_millionths, millionths
 from ._credits_guard import ONE_REQUEST
+from ._credits_state import JOB_SECONDS
 from ._trail import Charged
 from ._transactions import Command
 
@@ -25,7 +26,6 @@ __all__ = ["Noted", "begin", "finish", "keep", "recall"]
 # Six bytes fit into every number exactly.
 _BYTES = 6
 _MOST_BYTES = 64 * 1024
-_LATE_SECONDS = 7 * 86_400.0
 
 
 class Noted(NamedTuple):
@@ -74,7 +74,7 @@ def begin(exchange: Exchange, runtime: Runtime, reservation: Reservation, job: s
     }
     reservation.become_job(name, lease)
     # A job whose lease has ended counts as paid for; when its end is told after all, that is corrected.
-    arguments = (lease + _LATE_SECONDS, *_packed(json.dumps(noted, ensure_ascii=False)))
+    arguments = (lease + JOB_SECONDS, *_packed(json.dumps(noted, ensure_ascii=False)))
     runtime.tell(exchange.store, Command("notes.keep", (key,), arguments))
 
 

@@ -478,7 +478,7 @@ def test_the_provider_s_balance_is_heeded() -> None:
     assert 3 == len(shop.requests)
 
 
-def job_policy() -> Policy:
+def job_policy(lease: str = "1h") -> Policy:
     return policy(
         operations={"submit": {"path": "/jobs"}, "poll": {"path": "/jobs/{id}"}},
         costs=[{"operations": "poll", "cost": 0}, {"cost": 5}],
@@ -488,7 +488,7 @@ def job_policy() -> Policy:
                 "id": "id",
                 "poll": "poll",
                 "ended": {"status": 200, "body": {"status": ["done", "failed"]}},
-                "lease": "1h",
+                "lease": lease,
             }
         ],
         charges=[{"when": {"body": {"status": "failed"}}, "cost": 0}],
@@ -558,6 +558,19 @@ def test_a_job_whose_end_is_told_late_is_corrected() -> None:
     shop.call(f"https://{HOST}/jobs/j-1")
 
     assert Decimal(3) == shop.spent()
+    assert Decimal(3) == Decimal(sum(row[2] for row in shop.rows())) / 1_000_000
+
+
+@pytest.mark.parametrize(("lease", "seconds"), [("1h", 7 * 86_400), ("24h", 86_400)])
+def test_a_job_is_counted_though_its_budget_is_over_long_ago(lease: str, seconds: int) -> None:
+    """What it has cost stands in the ledger, whenever somebody asks about it within a week after its lease."""
+    end = httpx.Response(200, json={"status": "done", "billing": {"charged": 3}})
+    shop = Shop(job_policy(lease), [httpx.Response(202, json={"id": "j-1"}), end], budgets=["10 credits/hour"])
+
+    shop.call(f"https://{HOST}/jobs")
+    shop.wait(seconds + 3500)
+    shop.call(f"https://{HOST}/jobs/j-1")
+
     assert Decimal(3) == Decimal(sum(row[2] for row in shop.rows())) / 1_000_000
 
 

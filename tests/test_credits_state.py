@@ -838,11 +838,11 @@ def test_a_lost_call_that_was_never_sent_is_taken_back_in_the_ledger() -> None:
 
 @everywhere
 def test_a_sweep_keeps_nothing_alive() -> None:
-    """However often it looks; a day after the last call, and after its period, a budget is forgotten."""
+    """However often it looks; a day after the lease of the last call, and after its period, a budget is forgotten."""
     wallet = Wallet()
-    wallet.reserve("a", 60)
+    wallet.reserve("a", 60, lease=30)
     wallet.settle("a", 60)
-    wallet.now += DAY - 1
+    wallet.now += 30 + DAY - 1
 
     wallet.sweep(DAILY, MINUTE)
 
@@ -865,6 +865,37 @@ def test_a_budget_is_kept_as_long_as_it_is_needed() -> None:
     assert DAILY.key not in wallet.states()
     wallet.now += 2 * DAY - 1
     assert (0, 10, 90, 1) == wallet.described(MINUTE)
+
+
+@everywhere
+def test_a_budget_waits_a_day_for_calls_whose_lease_has_ended() -> None:
+    """Also where its period is over long ago: whoever fetches the ledger once a day finds what was lost."""
+    short = DAILY._replace(seconds=60.0)
+    wallet = Wallet()
+    wallet.reserve("a", 60, short, lease=600.0)
+    wallet.reserve("b", 10, MINUTE, lease=600.0)
+    wallet.renew("b", "b", MINUTE, lease=DAY)
+
+    wallet.now += DAY + 599
+    wallet.sweep(short)
+    assert [("a", "lost", 60)] == wallet.ledger()
+    wallet.now += DAY - 600
+    wallet.sweep(MINUTE)
+    assert [("a", "lost", 60), ("b", "lost", 10)] == wallet.ledger()
+
+
+@everywhere
+def test_a_budget_waits_for_a_job_as_long_as_anybody_knows_of_it() -> None:
+    """Seven days after its lease: its end may be told late."""
+    short = DAILY._replace(seconds=60.0)
+    wallet = Wallet()
+    wallet.reserve("a", 60, short)
+    wallet.renew("a", "job.1", short, lease=3600.0)
+
+    wallet.now += 7 * DAY + 3599
+    assert [1] == wallet.settle("job.1", 40, short)
+
+    assert [("a", "lost", 60), ("job.1", "settled", -20)] == wallet.ledger()
 
 
 @everywhere

@@ -6,7 +6,7 @@ for _, key in ipairs(KEYS) do
   local state = load(key)
   if state ~= nil then
     found = found + (rename(state, call, name, now + lease) and 1 or 0)
-    keep(key, state, lease)
+    keep(key, state, lease + (name == call and LATE_SECONDS or JOB_SECONDS))
   end
 end
 return reply({ found })

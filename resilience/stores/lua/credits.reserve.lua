@@ -83,7 +83,7 @@ if granted then
 end
 if granted or #rows > 0 then
   for index, key in ipairs(budgets) do
-    keep(key, states[index], math.max(specs[index][4], lease))
+    keep(key, states[index], math.max(specs[index][4], lease + LATE_SECONDS))
   end
   write(page, rows)
 end
