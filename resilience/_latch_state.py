@@ -73,7 +73,10 @@ def lift(transaction: Transaction, keys: tuple[str, ...], _arguments: tuple[Any,
 
 
 def ask(transaction: Transaction, keys: tuple[str, ...], call: str) -> list[float]:
-    """Whether latches let a call through: 1 if they do, 2 if it is the one that looks, 0 if not; index; seconds."""
+    """Whether latches let a call through: 1 if they do, 2 if it is the one that looks, 0 if not; index; seconds.
+
+    Of those that do not, the last to open is told: a call that came back before would only be refused by it.
+    """
     found = [1.0, -1.0, 0.0]
     for index, key in enumerate(keys):
         state = transaction.load(key)
@@ -82,8 +85,10 @@ def ask(transaction: Transaction, keys: tuple[str, ...], call: str) -> list[floa
         ends = state["until"] or state["look_at"]
         # A call whose reply never arrived asks again.
         if state["until"] or (state["probe"] != call and transaction.now < ends):
-            return [0.0, float(index), ends - transaction.now]
-        found = [2.0, float(index), 0.0]
+            if found[0] or ends - transaction.now > found[2]:
+                found = [0.0, float(index), ends - transaction.now]
+        elif found[0]:
+            found = [2.0, float(index), 0.0]
     return found
 
 

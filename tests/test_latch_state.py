@@ -55,6 +55,20 @@ def shut(seconds: float = 0) -> Latches:
     return latches
 
 
+def test_of_two_latches_the_one_that_opens_last_says_when() -> None:
+    """In whichever order they stand: before that the call would only be refused by the other one."""
+    latches = Latches()
+    latches.shut("a", 60, key=ACCOUNT)
+    latches.shut("a", 3600, key=OPERATION)
+
+    assert [0, 2, 1, 3600] == latches.ask("b", ACCOUNT, OPERATION)[:4]
+    assert [0, 2, 0, 3600] == latches.ask("b", OPERATION, ACCOUNT)[:4]
+    latches.now += 60
+    assert [0, 2, 1, 3540] == latches.ask("b", ACCOUNT, OPERATION)[:4]
+    latches.now += 3540
+    assert OPEN == latches.ask("b", ACCOUNT, OPERATION)
+
+
 def test_what_nobody_has_shut_is_open() -> None:
     """And leaves no state."""
     latches = Latches()

@@ -13,9 +13,12 @@ local function ask(keys, call)
     if state ~= nil then
       local ends = ends_of(state)
       if state['until'] ~= 0 or (state.probe ~= call and now < ends) then
-        return { 0, index - 1, ends - now }
+        if found[1] ~= 0 or ends - now > found[3] then
+          found = { 0, index - 1, ends - now }
+        end
+      elseif found[1] ~= 0 then
+        found = { 2, index - 1, 0 }
       end
-      found = { 2, index - 1, 0 }
     end
   end
   return found
