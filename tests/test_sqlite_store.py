@@ -270,6 +270,16 @@ def test_a_url_that_names_no_file_is_refused(url: str) -> None:
         path_of(url)
 
 
+def test_a_path_may_begin_with_two_slashes(path: str, store: SqliteStore) -> None:
+    """As with `sqlite:////${HOME}/store.db`; the file is the same."""
+    for _ in range(2):
+        other = SqliteStore(f"/{path}", "t")
+        assert is_admitted(other, take(2))
+        other.close()
+
+    assert not is_admitted(store, take(2))
+
+
 def test_a_file_that_is_no_database_is_refused_and_left_alone(path: str) -> None:
     """When the store is opened, with what to do."""
     Path(path).write_text("Dear diary, " * 100)

@@ -72,7 +72,9 @@ def _look(path: str) -> None:
 
     One that a removed store has left behind would be taken for that of whatever file stands there now, and written over it.
     """
-    alone = sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True)
+    # What follows two slashes at its beginning would be the name of a machine (RFC 8089, 2).
+    root = "file://" if path.startswith("/") else "file:"
+    alone = sqlite3.connect(f"{root}{quote(path)}?mode=ro&immutable=1", uri=True)
     # Others may be writing it just now; whatever else is wrong is found by the connection that waits for them.
     with closing(alone), suppress(sqlite3.DatabaseError):
         _is_ours(alone, path)
