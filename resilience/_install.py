@@ -12,7 +12,7 @@ import importlib
 import importlib.abc
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import wraps
 from importlib.machinery import ModuleSpec
 from inspect import iscoroutinefunction
@@ -153,22 +153,33 @@ class ResilienceFinder(importlib.abc.MetaPathFinder):
             find = None if isinstance(finder, ResilienceFinder) else getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
             if spec is not None:
-                if spec.loader is not None:
-                    _after(spec.loader)
+                if hasattr(spec.loader, "exec_module"):
+                    prepared: Any = _Preparing(spec.loader)
+                    spec.loader = prepared
                 return spec
         return None
 
 
-def _after(loader: Any) -> None:
-    execute: Callable[[ModuleType], None] = loader.exec_module
+class _Preparing:
+    """Prepares one library when its own loader has loaded it: that may load other modules too, as one of an archive does."""
 
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The module has the loader that it has without us.
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
         # An alias of httpx2 comes this way too, after httpx2 itself; what is patched already stays as it is.
         if ResilienceFinder.policies is not None:
             _patch(module)
 
-    loader.exec_module = exec_module
+    def __getattr__(self, name: str) -> Any:
+        if name == "_loader":
+            raise AttributeError(name)
+        return getattr(self._loader, name)
 
 
 def _patch(module: ModuleType) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -350,6 +351,63 @@ def test_install_before_the_library_is_imported(library: str, server: RawServer,
         resilience.install(sys.argv[1])
         assert "httpx" not in sys.modules and "httpx2" not in sys.modules
         import {library}
+        print(len({library}.get(sys.argv[2]).extensions["resilience"].attempts))
+    """
+
+    assert "2" == run_program(program, str(config), server.url)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_other_modules_of_an_archive_are_left_alone(
+    library: str, server: RawServer, config: Path, tmp_path: Path
+) -> None:
+    """All modules of an archive have one loader: an SDK beside the library was taken for it, and could not be imported."""
+    root = Path(LIBRARIES[library].__file__).parent
+    with ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in root.rglob("*.py"):
+            archive.write(path, path.relative_to(root.parent))
+        archive.writestr("sdk.py", "class Client: ...\n\nclass AsyncClient: ...\n")
+    program = f"""
+        import importlib.util, sys, zipimport
+        sys.path.insert(0, sys.argv[3])
+        import resilience
+        resilience.install(sys.argv[1])
+        for _ in range(3):
+            assert importlib.util.find_spec("{library}").loader.is_package("{library}")
+        import {library}, sdk
+        assert sdk.__loader__ is {library}.__loader__ is {library}.__spec__.loader
+        assert type(sdk.__loader__) is zipimport.zipimporter
+        print(len({library}.get(sys.argv[2]).extensions["resilience"].attempts))
+    """
+
+    assert "2" == run_program(program, str(config), server.url, str(tmp_path / "all.zip"))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_loader_may_be_of_any_class(library: str, server: RawServer, config: Path) -> None:
+    """Those of compiled programs, and of who loads by a plain function, take no attributes: the import failed."""
+    program = f"""
+        import importlib.machinery, sys
+        class Loader:
+            __slots__ = ("_loader",)
+            def __init__(self, loader):
+                self._loader = loader
+            def create_module(self, spec):
+                return None
+            def exec_module(self, module):
+                self._loader.exec_module(module)
+        class Finder:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+                if name == "{library}":
+                    spec.loader = Loader(spec.loader)
+                return spec
+        import resilience
+        sys.meta_path.insert(0, Finder)
+        resilience.install(sys.argv[1])
+        import {library}
+        assert type({library}.__loader__) is Loader
         print(len({library}.get(sys.argv[2]).extensions["resilience"].attempts))
     """
 
