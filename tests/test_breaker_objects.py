@@ -803,7 +803,7 @@ class Deaf:
     def failure(self, breaker: Any, exception: Any) -> None: ...
 
 
-@pytest.mark.parametrize("given", ["x", None, print, Listener, Deaf()], ids=str)
+@pytest.mark.parametrize("given", ["x", None, print, Listener, Deaf()], ids=lambda given: type(given).__name__)
 def test_only_a_listener_can_listen(given: Any) -> None:
     """Whatever cannot hear of everything is refused where it is given, and no call meets it."""
     with pytest.raises(TypeError) as caught:

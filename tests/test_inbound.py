@@ -250,7 +250,6 @@ def test_whatever_can_be_called_with_a_request_is_a_function(given: Any) -> None
         ({"health_fails_when": 1}, "write a list of breaker, latch, store"),
         ({"dedline_header": "X"}, "here has no option 'dedline_header'; did you mean"),
     ],
-    ids=str,
 )
 def test_an_option_that_cannot_be_honoured_is_refused(given: dict[str, Any], message: str) -> None:
     """Where the application begins, and not at its first request."""
