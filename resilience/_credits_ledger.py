@@ -12,7 +12,6 @@ from typing import NamedTuple, cast
 
 from ._amounts import from_millionths
 from ._budget_state import LARGEST
-from ._tags import key_part
 
 __all__ = ["Dropped", "Ledger", "Settlement", "Sum", "apart", "is_number", "read_pages", "spread", "sums"]
 
@@ -152,27 +151,16 @@ def apart(rows: Iterable[Settlement], scopes: tuple[str, ...]) -> dict[tuple[str
 
     Arguments:
         rows: of its provider.
-        scopes: of the budget, as its key has them: `account`, `operation`, `tag.<name>`; the values come in their order.
+        scopes: of the budget, as its key has them: `account`, `operation`, `tag.<name>`; the values, as in the key, come in
+            their order.
     """
     found: dict[tuple[str, ...], list[Settlement]] = {}
     for row in rows:
-        tags = _tags(row.tags)
         named = {"account": row.account, "operation": row.operation or "-"}
-        named |= {f"tag.{name}": key_part(value) for name, value in tags.items()}
+        # As they stand in keys, so that no value holds a comma.
+        tags = [each.partition("=") for each in row.tags.split(",")]
+        named |= {f"tag.{name}": value for name, sign, value in tags if sign}
         found.setdefault(tuple(named.get(scope, "-") for scope in scopes), []).append(row)
-    return found
-
-
-def _tags(text: str) -> dict[str, str]:
-    """The tags of a row; a comma that no name follows belongs to the value before it."""
-    found: dict[str, str] = {}
-    last = ""
-    for part in text.split(",") if text else ():
-        name, sign, value = part.partition("=")
-        if sign and name.isidentifier():
-            found[name], last = value, name
-        elif last:
-            found[last] += f",{part}"
     return found
 
 

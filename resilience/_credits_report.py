@@ -135,7 +135,9 @@ class _Spending:
         place = (line.provider, tuple(line.scopes))
         if place not in self._apart:
             self._apart[place] = apart(self._by_provider.get(line.provider, ()), place[1])
-        rows = self._apart[place].get(tuple(line.scopes.values()), [])
+        # Its scopes are for people.
+        values = tuple(part.partition("=")[2] for part in line.key.split(":")[4:])
+        rows = self._apart[place].get(values, [])
         counted = self._operations.get((line.provider, line.budget))
         if counted:
             rows = [row for row in rows if row.operation in counted]

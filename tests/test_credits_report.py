@@ -304,13 +304,14 @@ def test_sums_by_outcome() -> None:
         (("operation", "account"), ("search", "ab12")),
         (("tag.tenant",), ("acme",)),
         (("tag.job",), (key_part("a, b"),)),
+        (("tag.user",), (key_part("x" * 200),)),
         (("tag.none",), ("-",)),
         (("something",), ("-",)),
     ],
 )
 def test_rows_apart(scopes: tuple[str, ...], value: tuple[str, ...]) -> None:
-    """By the values that a budget's key has; a tag's value may hold a comma, and one that no key can carry is a digest."""
-    row = row_of(tags="job=a, b,tenant=acme")
+    """By the values that a budget's key has: a row has them too."""
+    row = row_of(tags=f"job={key_part('a, b')},tenant=acme,user={key_part('x' * 200)}")
 
     assert {value: [row]} == apart([row], scopes)
 
@@ -355,6 +356,18 @@ def test_no_spending_is_lost_in_the_parts(
 
     assert bins == len(found)
     assert sum(row.charged for row in rows if begins <= row.at <= ends) == sum(found)
+
+
+@pytest.mark.parametrize("tenant", ["acme", "anna@shop.example", "a, b=c", "-", "~", "x" * 200])
+def test_the_history_of_a_tag_is_there_whatever_its_value_is(some: Spender, tenant: str) -> None:
+    """Its key and its rows have the same text for it."""
+    part = key_part(tenant)
+    some.spend(f"{DAILY}:tag.tenant={part}", charged=2, tags=f"job=7,tenant={part}")
+    some.spend(DAILY, charged=4, tags="job=7")
+
+    (line,) = [each for each in some.report().lines if each.scopes]
+
+    assert 2 == sum(line.history)
 
 
 def test_the_history_of_a_budget_is_of_its_own_calls(some: Spender) -> None:
