@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-from ._store_file import file_fault
+from ._store_file import file_fault, url_from
 from ._store_url import check_store_url, completed
 from .errors import ConfigurationError, Problem
 
@@ -43,12 +44,13 @@ def store_url(found: Read, *, anywhere: bool) -> str:
 
 def _absolute(url: str, found: Read) -> str:
     path = url.removeprefix("sqlite:///")
-    if path == url or Path(path).is_absolute():
+    # A path that no file can have is told of by whoever looks for a place.
+    if path == url or Path(path).is_absolute() or "\0" in unquote(path):
         return url
     if not found.place(("store",)).line:
         raise ConfigurationError("its path begins nowhere; write an absolute one, with four slashes in all")
     # As every path of the file: workers of other working directories share it too.
-    return f"sqlite:///{(found.directory / path).resolve()}"
+    return url_from(found.directory, url)
 
 
 def store_problem(found: Read | None, store: str) -> Problem | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from .errors import ConfigurationError
 
-__all__ = ["Fault", "file_fault", "path_of", "place_fault"]
+__all__ = ["Fault", "file_fault", "is_there", "path_of", "place_fault", "url_from"]
 
 Fault = tuple[str, str]
 """What is wrong, and what to do."""
 _CORRECT = "make it, or correct the path"
+# What would mean something in a URL; all other signs are shown as they are.
+_MEANING = str.maketrans({sign: quote(sign) for sign in "%?#"})
 
 
 def path_of(url: str) -> str:
@@ -29,6 +31,26 @@ def path_of(url: str) -> str:
         )
     # A link stays a link: whoever moves it moves the store.
     return str(Path(path).absolute())
+
+
+def url_from(directory: Path, url: str) -> str:
+    """The URL of the same file with an absolute path, where a relative one begins at a directory.
+
+    Arguments:
+        directory: whatever it is called; no sign of its name means anything in a URL.
+        url: of a store that is a file.
+    """
+    path = unquote(url.removeprefix("sqlite:///"))
+    return f"sqlite:///{str((directory / path).resolve()).translate(_MEANING)}"
+
+
+def is_there(url: str) -> bool:
+    """Whether the file of a store has been made; also for a store that is no file.
+
+    Raises:
+        ConfigurationError: the URL names no file.
+    """
+    return not url.startswith("sqlite:") or Path(path_of(url)).is_file()
 
 
 def place_fault(path: str) -> Fault | None:

@@ -15,6 +15,7 @@ import pytest
 from resilience.cli import _diagnosis, main
 from resilience.cli._known import OTHERS, SDKS
 from resilience.cli._launch import LAUNCHER
+from resilience.stores import open_store
 from tests.launched import CHECKOUT
 from tests.servers import RedisServer
 
@@ -154,6 +155,9 @@ def test_stores(doctor: Doctor, tmp_path: Path, redis_server: RedisServer) -> No
     code, told = found("sqlite:///store.db")
     assert (0, "note", "no application has used it yet") == (code, told["state"], told["found"])
     assert not (tmp_path / "store.db").exists()
+    open_store(f"sqlite:///{tmp_path}/store%20one.db")
+    code, told = found("sqlite:///store%20one.db")
+    assert (0, "ok", "can be reached") == (code, told["state"], told["found"])
     code, told = found("sqlite:////nowhere/store.db")
     assert (1, "attention") == (code, told["state"])
     assert told["found"].endswith("resilience.yaml:2:8: the store /nowhere/store.db must be in a directory that exists")

@@ -587,6 +587,17 @@ def test_a_real_store(command: tuple[str, ...], cli: Cli, tmp_path: Path) -> Non
     assert (tmp_path / "other.db").read_text().startswith("this is no database")
 
 
+def test_a_file_whose_name_the_url_writes_otherwise(cli: Cli, tmp_path: Path) -> None:
+    """What applications find under a URL, its percent signs decoded, is found by commands too."""
+    url = f"sqlite:///{tmp_path}/state%20one.db"
+    open_store(url, namespace="shop").run(Command("breaker.force", ("{some}:breaker:b:some.test",), (1, 60.0)), 0.0)
+
+    code, output, complaints = cli("status", "--store", url)
+
+    assert (0, "") == (code, complaints)
+    assert "some.test" in output
+
+
 def test_a_store_that_is_named_goes_before_one_that_has_no_place_here(cli: Cli, tmp_path: Path) -> None:
     """The configuration may be another machine's; without a store in its place, its own is told of."""
     config = tmp_path / "elsewhere.yaml"

@@ -16,6 +16,7 @@ from resilience._hosts_ahead import hosts_of
 from resilience._modes import LAYERS, Mode
 from resilience._registry import Policies, Settings
 from resilience._shipped import shipped_directory, shipped_names
+from resilience._store_file import path_of
 from resilience.errors import ConfigurationError, PolicyError
 from tests.worlds import policy
 
@@ -406,3 +407,15 @@ def test_a_policy_that_is_named_is_loaded_at_once_and_a_shipped_one_when_it_is_c
 def test_without_a_configuration_there_are_no_files_of_ones_own() -> None:
     """Nor is one looked for elsewhere."""
     assert (None, ()) == (find_config(), own_policies())
+
+
+@pytest.mark.parametrize("name", ["feature%2Fshop", "100%41", "c#", "what?", "with blanks"])
+def test_a_store_stands_beside_its_configuration_whatever_their_directory_is_called(name: str, alone: Path) -> None:
+    """Build servers name directories after branches, as `feature%2Fshop`; signs of URLs mean nothing there."""
+    directory = alone.resolve() / name
+    directory.mkdir()
+    write(directory / "resilience.yaml", "version: 1\nstore: sqlite:///state%20one.db\n")
+
+    policies = policies_for(config=directory / "resilience.yaml")
+
+    assert str(directory / "state one.db") == path_of(policies.store)

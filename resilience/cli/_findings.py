@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from resilience._store_file import is_there
 from resilience._store_url import without_credentials
 from resilience.stores import open_store
 
@@ -61,8 +61,7 @@ def of_store(policies: Policies, problem: Problem | None) -> Finding:
         return Finding("store", shown, "ok", "each process counts for itself")
     if problem is not None:
         return Finding("store", shown, "attention", f"{problem.place}: {problem.message}", problem.remedy)
-    path = policies.store.removeprefix("sqlite:///")
-    if path != policies.store and not Path(path).is_file():
+    if not is_there(policies.store):
         return Finding("store", shown, "note", "no application has used it yet")
     try:
         next(iter(open_store(policies.store, namespace=policies.namespace).scan("{doctor}:")), None)

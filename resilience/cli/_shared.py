@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resilience._config import policies_for
+from resilience._store_file import is_there
 from resilience._store_url import check_store_url, completed, without_credentials, words_without
 from resilience.errors import ConfigurationError
 from resilience.stores import open_store
@@ -16,6 +16,8 @@ from resilience.stores import open_store
 from ._output import fail, visible
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from resilience._registry import Policies
     from resilience._transactions import Store
 
@@ -52,8 +54,7 @@ class Shared:
 
     def open(self) -> Store:
         """The store itself; one whose packages are missing, or whose file does not exist, ends the command."""
-        path = self.url.removeprefix("sqlite:///")
-        if path != self.url and not Path(path).is_file():
+        if not is_there(self.url):
             # Looking at a store must not make one.
             fail(f"there is no store {self.shown}: no application has used it yet, or it has another path")
         try:
