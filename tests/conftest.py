@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from resilience.stores import forget_all
 from tests.servers import redis_server  # noqa: F401  a fixture
@@ -13,6 +14,10 @@ from tests.worlds import WORLDS, World
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As under nohup; the programs that tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long one example takes is the machine's, which may be busy: with other tests, for one.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -333,7 +333,7 @@ LOOKED_AT: dict[str, Any] = ANSWERS | {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(calls_with(LOOKED_AT), max_size=14),
     st.sampled_from(["sync", "asyncio"]),

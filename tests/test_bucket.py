@@ -932,7 +932,6 @@ def test_a_description_knows_the_providers_word() -> None:
 # Whatever happens
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(commands_bucket(), st.sampled_from([0, 0.3, 100.0])), max_size=20), st.sampled_from(STARTS))
 def test_no_command_breaks_a_bucket(commands: list[tuple[Command, float]], now: float) -> None:
     """Whatever the rates of a key were before: the reply has its numbers, and no wait is negative or endless."""
@@ -947,7 +946,6 @@ def test_no_command_breaks_a_bucket(commands: list[tuple[Command, float]], now: 
             assert (reply[2] == -1) == (reply[0] == 1 and reply[1] == 0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(steps_bucket(), max_size=40), st.lists(specs(), min_size=3, max_size=3), st.sampled_from(STARTS),
     st.lists(st.booleans(), min_size=40, max_size=40),
@@ -1138,10 +1136,9 @@ class TokenBucketMachine(RuleBasedStateMachine):
 
 
 TestTokenBucketMachine = TokenBucketMachine.TestCase
-TestTokenBucketMachine.settings = settings(deadline=None, stateful_step_count=40)
+TestTokenBucketMachine.settings = settings(stateful_step_count=40)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.data(), st.sampled_from(STARTS), st.integers(1, 4))
 def test_slots_given_back_are_the_slots_of_the_next_calls(
     count: int, data: st.DataObject, start: float, burst: int
@@ -1160,7 +1157,6 @@ def test_slots_given_back_are_the_slots_of_the_next_calls(
     assert pytest.approx((count + 1) / 10, abs=1e-6) == bucket.look()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400), st.sampled_from([1, 3, 7, 997, 10_000]), st.sampled_from(STARTS))
 def test_a_million_calls_in_a_row_gather_no_error(calls: int, amount: int, start: float) -> None:
     """The slot of call n is n intervals away, however large the numbers of the clock are."""

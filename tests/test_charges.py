@@ -379,7 +379,7 @@ VALUES = st.recursive(
 BODIES = VALUES.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(BODIES, max_size=3),
     st.sampled_from([b"", b"\n", b"\n\ndata: "]),

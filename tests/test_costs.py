@@ -281,7 +281,7 @@ COSTS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(COSTS, COSTS, BODIES)
 def test_a_body_that_cannot_be_read_never_costs_less_than_it_turns_out_to(
     costs: list[Any], surcharges: list[Any], body: dict[str, Any]
@@ -305,7 +305,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(COSTS, COSTS, JSON, st.dictionaries(st.just("n"), st.lists(st.text(max_size=10), max_size=3)))
 def test_no_request_is_too_strange(
     costs: list[Any], surcharges: list[Any], body: Any, query: dict[str, list[str]]

@@ -1200,7 +1200,7 @@ class CreditsMachine(RuleBasedStateMachine):
 
 
 TestCreditsMachine = CreditsMachine.TestCase
-TestCreditsMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCreditsMachine.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 @given(commands=st.lists(st.tuples(commands_credits(), st.floats(0, 400)), max_size=60))

@@ -440,7 +440,7 @@ REQUESTS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(REQUESTS, st.sampled_from([None, 500, 503, 200])), max_size=12), st.integers(0, 12))
 def test_what_answers_say_is_what_was_charged(calls: list[Any], balance: int) -> None:
     """Whoever reads the answers as the layers do comes to the provider's own count, and never above the balance."""

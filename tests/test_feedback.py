@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience import Policy
@@ -267,7 +267,6 @@ def test_an_answer_that_names_its_bucket_tells_it_and_is_remembered(kind: Any) -
     assert keys_of(exchange, bill)[0].split(":")[2].endswith(".c3")
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(

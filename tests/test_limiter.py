@@ -715,7 +715,7 @@ def test_a_window_that_is_free_is_used_to_its_end() -> None:
     assert [0.0] * 10 + [1.7] * 10 == went
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     amount=st.integers(1, 60),
     burst=st.integers(1, 5),
@@ -882,7 +882,7 @@ def _noting(names: list[str], decide: Callable[..., Any]) -> Callable[..., Any]:
 ALGORITHMS = ["token_bucket", "fixed_window", "moving_window"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     algorithm=st.sampled_from(ALGORITHMS),
     amount=st.integers(1, 5),
@@ -922,7 +922,7 @@ def test_in_any_order_of_coming_and_going_the_law_and_the_order_hold(
     assert None is world.store.lines.get(f"{world.key()}#1")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     arrivals=st.lists(st.floats(0, 5).map(lambda at: round(at, 2)), min_size=2, max_size=15),
     cancels=st.lists(

@@ -43,7 +43,5 @@ def test_the_invariants_hold_on_every_store(
     """The same rules and the same invariants, at the times that the test gives."""
     run_state_machine_as_test(
         lambda: machine(make_store),  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck)),
     )

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience import Policy
@@ -245,7 +245,6 @@ def test_the_names_of_buckets_are_bounded() -> None:
     ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_name_becomes_a_short_plain_part_of_a_key(told: str) -> None:
     """The same one each time, others for others."""

@@ -400,7 +400,7 @@ class PermitsMachine(RuleBasedStateMachine):
 
 
 TestPermitsMachine = PermitsMachine.TestCase
-TestPermitsMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestPermitsMachine.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 @given(commands=st.lists(st.tuples(commands_permits(), st.floats(0, 400)), max_size=60))

@@ -27,7 +27,7 @@ def test_a_batch_decides_as_its_decisions_would_alone(kind: str, redis_server: R
     """Every reply, to the last bit, and every state that is left, whatever runs of one script are in it."""
     store = GivenTimeRedis(redis_server)
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(start=starts, steps=histories(kind), times=st.integers(1, 4))
     def check(start: float, steps: list[tuple[float, Command]], times: int) -> None:
         batch, now = list[tuple[Command, float]](), start

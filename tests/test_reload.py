@@ -788,7 +788,7 @@ BAD = some.sampled_from(["namespace: [\n", "unknown: 1\n", "mode: x\n", "\0", "p
 STEPS = some.lists(some.one_of(GOOD, BAD, some.just("missing"), some.just("empty"), some.just("half")), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=STEPS, at_rest=some.booleans())
 def test_any_sequence_of_files_ends_with_the_last_good_one(steps: list[str], at_rest: bool) -> None:
     """Good and bad, missing, empty and broken off; by times that are old or new."""

@@ -199,7 +199,7 @@ def play(made: Policy, answers: dict[str, Any], history: list[Any], mode: str) -
         long.clock.advance(gap)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(calls, max_size=14), st.sampled_from(["sync", "asyncio"]), st.booleans())
 def test_calls_end_as_they_would_in_the_layers(history: list[Any], mode: str, is_limited: bool) -> None:
     """Answer, trail, time and every state that is left are the same, whatever happened before."""

@@ -24,7 +24,7 @@ import httpx2
 import pytest
 import trio
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import resilience
@@ -317,7 +317,6 @@ def test_a_large_discarded_answer_is_not_read_to_its_end(library: str) -> None:
     assert (200, 2) == (response.status_code, server.connections)
 
 
-@settings(deadline=None)
 @given(
     chunks=st.lists(st.binary(max_size=300), max_size=12),
     limit=st.integers(1, 2000),

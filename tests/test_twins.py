@@ -88,7 +88,7 @@ def histories(kind: str, least: int = 1, most: int = 30) -> st.SearchStrategy[St
 def test_all_stores_decide_the_same(kind: str, stores: Stores) -> None:
     """Every reply, to the last bit, and every state that is left, whatever has happened before."""
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(start=starts, steps=histories(kind))
     def check(start: float, steps: Steps) -> None:
         stores.clear(start)
@@ -105,7 +105,7 @@ def test_all_stores_decide_the_same_where_slots_go_back_and_forth(stores: Stores
     """Histories of rate limits in which calls confirm, and give back, what an earlier reply gave them."""
     rates = st.lists(strategies_bucket.specs(), min_size=3, max_size=3)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(start=starts, steps=st.lists(strategies_bucket.steps_bucket(), max_size=40), rates=rates)
     def check(start: float, steps: list[strategies_bucket.Step], rates: list[list[Any]]) -> None:
         stores.clear(start)
@@ -118,7 +118,7 @@ def test_all_stores_decide_the_same_where_slots_go_back_and_forth(stores: Stores
 def test_all_stores_decide_the_same_where_calls_are_lost_and_speak_again(stores: Stores) -> None:
     """Long histories of credits, in which most reservations meet their end, or one another, in some budget."""
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(start=starts, steps=histories("credits", 40, 50))
     def check(start: float, steps: Steps) -> None:
         stores.clear(start)
@@ -151,7 +151,7 @@ def test_every_script_is_in_some_history(kind: str) -> None:
     """A verb that no strategy draws would be compared by nobody."""
     drawn: set[str] = set()
 
-    @settings(max_examples=200, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=200, database=None, suppress_health_check=list(HealthCheck))
     @given(steps=histories(kind))
     def draw(steps: Steps) -> None:
         drawn.update(command.name for _, command in steps)

@@ -61,7 +61,6 @@ def test_who_does_not_wait_is_let_through_exactly_when_limits_lets_it(
 ) -> None:
     """For any costs at any times: the algorithms are those that limits documents."""
 
-    @settings(deadline=None)
     @given(
         st.integers(1, 8),
         st.sampled_from([1, 2, 60]),
@@ -561,10 +560,9 @@ class WindowMachine(RuleBasedStateMachine):
 
 
 TestWindowMachine = WindowMachine.TestCase
-TestWindowMachine.settings = settings(deadline=None, stateful_step_count=30)
+TestWindowMachine.settings = settings(stateful_step_count=30)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(WINDOWS), st.integers(1, 5), st.integers(1, 12), st.data(), st.sampled_from(STARTS))
 def test_slots_given_back_in_a_window_are_the_slots_of_the_next_calls(
     algorithm: str, amount: int, count: int, data: st.DataObject, start: float
@@ -582,7 +580,6 @@ def test_slots_given_back_in_a_window_are_the_slots_of_the_next_calls(
     assert pytest.approx(sorted(taken[index][3] for index in leaving), abs=2e-6) == sorted(reply[3] for reply in again)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 5), st.sampled_from([1.0, 10.0]), st.lists(st.tuples(st.sampled_from([0, 0.3, 0.9, 1.0, 2.7]),
     st.integers(1, 3)), max_size=30), st.sampled_from(STARTS),
@@ -604,7 +601,6 @@ def test_every_fixed_window_has_its_amount(
     assert all(later - begin >= seconds - 0.002 for begin, later in pairwise(begins))
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 5), st.sampled_from([1.0, 10.0]), st.lists(st.tuples(st.sampled_from([0, 0.3, 0.9, 1.0, 2.7]),
     st.integers(1, 3)), max_size=30), st.sampled_from(STARTS),
