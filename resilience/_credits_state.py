@@ -45,9 +45,9 @@ def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[An
     Arguments:
         transaction: the states.
         keys: of the latches, of the ledger's page, of the budgets.
-        arguments: the call's name; how many latches there are; 1 to obey them, 0 to tell only; seconds of the lease; 1 if
-            a call that is never heard of again counts as spent, else 0; its row for the ledger, without the charge; and for
-            each budget a list: limit (-1: none, -2: a balance, which keeps the provider's word), amount, window in seconds
+        arguments: the call's name; how many latches there are; 1 to obey them, 0 to tell only; seconds of the lease; of
+            which budgets it counts as spent if it is never heard of again, as a sum of powers of two; its row for the
+            ledger, without the charge; and for each budget a list: limit (-1: none, -2: a balance, which keeps the provider's word), amount, window in seconds
             (0: a calendar's), seconds for which the state is needed, at how much used to warn (-1: never; of a balance:
             after how many seconds a call may find out whether it still holds), 1 to obey the budget, 0 never to refuse, 2
             to tell only.
@@ -74,7 +74,8 @@ def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[An
     warned = 0.0
     if granted:
         for index, state in enumerate(states):
-            reservation = [specs[index][1], transaction.now + lease, counts, row if index == 0 else 0]
+            counted = counts // 2**index % 2
+            reservation = [specs[index][1], transaction.now + lease, counted, row if index == 0 else 0]
             if _open(state, call, reservation, specs[index], transaction.now):
                 warned += 2.0**index
         if passed > 1:

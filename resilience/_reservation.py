@@ -102,11 +102,10 @@ class Reservation:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._is_open = True
-        costs = exchange.policy.credits
         self._lease = _lease(exchange, runtime.clock.now())
         self._at = runtime.clock.wall()
         self.renew_at = runtime.clock.now() + self._lease / 2
-        counts = 0 if costs is not None and costs.unanswered == "free" else 1
+        free = exchange.policy.credits is not None and exchange.policy.credits.unanswered == "free"
         self.page = ledger_page(exchange, self.name)
         # Now, not when it is settled: that may be in a thread, or a task, with other tags.
         tags = sorted(tags_of(exchange.options.tags).items()) if guard is not None else ()
@@ -116,6 +115,8 @@ class Reservation:
         """What the ledger says of it, but for how it ended and what it cost."""
         row = [*self.row, "lost"] if guard is not None and exchange.settings.ledger else 0
         keys, specs = self._budgets(obeyed=obeyed) if guard is not None else ((), [])
+        # A request that may have been sent is one, whatever it costs.
+        counts = sum([2**at for at, use in enumerate(guard.uses if guard else ()) if use.counts_requests or not free])
         arguments = (self.name, len(latches), 1 if obeyed else 0, self._lease, counts, row, *specs)
         strict = guard is not None and guard.strict and obeyed
         self.command = Command("credits.reserve", (*latches, self.page, *keys), arguments, strict)

@@ -53,7 +53,8 @@ def _spec(key: str) -> st.SearchStrategy[list[Any]]:
 @st.composite
 def _reserve(draw: st.DrawFn) -> Command:
     latches, budgets = draw(_latches), draw(_budgets)
-    arguments = [draw(each) for each in (_calls, st.just(len(latches)), _flag, _leases, _flag, _row | st.just(0))]
+    counts = st.integers(0, 2 ** len(budgets) - 1)
+    arguments = [draw(each) for each in (_calls, st.just(len(latches)), _flag, _leases, counts, _row | st.just(0))]
     specs = [draw(_spec(key)) for key in budgets]
     return Command("credits.reserve", (*latches, draw(st.sampled_from(PAGES)), *budgets), (*arguments, *specs))
 

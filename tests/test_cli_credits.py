@@ -63,7 +63,7 @@ class Spender:
         row = [chosen["at"], named, chosen["operation"], chosen["account"], chosen["tags"], round(amount * 1e6)]
         spec = [round(limit * 1e6) if limit >= 0 else int(limit), round(amount * 1e6), 0.0, 60.0, -1, 1]
         page = f"{keys[0].partition(':')[0]}:ledger:{self.calls % 3}"
-        arguments = (named, 0, 1, chosen["lease"], 1, [*row, "lost"], *([spec] * len(keys)))
+        arguments = (named, 0, 1, chosen["lease"], 2 ** len(keys) - 1, [*row, "lost"], *([spec] * len(keys)))
         assert 1.0 == self.run("credits.reserve", [page, *keys], *arguments)[0]
         return row
 

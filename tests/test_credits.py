@@ -606,6 +606,20 @@ def test_refusals_are_raised_where_that_is_wanted() -> None:
     assert ("credits", "provider", 86_400) == (caught.value.layer, caught.value.policy, caught.value.retry_after)
 
 
+@pytest.mark.parametrize(("unanswered", "spent"), [("charged", 5), ("free", 0)])
+def test_a_call_that_is_lost_is_a_request_that_was_sent(unanswered: str, spent: int) -> None:
+    """As one that was never answered: what the policy says of its costs makes no difference to that."""
+    budgets = ["10 credits/day", "10 requests/day", "10 requests"]
+    shop = Shop(policy(unanswered=unanswered), lambda _: httpx.Response(200, content=iter([b"{}"])), budgets=budgets)
+    forgotten = shop.client.send(shop.client.build_request("POST", URL), stream=True)
+    shop.wait(3601)
+
+    shop.call(f"https://{HOST}/free", options={"credits": 0})
+
+    assert (Decimal(spent), Decimal(2), Decimal(2)) == (shop.spent(), shop.spent("b1"), shop.spent("b2"))
+    forgotten.close()
+
+
 def test_a_reservation_is_kept_while_its_answer_is_read() -> None:
     """However long that takes: one that nobody keeps is lost after its lease, and its worst case counts."""
 

@@ -47,7 +47,7 @@ class Spender:
         named = f"call.{self.calls}"
         row = [at, named, chosen["operation"], chosen["account"], chosen["tags"], round(amount * 1e6)]
         spec = [round(limit * 1e6) if limit >= 0 else int(limit), round(amount * 1e6), chosen["window"], 5 * DAY, -1, 1]
-        arguments = (named, 0, 1, chosen["lease"], 1, [*row, "lost"], *([spec] * len(keys)))
+        arguments = (named, 0, 1, chosen["lease"], 2 ** len(keys) - 1, [*row, "lost"], *([spec] * len(keys)))
         reply = self.run("credits.reserve", (PAGE, *keys), arguments, at)
         assert 1.0 == reply[0]
         return row

@@ -75,7 +75,8 @@ class Wallet:
         budgets = budgets or (DAILY,)
         keys = ((LATCH,) * latches) + (PAGE, *(budget.key for budget in budgets))
         specs = [budget.spec(amount) for budget in budgets]
-        arguments = (call, latches, 1, lease, counts, row(call, amount, "lost"), *specs)
+        of_all = counts * (2 ** len(specs) - 1)
+        arguments = (call, latches, 1, lease, of_all, row(call, amount, "lost"), *specs)
         return Command("credits.reserve", keys, arguments)
 
     def settle(self, call: str, charged: int, *budgets: Budget, elsewhere: int = 0, word: int = 0) -> Reply:

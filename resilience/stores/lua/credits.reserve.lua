@@ -72,7 +72,8 @@ local granted = refusal == nil or specs[refusal[2] + 1][6] == 2
 local warned = 0
 if granted then
   for index, state in ipairs(states) do
-    local reservation = { specs[index][2], now + lease, counts, index == 1 and row or 0 }
+    local counted = math.floor(counts / 2 ^ (index - 1)) % 2
+    local reservation = { specs[index][2], now + lease, counted, index == 1 and row or 0 }
     if open(state, reservation, specs[index]) then
       warned = warned + 2 ^ (index - 1)
     end
