@@ -177,9 +177,12 @@ def spread(
         calls: to count the calls instead of what they cost.
     """
     found = [_ZERO] * bins
+    named: set[str] = set()
     for row in rows:
         if begins <= row.at <= ends:
             place = int((row.at - begins) * bins / (ends - begins)) if ends > begins else 0
-            # What corrects a balance was no call.
-            found[min(place, bins - 1)] += (Decimal(row.outcome != "balance")) if calls else row.charged
+            # What corrects a balance was no call, and what corrects a call that was lost is no other one.
+            is_call = row.outcome != "balance" and row.call not in named
+            named.add(row.call)
+            found[min(place, bins - 1)] += Decimal(is_call) if calls else row.charged
     return tuple(found)

@@ -326,7 +326,7 @@ def test_a_call_without_an_operation_or_tags() -> None:
 def test_spending_over_time() -> None:
     """In equal parts, each with its beginning; the very end belongs to the last; what lies outside is not counted."""
     at = [-0.1, 0, 2.4, 2.5, 9.9, 10, 10.1]
-    rows = [row_of(at=each, charged=Decimal(10**place)) for place, each in enumerate(at)]
+    rows = [row_of(at=each, call=f"c{place}", charged=Decimal(10**place)) for place, each in enumerate(at)]
 
     assert (110, 1000, 0, 110_000) == spread(rows, 0, 10, 4)
     assert (2, 1, 0, 2) == spread(rows, 0, 10, 4, calls=True)
@@ -338,6 +338,13 @@ def test_a_correction_is_no_call() -> None:
     rows = [row_of(), row_of(outcome="balance")]
 
     assert ((2,), (1,)) == (spread(rows, 0, 1, 1), spread(rows, 0, 1, 1, calls=True))
+
+
+def test_a_call_that_was_lost_and_speaks_late_is_one_call() -> None:
+    """Its second row corrects what it has cost."""
+    rows = [row_of(outcome="lost"), row_of(charged=Decimal(-1)), row_of(call="another")]
+
+    assert ((1,), (2,)) == (spread(rows, 0, 1, 1), spread(rows, 0, 1, 1, calls=True))
 
 
 @given(
