@@ -18,6 +18,7 @@ from rich.console import Console
 from resilience._clock import RealClock
 from resilience._credits_ledger import Settlement
 from resilience._credits_lines import Latch, Line, Span
+from resilience._tags import key_part
 from resilience._transactions import SCRIPTS, Command
 from resilience.cli import main
 from resilience.cli._credits_shown import Balances, Budgets, latch_text, spark
@@ -807,6 +808,19 @@ def test_resetting_a_budget(cli: Cli, some: Spender) -> None:
     assert ["a"] == [each["scopes"]["tag.job"] for each in json.loads(rest[1])["reset"]]
     assert {"0"} == {line["spent"] for line in json.loads(cli("show", "--json")[1])["budgets"]}
     assert 1 == cli("reset", "some", "job")[0]
+
+
+@pytest.mark.parametrize("job", ["x" * 121, "株式会社サンプルホールディングス", "-", "~", "a=b, c"])
+def test_resetting_what_is_counted_by_a_tag_of_any_value(cli: Cli, some: Spender, job: str) -> None:
+    """By the value that the program gave, also where a digest stands for it."""
+    some.spend(f"{{some}}:credits:job@credits:ever:tag.job={key_part(job)}", charged=5)
+    some.spend("{some}:credits:job@credits:ever:tag.job=another", charged=7)
+
+    code, said, _ = cli("reset", "some", "job", "--tag", f"job={job}")
+
+    assert 0 == code
+    assert said.endswith(" begins anew; 5 credits were spent\n")
+    assert 1 == said.count("\n")
 
 
 def test_what_calls_under_way_cost_counts_in_the_new_beginning(cli: Cli, some: Spender) -> None:

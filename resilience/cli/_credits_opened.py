@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resilience._clock import RealClock
+from resilience._tags import key_part
 from resilience._transactions import Command
 
 from ._credits import look
@@ -117,8 +118,10 @@ def reset(
 
 
 def _fits(line: Line, account: str | None, tags: Iterable[tuple[str, str, str]]) -> bool:
+    # As it was given, or as it is shown.
+    kept = line.key.split(":")
     return account in {None, line.scopes.get("account")} and all(
-        line.scopes.get(f"tag.{name}") == value for name, _, value in tags
+        f"tag.{name}={key_part(value)}" in kept or line.scopes.get(f"tag.{name}") == value for name, _, value in tags
     )
 
 
