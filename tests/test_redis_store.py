@@ -309,6 +309,20 @@ def test_a_scan_shows_states_and_passes_over_what_is_not_ours(redis_server: Redi
     assert 0 == calls_of(redis_server, "keys")
 
 
+def test_a_scan_passes_over_keys_and_shows_states_that_are_no_text(
+    redis_server: RedisServer, store: RedisStore
+) -> None:
+    """Redis takes any bytes: what others have written hides none of our own states."""
+    assert place(store, "one")
+    key, state = r"redis.call('SET', 't:{p}:\255\254', 'x')", r"cmsgpack.pack(1, 1, 1, {why = '\255'})"
+    assert b"-" != redis_server.call("EVAL", f"{key} redis.call('SET', 't:{{q}}:latch:x', {state}) return 1", "0")[:1]
+
+    found = dict(store.scan())
+
+    assert {"why": "\N{REPLACEMENT CHARACTER}"} == found.pop("{q}:latch:x")
+    assert 1 == len(found)
+
+
 def test_a_scan_takes_no_part_of_a_key_for_a_pattern(redis_server: RedisServer, store: RedisStore) -> None:
     """A `*`, `?` or `[` of a prefix stands for itself."""
     for key in ("{p}:a*b", "{p}:axb", "{p}:a[xyz]b", r"{p}:a\b"):

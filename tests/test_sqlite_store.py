@@ -443,7 +443,8 @@ def test_a_spoilt_file_is_said_to_be(path: str, store: SqliteStore) -> None:
             other.execute("UPDATE states SET state = ? WHERE key LIKE '%hourly%'", (state,))
             with pytest.raises(StoreError, match="not written"):
                 store.run(take(), 0.0)
-        for mark in ("no json", "[1]", '["x", "y", "z", "b"]', "{}"):
+        huge, deep = f'[{"9" * 400},1,1,"b"]', "[" * 100_000
+        for mark in ("no json", "[1]", '["x", "y", "z", "b"]', "{}", huge, deep, '[NaN,1,1,"b"]', '[1e999,1,1,"b"]'):
             other.execute("UPDATE states SET state = ? WHERE key = ''", (mark,))
             with pytest.raises(StoreError, match="not written"):
                 store.now(0.0)
@@ -454,6 +455,20 @@ def test_a_spoilt_file_is_said_to_be(path: str, store: SqliteStore) -> None:
             store.run(take(), 0.0)
         # What may be the connection's fault is tried with another one.
         assert None is store._connection
+
+
+@pytest.mark.parametrize("text", ["no json", "[1]", "[" * 100_000])
+def test_people_see_the_other_states_beside_a_spoilt_one(text: str, path: str, store: SqliteStore) -> None:
+    """It is told of as a state that holds nothing: which one it is, its reader can say."""
+    spoilt, whole = "{p}:permits:spoilt:-", "{p}:permits:whole:-"
+    for key in (spoilt, whole):
+        store.run(acquire("one", key=key), 0.0)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE states SET state = ? WHERE key LIKE '%spoilt%'", (text,))
+
+    found = dict(store.scan())
+
+    assert {spoilt: False, whole: True} == {key: bool(state) for key, state in found.items()}
 
 
 def test_pages_that_are_no_pages_are_said_to_be_none(path: str, store: SqliteStore) -> None:

@@ -201,4 +201,5 @@ def _kind(name: str) -> str:
 
 
 def _text(answer: object) -> str:
-    return answer.decode() if isinstance(answer, bytes) else str(answer)
+    # Others may have written any bytes; a key of such is none of ours.
+    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable
 from typing import cast
@@ -89,14 +90,14 @@ class Rows:
         self._mark = Mark(self.now - self._machine.steady, *self._machine)
 
     def scan(self, prefix: str, most: int) -> list[tuple[str, State]]:
-        """The states of keys that begin so, in the order of their keys."""
+        """The states of keys that begin so, in the order of their keys, for people to look at."""
         start = self._prefix + prefix
         rows = self._connection.execute(
             # The end of a prefix's keys: nothing that UTF-8 can say sorts behind it.
             "SELECT key, state FROM states WHERE key >= ? AND key < ? AND until > ? ORDER BY key LIMIT ?",
             (start, start + "\U0010ffff", self.now, most),
         )
-        return [(key[len(self._prefix) :], _state(text)) for key, text in rows]
+        return [(key[len(self._prefix) :], _shown(text)) for key, text in rows]
 
     def sweep(self, most: int) -> None:
         """Forget what has expired, and, over so many states that are no budgets, those that will first."""
@@ -111,19 +112,31 @@ class Rows:
         if row is None:
             return time_of(None, self._machine)
         try:
-            return time_of(Mark(*json.loads(row[0])), self._machine)
-        except (TypeError, ValueError):
+            now, mark = time_of(Mark(*json.loads(row[0])), self._machine)
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise _spoilt() from None
+        if not math.isfinite(now):
+            # JSON of Python's has infinity, and what is no number. By such a time calls would wait for ever.
+            raise _spoilt()
+        return now, mark
 
 
 def _state(text: str) -> State:
     try:
         state: State | object = json.loads(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise _spoilt() from None
     if not isinstance(state, dict):
         raise _spoilt()
     return cast("State", state)
+
+
+def _shown(text: str) -> State:
+    """The same for people: one that this library has not written holds nothing, and hides none of the others."""
+    try:
+        return _state(text)
+    except StateError:
+        return {}
 
 
 def _spoilt() -> StateError:
