@@ -292,6 +292,7 @@ def test_explain_in_json(cli: Cli) -> None:
         ("--status 500 --attempt 2", "would wait 2 s (back-off) and send again (attempt 3 of 3)"),
         ("--status 500 --attempt 3", "would hand the answer back: max_attempts (3) reached"),
         ("--status 500 --header Retry-After:90", "would hand the answer back: Retry-After asks for 90s, longer than longest_wait (60s)"),
+        ("--status 500 --header Retry-After:90 --header retry-after:7", "would hand the answer back: Retry-After asks for 90s, longer than longest_wait (60s)"),
         ("--error connect_error --method POST", "would wait 1 s (back-off) and send again (attempt 2 of 3)"),
         ("--error read_timeout --method POST", "would hand the answer back: POST may not be repeated after timeout; declare it repeatable if it may"),
         ("--status 503 --method POST --path /order --header Retry-After:2", "would wait 2.0-2.2 s (Retry-After) and send again (attempt 2 of 3)"),

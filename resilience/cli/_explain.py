@@ -87,10 +87,10 @@ def explain(
         fail("an answer has one body: give either --body or --text")
     if error is not None and (header or body or text):
         fail("a transport error comes without headers and without a body")
-    headers = dict(_header(line) for line in header or ())
+    headers = _headers(header or ())
     if body is not None:
         content = json_of(content_of(body))
-        headers = {"Content-Type": "application/json", **headers}
+        headers = {"content-type": "application/json", **headers}
     else:
         content = content_of(text or "")
     method = method.upper()
@@ -143,11 +143,16 @@ def _explanation(
     )
 
 
-def _header(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not name.strip():
-        fail(f"{line!r} is no header; write it as in --header 'Retry-After: 7'")
-    return name.strip(), value.strip()
+def _headers(lines: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not name:
+            fail(f"{line!r} is no header; write it as in --header 'Retry-After: 7'")
+        name = name.lower()
+        # As the HTTP libraries give those of one name (RFC 9110 section 5.3).
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _kind(error: str | None) -> str | None:
