@@ -151,12 +151,13 @@ class Server:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     reason = "a port is a number from 0 to 65535"
-    # With another number `create_server` leaves a socket open.
+    # With another number, or a name that nobody could look for, `create_server` leaves a socket open.
     if 0 <= port <= 65535:
         try:
+            socket.getaddrinfo(host or None, port)
             return socket.create_server((host, port), family=family)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             reason = str(error)
     raise ConfigurationError(
-        f"cannot listen on {host}:{port}: {reason}; choose another port, or 0 for any that is free"
+        f"cannot listen on {host}:{port}: {reason}; choose another host or port, 0 for any port that is free"
     )

@@ -487,8 +487,17 @@ def test_an_address_that_is_taken_is_named(port: int | None) -> None:
     """A port that cannot be listened on is an error that says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = port or other.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"cannot listen on 127.0.0.1:{port}: .*; choose another port"):
+        with pytest.raises(
+            ConfigurationError, match=rf"cannot listen on 127.0.0.1:{port}: .*; choose another host or port"
+        ):
             fake_provider(ACME, port=port).__enter__()
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "b\N{LATIN SMALL LETTER U WITH DIAERESIS}..test", "\0"])
+def test_a_host_that_is_none(host: str) -> None:
+    """Also one that no name service could be asked for."""
+    with pytest.raises(ConfigurationError, match="cannot listen on .*; choose another host or port"):
+        fake_provider(ACME, host=host).__enter__()
 
 
 def test_it_listens_on_the_address_that_is_named(client: httpx.Client) -> None:
