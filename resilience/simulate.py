@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from . import errors
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Call", "NoAnswer", "Request", "Simulation"]
 
 _T = TypeVar("_T")
+# What clients do not encode: RFC 3986 section 2.2, and what is encoded already.
+_PLAIN = "%/?:@!$&'()*+,;="
 
 
 class NoAnswer(Exception):
@@ -77,12 +79,13 @@ class _Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """The parts of a URL that choose a policy and an operation."""
+    """The parts of a URL that layers look at."""
 
     scheme: str
     host: str
     port: int | None
     path: str
+    query: str = ""
 
     @property
     def raw_host(self) -> bytes:
@@ -91,8 +94,9 @@ class Url:
 
     @property
     def raw_path(self) -> bytes:
-        """The path as it is sent."""
-        return self.path.encode()
+        """Path and query as they are sent."""
+        query = f"?{quote(self.query, safe=_PLAIN)}" if self.query else ""
+        return f"{quote(self.path, safe=_PLAIN)}{query}".encode()
 
 
 class Request:
@@ -101,7 +105,7 @@ class Request:
     def __init__(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> None:
         parts = urlsplit(url)
         self.method = method
-        self.url = Url(parts.scheme, parts.hostname or "", parts.port, parts.path or "/")
+        self.url = Url(parts.scheme, parts.hostname or "", parts.port, parts.path or "/", parts.query)
         self.headers = FoldedHeaders(headers)
         self.content = content
         self.stream: Any = _Bytes(content)
@@ -139,7 +143,8 @@ def _kind_of(error: Exception) -> ErrorKind:
 
 def _request(call: Request, method: str, path: bytes, headers: Mapping[str, str]) -> Request:
     request = Request(method, "", headers, b"")
-    request.url = replace(call.url, path=path.decode())
+    only_path, _, query = path.decode().partition("?")
+    request.url = replace(call.url, path=only_path, query=query)
     return request
 
 

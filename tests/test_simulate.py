@@ -144,11 +144,39 @@ def test_the_request_is_what_the_call_says() -> None:
     call = simulation.call("POST", f"{URL}?q=1", headers={"X-A": "1"}, content=b"body")
     simulation.run()
 
-    assert ("POST", "1", b"body", "/things", "provider.test", b"/things") == (
+    assert ("POST", "1", b"body", "/things", "provider.test", b"/things?q=1") == (
         seen[0].method, seen[0].headers["x-a"], seen[0].content, seen[0].url.path, seen[0].url.host, seen[0].url.raw_path,
     )  # fmt: skip
     assert call.trail is not None
     assert "things" == call.trail.operation
+
+
+def test_a_query_counts_as_it_does_for_a_client() -> None:
+    """Two keys are two accounts, each with a limit of its own, also where they stand in the query."""
+    limits = [{"rate": "1/hour", "max_wait": "0s"}]
+    simulation = simulated(lambda request, now: Answer(200), account={"query": ["key"]}, limits=limits)
+    calls = [simulation.call("GET", f"{URL}?key={key}") for key in ("one", "two", "one")]
+    simulation.run()
+
+    assert [200, 200, 429] == [call.answer and call.answer.status_code for call in calls]
+
+
+def test_a_path_is_sent_in_the_letters_of_urls() -> None:
+    """What is no letter of theirs is encoded, as a client does; what is encoded already stays."""
+    seen: list[Request] = []
+
+    def provider(request: Request, now: float) -> Answer:
+        seen.append(request)
+        return Answer(200)
+
+    simulation = simulated(provider, operations={"things": {"path": "/b%C3%BCcher/{id}"}})
+    call = simulation.call(
+        "GET", "https://provider.test/b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher/a%2Fb?q=\N{EURO SIGN}"
+    )
+    simulation.run()
+
+    assert b"/b%C3%BCcher/a%2Fb?q=%E2%82%AC" == seen[0].url.raw_path
+    assert "things" == (call.trail and call.trail.operation)
 
 
 def test_an_international_host_is_known_by_its_name_in_dns() -> None:
