@@ -91,7 +91,7 @@ class Shortcut:
         """
         way, began = self._ways.find(request, source), self._clock.now()
         if way is None or not way.is_short or (way.kind.looks and is_traced()):
-            return None if way is None or is_traced() else way.call(request, store, closing)
+            return None if way is None or is_traced() else way.call(request, store, closing, began)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
         try:
             generation = way.enter(store, began, permit)
@@ -100,7 +100,7 @@ class Shortcut:
             made, how = (request, store, closing), (generation, began, began)
             if way.kind.looks:
                 return run_now(self._look(way, made, how, (None, permit), self._blocking))
-            exchange, entered = self._begin(way.call(*made)) if is_traced() else (None, None)
+            exchange, entered = self._begin(way.call(*made, how[1])) if is_traced() else (None, None)
             try:
                 response: Response = self._transport.handle_request(request)
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
@@ -120,7 +120,7 @@ class Shortcut:
         """The same for an async client."""
         way, gate, began = self._ways.find(request, source), self._gate, self._clock.now()
         if way is None or not way.is_short or (way.kind.looks and is_traced()):
-            return None if way is None or is_traced() else way.call(request, store, closing)
+            return None if way is None or is_traced() else way.call(request, store, closing, began)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
         is_inside = gate is None or gate.try_enter()
         try:
@@ -138,7 +138,7 @@ class Shortcut:
                 looking: Any = self._look(way, made, how, (exchange, permit), self._runtime)
                 looked: Response | Exchange = await (looking if gate is None else through(gate, looking))
                 return looked
-            exchange, entered = self._begin(exchange or way.call(*made)) if is_traced() else (exchange, None)
+            exchange, entered = self._begin(exchange or way.call(*made, how[1])) if is_traced() else (exchange, None)
             try:
                 sending = self._transport.handle_async_request(request)
                 response: Response = await (sending if gate is None else through(gate, sending))
@@ -165,7 +165,7 @@ class Shortcut:
         self, way: Way, made: Made, how: How, of: tuple[Exchange | None, Permit | None], runtime: Runtime
     ) -> Response | Exchange:
         """Send a request of which a success, too, has to be looked at, and look."""
-        exchange, permit = of[0] or way.call(*made), of[1]
+        exchange, permit = of[0] or way.call(*made, how[1]), of[1]
         sent = way.sent(how, permit)
         try:
             response = await answer(exchange, sent, None, runtime)
@@ -179,8 +179,7 @@ class Shortcut:
 
     async def _stand(self, way: Way, made: Made, gate: Gate, how: How) -> tuple[Exchange, bool]:
         """Wait in front of the pool: the call, and whether it has a place now; otherwise the layers have to look at it."""
-        exchange = way.call(*made)
-        exchange.started = how[1]
+        exchange = way.call(*made, how[1])
         try:
             ended = await stand(exchange, self._runtime, gate)
         except BaseException:

@@ -197,19 +197,20 @@ class Way:
             store.run(success, now)
         return verdict
 
-    def call(self, request: Request, store: Store, closing: Closing) -> Exchange:
+    def call(self, request: Request, store: Store, closing: Closing, began: float) -> Exchange:
         """A call as the layers see it, whatever its transport makes of the request.
 
         Arguments:
             request: as the client sends it.
             store: where the states are.
             closing: set when the client is closed.
+            began: when it came, by the runtime's clock.
         """
         kind = self.kind
         policy, operation = kind.policy, kind.operation
         trail = Trail(policy.provider, operation)
         exchange = Exchange(request, policy, operation, NO_OPTIONS, trail, closing, store, kind.settings, self._account)
-        exchange.extensions, exchange.way = request.extensions, self
+        exchange.extensions, exchange.way, exchange.started = request.extensions, self, began
         return exchange
 
     def hand_over(self, exchange: Exchange | None, made: Made, sent: Sent, came: Response | BaseException) -> Exchange:
@@ -221,7 +222,7 @@ class Way:
             sent: how it was sent.
             came: its answer, or what was raised instead.
         """
-        exchange = exchange or self.call(*made)
+        exchange = exchange or self.call(*made, sent.times[0])
         exchange.ahead, exchange.pool_wait = sent, 0.0
         sent.bring(came)
         return exchange

@@ -39,7 +39,7 @@ def test_a_call_that_nothing_holds_up_goes_by_no_layer(
 
 @pytest.mark.parametrize("when", ["sent", "looked at"])
 @pytest.mark.parametrize("how", ["cancelled", "closed"])
-def test_one_that_is_interrupted_holds_nothing(how: str, when: str) -> None:
+def test_one_that_is_interrupted_holds_nothing(how: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its permits are given back, its answer is closed, and the trail tells of it."""
     closed: list[str] = []
     waiting: list[int] = []
@@ -65,7 +65,10 @@ def test_one_that_is_interrupted_holds_nothing(how: str, when: str) -> None:
             await wait()
         return httpx.Response(200, stream=Endless())
 
+    ended: list[float] = []
+    monkeypatch.setattr(_chain, "end_call", lambda _exchange, _outcome, seconds: ended.append(seconds))
     client = Client(policy(**FULLER | SEEN | {"retry": {"max_attempts": 1}}), mode="asyncio")
+    client.clock.advance(100.0)
     client.transport.inner.handle_async_request = send
     LAST.trail = None
 
@@ -87,7 +90,12 @@ def test_one_that_is_interrupted_holds_nothing(how: str, when: str) -> None:
     assert trail is not None
     assert ([2], 0) == (waiting, held(client))
     assert (["answer"] if when == "looked at" else []) == closed[:1]
-    assert ("interrupted", [None]) == (trail.why, [each.status for each in trail.attempts])
+    assert ("interrupted", [None], [0.0]) == (
+        trail.why,
+        [each.status for each in trail.attempts],
+        [each.started for each in trail.attempts],
+    )
+    assert [0.0] == ended
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])

@@ -466,7 +466,7 @@ def test_the_calls_of_a_way_owe_what_the_layers_would_find(per: str | list[str],
     source: Any = transport.policies.source_of(request.url)
     exchange = transport.chain.prepare(request, source)
     way = transport.chain._shortcut._ways.find(request, source)
-    known = way.call(request, exchange.store, exchange.closing)
+    known = way.call(request, exchange.store, exchange.closing, 0.0)
 
     assert way is known.way
     assert owed_by(exchange) == owed_by(known)
