@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,9 @@ class Watch:
     def look(self) -> None:
         """Look, in a thread that may wait: what is new applies when this returns."""
         if (stamps := self._changed()) is not None:
-            self._load(stamps)
+            # As where a thread does it: what fails is none of the call's business, and a handler of the log may.
+            with suppress(Exception):
+                self._load(stamps)
 
     async def look_async(self) -> None:
         """The same in an event loop, which goes on meanwhile."""

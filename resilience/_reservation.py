@@ -206,10 +206,10 @@ class Reservation:
         elsewhere = 1 if self.elsewhere else 0
         self._tell(Command("credits.settle", command.keys, (self.name, latches, word, elsewhere, row, *charges)))
         if charged > self.worst and guard.is_priced:
-            _log.warning(
-                "%s %s: a call has cost %s %s, and %s was its worst case by the policy",
-                *(exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst),
-            )
+            told = (exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst)
+            # A handler of the log may fail.
+            with suppress(Exception):
+                _log.warning("%s %s: a call has cost %s %s, and %s was its worst case by the policy", *told)
         exchange.record(Charged(from_millionths(amount), guard.unit, from_millionths(self._worst), outcome))
 
     def renew(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -396,6 +397,19 @@ def test_a_charge_beyond_the_worst_case_is_told(caplog: pytest.LogCaptureFixture
 
     assert Decimal(100) == shop.spent()
     assert any("has cost 100 credits, and 5 was its worst case" in record.getMessage() for record in caplog.records)
+
+
+def test_a_log_that_fails_loses_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of the application's raises where a charge is told: what has been paid is handed over, and counts."""
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise ValueError(record.getMessage())
+
+    monkeypatch.setattr(logging.getLogger("resilience.credits"), "filters", [fail])
+    shop = Shop(policy(), [good(100)], budgets=["10 credits/day"])
+
+    assert 200 == shop.call().status_code
+    assert Decimal(100) == shop.spent()
 
 
 def test_latches_hold_without_any_budget_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -19,7 +20,7 @@ from resilience._bucket import describe
 from resilience._fork import Lock
 from resilience._transactions import Command, Reply
 from resilience.errors import ConfigurationError
-from resilience.stores import StoreError, open_store
+from resilience.stores import StoreError, _owed, open_store
 from resilience.stores._errors import StateError
 from resilience.stores._fallback import FallbackStore
 from resilience.stores._owed import Owed, undoing
@@ -247,6 +248,26 @@ def test_one_state_that_cannot_be_read_does_not_take_the_store_away(caplog: pyte
     assert [1.0, 1.0, 0.0] == replies
     assert not store.is_away
     assert ["redis://host:6379: a key holds something else"] == said(caplog)
+
+
+def test_a_log_that_fails_stops_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of the application's raises: the call is decided on all the same, and what is owed is kept."""
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise ValueError(record.getMessage())
+
+    monkeypatch.setattr(logging.getLogger("resilience.stores"), "filters", [fail])
+    monkeypatch.setattr(_owed, "_MOST_COSTS", 1)
+    shared = Shared()
+    shared.fault = StateError("a key holds something else")
+    owed = Owed()
+
+    reply = FallbackStore(shared).run(acquired(1), 0.0)
+    for number in range(2):
+        owed.note(Command("credits.settle", ("{p}:budget:x",), (float(number), 0, 0, 0, 0)), 0.0)
+
+    assert 1.0 == reply[0]
+    assert 1 == len(owed)
 
 
 @pytest.mark.parametrize(

@@ -438,6 +438,20 @@ def test_an_error_that_nobody_foresaw_stops_no_call(
     assert "ZeroDivisionError: oh" in lines(caplog, logging.WARNING)[0]
 
 
+@pytest.mark.parametrize("more", ["mode: obsrve\n", "mode: observe\n"], ids=["refused", "applied"])
+def test_a_log_that_fails_stops_no_call(more: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of the application's raises: the call that found the change was never sent."""
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise ValueError(record.getMessage())
+
+    monkeypatch.setattr(logging.getLogger("resilience.config"), "filters", [fail])
+    files.write(more)
+    due()
+
+    assert 503 == httpx.get(files.server.url).status_code
+
+
 LIMITED = """\
 limits:
   - {name: calls, rate: 2/hour, max_wait: 1ms, per: provider}

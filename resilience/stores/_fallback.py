@@ -229,7 +229,9 @@ class FallbackStore:
         """Say once that what stands under a key is not ours; this process decides on that key alone."""
         if not self._has_complained:
             self._has_complained = True
-            _log.warning("%s: %s", self.url, error)
+            # A handler of the log may fail.
+            with suppress(Exception):
+                _log.warning("%s: %s", self.url, error)
 
     def _wait(self, now: float) -> None:
         self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .._credits_state import unsent
@@ -61,9 +62,11 @@ class Owed:
                     self._costs.popleft()
             if is_full and not self._has_complained:
                 self._has_complained = True
-                _log.error(
-                    "more than %s settlements wait for their store: what the oldest have cost is lost", _MOST_COSTS
-                )
+                # A handler of the log may fail.
+                with suppress(Exception):
+                    _log.error(
+                        "more than %s settlements wait for their store: what the oldest have cost is lost", _MOST_COSTS
+                    )
 
     def pay(self, store: SharedStore) -> None:
         """Give it back; what a store does not know of does no harm there, and what it cannot take now is kept.
