@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._amounts import from_millionths, millionths
-from ._credits_guard import ONE_REQUEST
 from ._credits_state import JOB_SECONDS
 from ._trail import Charged
 from ._transactions import Command
@@ -117,7 +116,8 @@ def finish(exchange: Exchange, runtime: Runtime, job: Noted, charged: Decimal | 
     """
     reserved = int(job.row[5])
     amount = reserved if charged is None else millionths(charged)
-    charges = [[ONE_REQUEST if requests else amount, window, seconds] for requests, window, seconds in job.charges]
+    # Two calls may have begun it, and each was a request.
+    charges = [[-1 if requests else amount, window, seconds] for requests, window, seconds in job.charges]
     row = job.row if exchange.settings.ledger else 0
     runtime.tell(exchange.store, Command("credits.settle", (job.page, *job.keys), (job.name, 0, 0, 0, row, *charges)))
     runtime.tell(exchange.store, Command("notes.keep", (_key(exchange, job.id),), (0.0,)))

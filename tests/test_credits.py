@@ -533,6 +533,23 @@ def test_a_job_is_settled_when_it_has_ended(end: dict[str, Any], spent: int) -> 
     assert [["job", 5_000_000, spent * 1_000_000]] == [row for row in shop.rows() if row[0] == "job"]
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_two_calls_that_begin_one_job_are_two_requests(lost: int) -> None:
+    """As where an idempotency key goes with both: the job is paid for once, and each of them was sent."""
+    end = httpx.Response(200, json={"status": "done", "billing": {"charged": 3}})
+    begun = [httpx.Response(202, json={"id": "j-1"}) for _ in range(2)]
+    shop = Shop(job_policy(), [*begun, end], budgets=["20 credits", "10 requests"])
+
+    for _ in begun:
+        shop.call(f"https://{HOST}/jobs")
+        shop.wait(3601 if lost else 0)
+        lost -= 1
+    shop.call(f"https://{HOST}/jobs/j-1")
+
+    assert (Decimal(3), Decimal(3)) == (shop.spent(), shop.spent("b1"))
+    assert (0, 0) == (shop.budget()["reserved"], shop.budget("b1")["reserved"])
+
+
 def test_the_answer_may_name_the_job() -> None:
     """Where no path does; it is read before it is handed on, and handed on whole."""
     made = job_policy()
