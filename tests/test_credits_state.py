@@ -517,6 +517,39 @@ def test_the_time_of_a_refusal_is_when_the_call_fits(
         assert 1 == wallet.reserve("asks", amount, budget)[0]
 
 
+@given(
+    windows=st.lists(st.sampled_from([6.0, 60.0, 300.0]), min_size=2, max_size=3),
+    limits=st.lists(st.integers(20, 200), min_size=3, max_size=3),
+    spends=st.lists(st.tuples(st.floats(0, 100), st.integers(1, 40)), min_size=1, max_size=20),
+    amount=st.integers(1, 100),
+)
+def test_after_the_time_of_a_refusal_no_other_budget_refuses(
+    windows: list[float], limits: list[int], spends: list[tuple[float, int]], amount: int
+) -> None:
+    """Where nothing is under way: it is refused just before, and granted just after, however many there are."""
+    budgets = [
+        MINUTE._replace(key=f"{MINUTE.key}{place}", window=window, limit=limits[place])
+        for place, window in enumerate(windows)
+    ]
+    wallet = Wallet()
+    for number, (pause, cost) in enumerate(spends):
+        wallet.now += pause
+        if wallet.reserve(f"{number}", cost, *budgets)[0]:
+            wallet.settle(f"{number}", cost, *budgets)
+
+    refused = wallet.reserve("asks", amount, *budgets)
+
+    now, seconds = wallet.now, refused[3]
+    if not refused[0]:
+        assert (seconds < 0) == any(amount > budget.limit for budget in budgets)
+        if seconds > 0.001:
+            wallet.now = now + seconds - 0.001
+            assert 0 == wallet.reserve("asks", amount, *budgets)[0]
+        if seconds >= 0:
+            wallet.now = now + seconds + 0.001
+            assert 1 == wallet.reserve("asks", amount, *budgets)[0]
+
+
 @everywhere
 def test_of_several_budgets_the_one_that_holds_longest_tells_when() -> None:
     """In whichever order they stand: before that the call would only be refused by another one."""
