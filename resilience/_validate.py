@@ -57,6 +57,8 @@ _FORMS = {
 }
 # Errors that speak of what is in a value: the value itself is of the right kind.
 _INSIDE = {"missing", "extra_forbidden", "union_tag_invalid", "union_tag_not_found", *_BOUNDS}
+# What pydantic says of a date of YAML's where an answer is written.
+_NO_JSON = "invalid-json-value"
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
@@ -339,6 +341,8 @@ def _inside(finding: _Finding) -> tuple[str, str] | None:
         tags: str = context["expected_tags"]
         near = _near(context["tag"], [tag.strip("'") for tag in tags.split(", ")])
         return f"{name} must be one of {tags}, not {shown(context['tag'])}", near
+    if finding.kind == _NO_JSON:
+        return f"{name} must be a value of JSON, not {shown(finding.value)}", "put it in quotes if it is text"
     if finding.kind in _BOUNDS:
         words = _BOUNDS[finding.kind]
         if 1 in {context.get("min_length"), context.get("max_length")}:

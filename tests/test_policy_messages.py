@@ -31,6 +31,8 @@ def complaint(model: type[Policy | Config], text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("examples: [{answer: {status: 429, body: {reset: 2026-01-01}}, verdict: {category: rate_limited}}]",
+         "f:4:49: 'reset' must be a value of JSON, not 2026-01-01 (put it in quotes if it is text)"),
         ("limits: [{}]", "f:4:10: a limit is either a 'rate' or a 'concurrency'"),
         ("limits: [{rate: 1/second, concurrency: 1}]", "f:4:10: a limit is either a 'rate' or a 'concurrency'"),
         ("limits: {rate: 1/second}", "f:4:9: 'limits' must be a list, not a mapping"),
