@@ -61,6 +61,9 @@ Envelopes = Annotated[tuple[Envelope, ...], BeforeValidator(_one_or_more)]
 PROBLEM_JSON = Envelope.model_construct(code=("type",), message=("detail", "title"))
 """RFC 9457 section 3.1: what the media type promises, whatever the provider's page says."""
 
+# Section 4.2.1: what has this type means no more than its status.
+_NO_TYPE = "about:blank"
+
 
 def compile_envelopes(envelopes: tuple[Envelope, ...]) -> Callable[[Answer], tuple[str | None, str | None]]:
     """A function that finds code and message of an answer; it never raises."""
@@ -71,7 +74,7 @@ def compile_envelopes(envelopes: tuple[Envelope, ...]) -> Callable[[Answer], tup
         found: str | None = None
         for reader in readers if answer.content_type != "application/problem+json" else (*readers, problem):
             code, message = reader(answer)
-            if code is not None:
+            if code is not None and (reader is not problem or code != _NO_TYPE):
                 return code, message
             found = found or message
         return None, found

@@ -120,6 +120,13 @@ def test_a_problem_document_needs_no_envelope() -> None:
     assert (None, None) == read([], document, {"Content-Type": "application/json"})
 
 
+def test_a_problem_that_is_about_nothing_has_no_code() -> None:
+    """RFC 9457 section 4.2.1: it means no more than its status."""
+    problem = {"Content-Type": "application/problem+json"}
+
+    assert (None, "Busy") == read([], {"type": "about:blank", "title": "Busy"}, problem)
+
+
 def test_an_envelope_knows_the_fields_that_it_reads() -> None:
     """Nothing else is decoded for it."""
     envelope = Envelope.model_validate({"code": ["a", "b"], "message": "c", "when": {"d": 1}})
