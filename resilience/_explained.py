@@ -148,7 +148,10 @@ def _why(trail: Trail, ended: Ended) -> str:
 
 def _width() -> int | None:
     """The width of the terminal; `None` where a file or a pipe reads."""
-    return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+    # What stands in the place of a terminal may only say that it is one.
+    with suppress(Exception):
+        return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+    return None
 
 
 def _needed(rows: list[tuple[str, ...]]) -> int:

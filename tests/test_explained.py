@@ -222,6 +222,24 @@ def test_a_standard_error_that_is_gone_is_no_error(stream: Any, monkeypatch: pyt
     account.tell()
 
 
+class _Tee(io.StringIO):
+    """As a program may put in the place of its standard error, to write a copy of all that it says."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_stream_that_only_says_it_is_a_terminal_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows how wide it is."""
+    account = Account()
+    account.note(Trail("p", None, [], "no"), "failure")
+    monkeypatch.setattr(sys, "stderr", tee := _Tee())
+
+    account.tell()
+
+    assert "resilience: 1 of 1 calls touched" in tee.getvalue()
+
+
 def test_an_old_encoding_says_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is escaped."""
     raw = io.BytesIO()
