@@ -277,6 +277,18 @@ def test_a_python_beside_a_script_is_not_run(doctor: Doctor, tmp_path: Path) -> 
     assert (tmp_path / "was-run").exists()
 
 
+@pytest.mark.parametrize("end", ["\\n", ""])
+def test_a_python_that_says_more_than_it_is_asked(end: str, doctor: Doctor, tmp_path: Path) -> None:
+    """Its sitecustomize may greet whoever starts it."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nprintf "hello [1]{end}"\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+
+    _, found = doctor(str(python))
+
+    assert "ok" == found["httpx"]["state"]
+
+
 def test_a_python_that_cannot_be_asked(doctor: Doctor, tmp_path: Path) -> None:
     """That is said."""
     python = tmp_path / "python"

@@ -75,7 +75,7 @@ class Patient:
         variables = {**os.environ, "RESILIENCE_AUTO": "0"}
         try:
             done = subprocess.run(probe, env=variables, capture_output=True, check=True, timeout=_SECONDS)  # noqa: S603  the user's own Python
-            told = json.loads(done.stdout)
+            told = json.loads(done.stdout.rpartition(b"\n")[2])
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             return cls(command, python, fault=str(error))
         return cls(

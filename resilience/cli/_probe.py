@@ -45,4 +45,5 @@ def look(names: list[str], libraries: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(look(*json.loads(sys.argv[1]))))
+    # In a line of its own: a sitecustomize may have said something before.
+    sys.stdout.write("\n" + json.dumps(look(*json.loads(sys.argv[1]))))
