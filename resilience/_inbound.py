@@ -165,6 +165,6 @@ def _checked(given: Mapping[str, object]) -> Mapping[str, str]:
             value = value.encode("utf-8", "replace").decode()  # noqa: PLW2901  the same without halves of characters
             if len(value) > _LONGEST_TAG:
                 value = f"~{hashlib.blake2b(value.encode(), digest_size=16).hexdigest()}"  # noqa: PLW2901
-        if value not in {"", None}:
+        if value is not None and value != "":
             found[name] = value
     return check_tags(found)

@@ -224,6 +224,15 @@ def test_whatever_can_be_called_with_a_request_is_a_function(given: Any) -> None
     assert given is options_from({"timeout": given}, "here").timeout
 
 
+def test_a_function_that_gives_no_tags_is_told_so() -> None:
+    """By whatever call asks for them first, with the tag and its value."""
+    with (
+        arrival({}, tags=lambda _: {"tenant": ["acme"]}).held(),
+        pytest.raises(ConfigurationError, match=r"the tag tenant is \['acme'\]"),
+    ):
+        tags_of(None)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
