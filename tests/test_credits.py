@@ -91,7 +91,8 @@ class Shop:
     def rows(self) -> list[list[Any]]:
         """The ledger: outcome, what was reserved and charged, in millionths."""
         found = [row for _, state in self.store.scan("{provider}:ledger:") for row in state["rows"]]
-        return [[row[6], row[5], row[7]] for row in sorted(found)]
+        # Names end in a counter, in hexadecimal: after `f` comes `10`.
+        return [[row[6], row[5], row[7]] for row in sorted(found, key=lambda row: (row[0], len(row[1]), row[1]))]
 
 
 def good(charged: Any = None) -> httpx.Response:
