@@ -481,11 +481,15 @@ def refuse(self: threading.Thread) -> None:
 
 
 def test_a_worker_without_threads_says_so(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while the interpreter ends."""
+    """As while the interpreter ends; it is not said that too many decisions wait, where none does."""
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    worker = Worker(counted)
+    said: list[str] = []
+    worker = Worker(counted, lambda _command, _now, error: said.append(str(error)))
 
     assert not worker.tell(take(), 0.0)
+    with pytest.raises(StoreError, match="no thread can be begun that would ask it"):
+        anyio.run(worker.ask, take(), 0.0)
+    assert ["no thread can be begun that would ask it"] == said
     assert not worker.flush(1)
 
 

@@ -89,13 +89,13 @@ class Worker:
         """Decide, and wait for the reply: also if the call is cancelled meanwhile, so that nothing granted is lost.
 
         Raises:
-            StoreError: too many decisions wait for the store, or it has not answered for too long.
+            StoreError: too many decisions wait for the store, no thread can be had, or it has not answered for too long.
         """
         reply: Promise[Result] = promise()
-        if not self._put(_Asked(command, now, reply)):
+        if why_not := self._put(_Asked(command, now, reply)):
             # It may stand in the queue, for a thread that is to be had later.
             reply.set()
-            raise StoreError(f"{_MOST_QUEUED} decisions wait for it")
+            raise StoreError(why_not)
         result = await reply.wait(_LONGEST_WAIT)
         if result is None:
             # Whatever is decided from now on is decided for nobody.
@@ -106,11 +106,10 @@ class Worker:
         return result
 
     def tell(self, command: Command, now: float) -> bool:
-        """Decide, without waiting; `False` if too many decisions wait already."""
-        if self._put(_Asked(command, now, None)):
-            return True
-        self._lost(command, now, StoreError(f"{_MOST_QUEUED} decisions wait for it"))
-        return False
+        """Decide, without waiting; `False` if too many decisions wait already, or no thread can be had."""
+        if why_not := self._put(_Asked(command, now, None)):
+            self._lost(command, now, StoreError(why_not))
+        return not why_not
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is done that is queued; `False` if it takes longer."""
@@ -120,11 +119,12 @@ class Worker:
         self._queue.put(done)
         return self._start() and done.wait(seconds)
 
-    def _put(self, asked: _Asked) -> bool:
+    def _put(self, asked: _Asked) -> str:
+        """Have it decided; what stands in the way, empty if nothing does."""
         if self._queue.qsize() >= _MOST_QUEUED:
-            return False
+            return f"{_MOST_QUEUED} decisions wait for it"
         self._queue.put(asked)
-        return self._start()
+        return "" if self._start() else "no thread can be begun that would ask it"
 
     def _start(self) -> bool:
         """Have a thread; `False` if none can be had, as when the interpreter is shutting down."""
