@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._credits_policy import Cost, RequestWhen, Times
     from ._policy import Policy
 
-__all__ = ["Costs", "RequestView", "costs_of", "worst_case"]
+__all__ = ["Costs", "costs_of", "worst_case"]
 
 _MOST_TIMES = 1_000_000
 

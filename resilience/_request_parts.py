@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGEST_BODY",
+    "RequestView",
     "document_in",
     "document_of",
     "path_of",
@@ -22,6 +23,7 @@ __all__ = [
     "queries_in",
     "queries_of",
     "query_of",
+    "view_of",
 ]
 
 LARGEST_BODY = 1024 * 1024

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience import Policy
-from resilience._costs import RequestView, costs_of, worst_case
+from resilience._costs import costs_of, worst_case
 from resilience._headers import FoldedHeaders
 from resilience._matchers import MISSING
+from resilience._request_parts import RequestView
 from tests.worlds import policy
 
 OPERATIONS = {name: {"path": f"/{name}"} for name in ("search", "batch", "usage")}

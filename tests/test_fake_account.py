@@ -22,10 +22,11 @@ from resilience import Policy
 from resilience._amounts import millionths
 from resilience._charges import reader_of
 from resilience._conditions import Answer
-from resilience._costs import RequestView, worst_case
+from resilience._costs import worst_case
 from resilience._documented import Documented, Reply
 from resilience._fake_account import Accounts, Asked
 from resilience._headers import FoldedHeaders
+from resilience._request_parts import RequestView
 from resilience._scopes import account_of
 from resilience._script import Step
 from resilience.errors import ConfigurationError
