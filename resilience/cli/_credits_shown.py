@@ -11,7 +11,7 @@ from resilience._amounts import amount_text
 from resilience._credits_ledger import sums
 from resilience._units import duration_text
 
-from ._output import table, visible
+from ._output import fitting, table, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Balances", "Budgets", "data_of", "latch_data", "latch_text", "ledger_data", "plain", "spark", "time_text"]
 
 _BLOCKS = "\N{LOWER ONE EIGHTH BLOCK}▂▃▄▅▆▇\N{FULL BLOCK}"
-_ANY_WIDTH = 10_000
 _MUCH = 0.8
 _NUMBERS = ("spent", "reserved", "left", "limit", "used")
 
@@ -40,11 +39,7 @@ class Budgets:
     has_sparks: bool = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.measure import Measurement
-
-        wide = self._table(is_narrow=False)
-        needed = Measurement.get(console, options.update(max_width=_ANY_WIDTH), wide).maximum
-        yield wide if needed <= options.max_width else self._table(is_narrow=True)
+        yield fitting(console, options, self._table)
 
     def _table(self, *, is_narrow: bool) -> Table:
         from rich.text import Text

@@ -20,7 +20,7 @@ from resilience._units import parse_duration
 from ._credits import look
 from ._credits_shown import ledger_data, plain, time_text
 from ._options import ConfigFile, Json, OneProvider, StoreUrl
-from ._output import complain, fail, say, say_json, say_table, table, visible
+from ._output import complain, fail, fitting, say, say_json, say_table, table, visible
 from ._shared import ALONE, Shared, shared_store
 
 if TYPE_CHECKING:
@@ -179,11 +179,7 @@ class Settlements:
     rows: tuple[Settlement, ...]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.measure import Measurement
-
-        wide = self._table(is_narrow=False)
-        needed = Measurement.get(console, options.update(max_width=10_000), wide).maximum
-        yield wide if needed <= options.max_width else self._table(is_narrow=True)
+        yield fitting(console, options, self._table)
 
     def _table(self, *, is_narrow: bool) -> Table:
         headers = ["time", "call", "outcome", "provider", "operation", "account", "tags", "reserved", "charged"]

@@ -10,13 +10,27 @@ from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Callable
+
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
-__all__ = ["complain", "fail", "is_unicode", "nobody_reads", "say", "say_json", "say_table", "table", "visible"]
+__all__ = [
+    "complain",
+    "fail",
+    "fitting",
+    "is_unicode",
+    "nobody_reads",
+    "say",
+    "say_json",
+    "say_table",
+    "table",
+    "visible",
+]
 
 # Where nothing is cut to a terminal's width, a line may be so long.
 _WIDEST = 200
+_ANY_WIDTH = 10_000
 
 
 def say(text: str = "") -> None:
@@ -84,6 +98,21 @@ def table(*headers: str, numbers: tuple[str, ...] = ()) -> Table:
     for header in headers:
         made.add_column(header, justify="right" if header in numbers else "left")
     return made
+
+
+def fitting(console: Console, options: ConsoleOptions, make: Callable[..., Table]) -> Table:
+    """A table, in its narrow form where it is wider than the terminal.
+
+    Arguments:
+        console: that shows it.
+        options: of the console.
+        make: makes it, with `is_narrow`.
+    """
+    from rich.measure import Measurement
+
+    wide = make(is_narrow=False)
+    needed = Measurement.get(console, options.update(max_width=_ANY_WIDTH), wide).maximum
+    return wide if needed <= options.max_width else make(is_narrow=True)
 
 
 def say_table(table: RenderableType) -> None:

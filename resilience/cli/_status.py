@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from resilience._status import MOST_STATES, Fact, Report, Row, report
 from resilience._units import duration_text
 
 from ._options import ConfigFile, StoreUrl
-from ._output import complain, fail, say, say_json, say_table, table, visible
+from ._output import complain, fail, fitting, say, say_json, say_table, table, visible
 from ._shared import ALONE, Shared, shared_store
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _COLOURS = {
     **dict.fromkeys(("ok", "closed"), "green"),
 }
 _LONGEST_KEY = 500
-_ANY_WIDTH = 10_000
 # Numbers of these names, and of names that end so, are seconds.
 _TIMES = {"paused", "next", "retry_after", "for"}
 _TIMES_END = ("_for", "_in")
@@ -167,11 +167,7 @@ class _States:
     rows: tuple[Row, ...]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.measure import Measurement
-
-        wide = _table(self.rows)
-        needed = Measurement.get(console, options.update(max_width=_ANY_WIDTH), wide).maximum
-        yield wide if needed <= options.max_width else _table(self.rows, is_narrow=True)
+        yield fitting(console, options, partial(_table, self.rows))
 
 
 def _table(rows: tuple[Row, ...], *, is_narrow: bool = False) -> Table:
