@@ -156,6 +156,15 @@ class Permit:
         try:
             self._out = False
             self._runtime.tell(self._store, self._back)
+        except RecursionError:
+            # The application's own calls have filled the stack, mostly: a thread has one of its own.
+            self._out = True
+            try:  # noqa: SIM105  `suppress` would need what is missing
+                start_new_thread(self._give_back, ())
+            except RuntimeError:
+                # There is none to be had: its lease ends.
+                pass
+            raise
         except BaseException:
             # A signal's, perhaps.
             self._out = True

@@ -43,6 +43,7 @@ from resilience.simulate import Call as Simulated
 from resilience.stores import open_store
 from resilience.stores._memory import MemoryStore
 from resilience.testing import VirtualClock
+from tests.until import wait_until
 from tests.worlds import URL, Step, World, policy
 
 LIBRARIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
@@ -572,6 +573,25 @@ def test_whatever_goes_through_gives_the_place_back(error: type[BaseException]) 
         call()
     assert [1] == [len(held) for held in inner.held]
     assert {} == states(store)
+
+
+def test_a_place_is_given_back_where_the_stack_is_full() -> None:
+    """By a thread, which has a stack of its own: it stayed taken until its lease ended."""
+
+    class Full(MemoryStore):
+        def tell(self, command: Command, now: float, /) -> None:
+            raise RecursionError(command.name)
+
+    store = Full()
+
+    def answer(_: Any) -> Outcome:
+        raise ValueError
+
+    call, _ = over(limited(1), store, answer)
+
+    with pytest.raises(RecursionError, match=r"permits\.release"):
+        call()
+    wait_until(lambda: not states(store))
 
 
 class Shared(MemoryStore):
