@@ -159,9 +159,10 @@ async def look_at(exchange: Exchange, response: Response, until: float | None, r
         plain = classifier.plain_success(response.status_code, exchange.operation)
         return await _verdict(exchange, response, until, runtime) if plain is None else plain
     except BaseException:
-        # Cancelled while its body was looked at: nobody else will close it.
+        # Cancelled while its body was looked at: nobody else will close it, and whatever that raises, it is cancelled.
         exchange.answer = None
-        await runtime.close(response.stream)
+        with suppress(Exception):
+            await runtime.close(response.stream)
         raise
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._sent import Sent
     from ._way import Way
 
-__all__ = ["answer", "attempt_shortcut_layer"]
+__all__ = ["attempt_shortcut_layer", "send_and_look"]
 
 
 def attempt_shortcut_layer(inner: Call, runtime: Runtime) -> Call:
@@ -75,13 +75,13 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     if sent is None:
         return None
     try:
-        work = answer(exchange, sent, seconds, runtime)
+        work = send_and_look(exchange, sent, seconds, runtime)
         sent.response = await (work if seconds is None else runtime.attempt(seconds, work))
     except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
         sent.error = error
     else:
         ended = runtime.clock.now()
-        verdict = _told(exchange, way, sent, sent.response, (ended, runtime))
+        verdict = _told(exchange, way, sent, sent.response, ended)
         if verdict is not None:
             exchange.ahead = None
             exchange.sent += 1
@@ -92,7 +92,7 @@ async def _send(exchange: Exchange, way: Way, runtime: Runtime, inner: Call) -> 
     return await inner(exchange)
 
 
-async def answer(exchange: Exchange, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
+async def send_and_look(exchange: Exchange, sent: Sent, seconds: float | None, runtime: Runtime) -> Response:
     """Send a request, and look at its answer.
 
     Arguments:
@@ -107,17 +107,16 @@ async def answer(exchange: Exchange, sent: Sent, seconds: float | None, runtime:
     return response
 
 
-def _told(exchange: Exchange, way: Way, sent: Sent, response: Response, how: tuple[float, Runtime]) -> Verdict | None:
+def _told(exchange: Exchange, way: Way, sent: Sent, response: Response, ended: float) -> Verdict | None:
     """The verdict on a plain success, which the breaker was told of; what cannot be looked at the layers close."""
     # Who has begun to listen meanwhile hears of it by the layers.
     if not _is_unheard(exchange):
         return None
-    ended, runtime = how
     try:
         generation = 0 if sent.admission is None else sent.admission.generation
         verdict = way.tell(exchange.store, response, generation, ended, sent.verdict)
         if verdict is not None and sent.permit is not None:
-            hand_on(response, sent.permit, runtime)
+            hand_on(response, sent.permit)
     except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
         return None
     return verdict

@@ -86,7 +86,7 @@ def concurrency_layer(inner: Call, runtime: Runtime) -> Call:
             if outcome.response is None:
                 permit.release()
             else:
-                hand_on(outcome.response, permit, runtime)
+                hand_on(outcome.response, permit)
         except BaseException:
             # Cancelled, also while the store was asked: whether it granted a place or not, there is none now.
             permit.release()

@@ -61,12 +61,12 @@ class Permit:
         "_loop",
         "_out",
         "_process",
-        "_runtime",
         "_store",
         "began",
         "keys",
         "lowerings",
         "renew_at",
+        "runtime",
     )
 
     def __init__(
@@ -87,7 +87,7 @@ class Permit:
         self._process = os.getpid()
         self._holder = new_name()
         self._store = store
-        self._runtime = runtime
+        self.runtime = runtime
         self._documented = documented
         self._lease = lease
         self.renew_at = now + lease / 2
@@ -96,9 +96,9 @@ class Permit:
 
     async def ask(self) -> Reply:
         """Ask for all places: `permits.acquire`."""
-        reply = await self._runtime.decide(self._store, Command("permits.acquire", self.keys, self.asked))
+        reply = await self.runtime.decide(self._store, Command("permits.acquire", self.keys, self.asked))
         if reply[0]:
-            self.granted(reply[3:], self._runtime.clock.now())
+            self.granted(reply[3:], self.runtime.clock.now())
         return reply
 
     @property
@@ -119,24 +119,24 @@ class Permit:
         """
         self.lowerings = list(zip(told[::2], told[1::2], strict=True))
         self.renew_at = now + self._lease / 2
-        self._loop = running_loop() if self._runtime.is_async else None
+        self._loop = running_loop() if self.runtime.is_async else None
         if self._loop is not None:
             _held_in.setdefault(self._loop, set()).add(self)
 
     def take(self) -> None:
         """Be counted whatever the number says."""
-        self._runtime.tell(self._store, Command("permits.renew", self.keys, (self._holder, self._lease)))
+        self.runtime.tell(self._store, Command("permits.renew", self.keys, (self._holder, self._lease)))
 
     def renew(self) -> None:
         """Keep the places while the body is read."""
-        now = self._runtime.clock.now()
+        now = self.runtime.clock.now()
         if now >= self.renew_at and self._process == os.getpid():
             self.renew_at = now + self._lease / 2
             if self._out:
                 self.take()
             if not self._out:
                 # Given back meanwhile, by another thread: that may have come first, and this has taken them again.
-                self._runtime.tell(self._store, self._back)
+                self.runtime.tell(self._store, self._back)
 
     def ended(self) -> None:
         """The provider has sent all of it."""
@@ -155,7 +155,7 @@ class Permit:
         # Without a lock: the collector may end the call within this, in this very thread. Twice does no harm.
         try:
             self._out = False
-            self._runtime.tell(self._store, self._back)
+            self.runtime.tell(self._store, self._back)
         except RecursionError:
             # The application's own calls have filled the stack, mostly: a thread has one of its own.
             self._out = True
@@ -184,7 +184,7 @@ class Permit:
     def _give_back(self) -> None:
         self._out = False
         self._forget()
-        self._store.run(self._back, self._runtime.clock.now())
+        self._store.run(self._back, self.runtime.clock.now())
         self._wake()
 
     def _forget(self) -> None:
@@ -208,16 +208,15 @@ def release_lost() -> bool:
     return bool(lost)
 
 
-def hand_on(response: Response, permit: Permit, runtime: Runtime) -> None:
+def hand_on(response: Response, permit: Permit) -> None:
     """Hold a permit until the provider has sent all of an answer: it may have been read by its transport, or looked at to its end.
 
     Arguments:
         response: the answer.
         permit: of its call.
-        runtime: where the body is read.
     """
     stream = response.stream
     if response.is_closed or (isinstance(stream, Body) and stream.whole(sys.maxsize) is not None):
         permit.release()
     else:
-        hold(runtime, response, permit)
+        hold(permit.runtime, response, permit)

@@ -1,4 +1,4 @@
-"""An attempt that was sent before the layers were asked, on its way to them."""
+"""An attempt that is sent before the layers are asked, and what they need to go on from there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Sent"]
 
 
 class Sent:
-    """What came of an attempt on the short cut that the layers have to look at: a response or an error.
+    """An attempt on the short cut: how it is sent, and what comes of it, should the layers have to look at that.
 
     Arguments:
         times: when the call began and when it was sent, by the runtime's clock.

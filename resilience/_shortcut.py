@@ -1,12 +1,12 @@
 """The short cut of the calls that nothing holds up: one decision before such a call is sent, and one after its success.
 
 find ───▶ somebody hears of calls, the request has options, the policy wants more ──▶ the layers
- │ └────▶ timeouts of its attempts ─────────────────────────────────────────────────▶ the layers, where each attempt has one
+ │ └────▶ timeouts of its attempts, a trace of an answer to be looked at ────────────▶ the layers; its attempts have one
  ▼
 enter ──▶ a breaker that is open, and for which no call waits ──────────────────────▶ refused, as its layer would
  │ └────▶ one that is half open, a latch, a line, a limit used up ──────────────────▶ the layers; nothing was taken
  ▼
-send ───▶ anything but a success, which a rule may have to look at ─────────────────▶ the layers, which go on from there
+send ───▶ anything but a plain success; a rule may have to look at it first ────────▶ the layers, which go on from there
  ▼
 leave: the breaker and the retry budget are told, the trail is written; a permit is held until the answer's body is closed
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._attempt import interrupted
-from ._attempt_shortcut import answer
+from ._attempt_shortcut import send_and_look
 from ._breaker import told
 from ._breaker_hearing import Heard
 from ._deadline import cut_timeouts
@@ -92,7 +92,7 @@ class Shortcut:
         way, began = self._ways.find(request, source), self._clock.now()
         if way is None or not way.is_short or (way.kind.looks and is_traced()):
             return None if way is None or is_traced() else way.call(request, store, closing, began)
-        permit = way.permit(store, self._runtime, began, None) if way.holds else None
+        permit = way.permit(store, self._blocking, began, None) if way.holds else None
         try:
             generation = way.enter(store, began, permit)
             if not isinstance(generation, int):
@@ -133,6 +133,7 @@ class Shortcut:
                 exchange, is_inside = await self._stand(way, made, gate, how)
                 if not is_inside:
                     return exchange
+                cut_timeouts(exchange, None)
                 how = (generation, began, self._clock.now())
             if way.kind.looks:
                 looking: Any = self._look(way, made, how, (exchange, permit), self._runtime)
@@ -168,7 +169,7 @@ class Shortcut:
         exchange, permit = of[0] or way.call(*made, how[1]), of[1]
         sent = way.sent(how, permit)
         try:
-            response = await answer(exchange, sent, None, runtime)
+            response = await send_and_look(exchange, sent, None, runtime)
             return self._end(way, made, how, response, (exchange, permit, sent))
         except GeneratorExit as left:
             interrupted(exchange, how[2], runtime, left)
@@ -186,8 +187,6 @@ class Shortcut:
             self._calls.end(exchange, None)
             raise
         if ended is None:
-            if exchange.pool_wait:
-                cut_timeouts(exchange, None)
             return exchange, True
         if exchange.trail.why == "closed":
             self._calls.end(exchange, ended)
@@ -211,12 +210,11 @@ class Shortcut:
     ) -> Response | Exchange:
         """Hand on a plain success, and end the spans of its call."""
         exchange, permit, looked = of
-        trail, held = None, None if permit is None else (permit, self._runtime)
+        trail, verdict = None, None if looked is None else looked.verdict
         # An answer that cannot even be looked at the layers close. Who has begun to listen meanwhile hears of it by them.
         if not Hub.listeners and not observers and Heard.by is None:
             try:
-                verdict = None if looked is None else looked.verdict
-                trail = way.leave(made, response, (*how, self._clock.now()), held, verdict)
+                trail = way.leave(made, response, how, self._clock.now(), permit, looked=verdict)
             except Exception:  # noqa: BLE001  what a stranger's answer raises is no reason to lose it
                 trail = None
         if trail is None:
@@ -233,6 +231,7 @@ class Shortcut:
     def _left(self, exchange: Exchange | None) -> None:
         """End a call that nobody goes on with, if anything was begun for it."""
         if exchange is not None:
+            restore(exchange)
             self._calls.end(exchange, None)
 
     def _refuse(self, way: Way, request: Request, reply: Reply) -> Response | None:

@@ -136,27 +136,30 @@ class Way:
         self,
         made: Made,
         response: Response,
-        how: tuple[int, float, float, float],
-        held: tuple[Permit, Runtime] | None = None,
-        looked: Verdict | None = None,
+        how: How,
+        ended: float,
+        permit: Permit | None,
+        *,
+        looked: Verdict | None,
     ) -> Trail | None:
         """Tell of a success, and write its trail; `None` where the answer is one that the layers have to look at.
 
         Arguments:
             made: of what the call was made.
             response: the answer.
-            how: as it was sent, and when its answer came.
-            held: the places that it has until its answer is over, and where that is read.
+            how: as for `sent`.
+            ended: when its answer came, or had been looked at, by the runtime's clock.
+            permit: the places that it has until its answer is over.
             looked: what the answer means, if it was looked at.
         """
         request, store, _ = made
         kind = self.kind
-        generation, began, started, ended = how
+        generation, began, started = how
         verdict = self.tell(store, response, generation, ended, looked)
         if verdict is None:
             return None
-        if held is not None:
-            hand_on(response, *held)
+        if permit is not None:
+            hand_on(response, permit)
         if kind.allowance is not None:
             kind.allowance.called(began)
             command = kind.allowance.succeeded(None)
@@ -228,10 +231,10 @@ class Way:
         return exchange
 
     def sent(self, how: How, permit: Permit | None = None) -> Sent:
-        """What will come of a call, for the layers.
+        """A call on its way, for the layers should they have to look at what comes of it.
 
         Arguments:
-            how: it is sent.
+            how: what let it through, and when.
             permit: what it holds.
         """
         plan = self.kind.plan

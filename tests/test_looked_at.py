@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 import resilience
-from resilience import _chain, trail_of
+from resilience import _chain, _shortcut, trail_of
 from resilience._gate import Gate
 from resilience._trail_of import LAST
 from tests.test_attempt_shortcut import FULLER, LOOKED_AT, LOOKS, SEEN, held
@@ -123,6 +123,106 @@ def test_a_signal_after_its_answer_leaves_no_connection_open(
         client.get(URL)
 
     assert ["closed"] == closed[:1]
+
+
+@pytest.mark.parametrize("parts", [SEEN | {"answers": []}, SEEN], ids=["plain", "looked at"])
+def test_a_sync_call_holds_its_place_whatever_becomes_of_the_loop_around_it(parts: dict[str, Any]) -> None:
+    """An application may call within a loop that ends before it has read the answer."""
+    few = {"limits": [{"name": "few", "concurrency": 1, "max_wait": "0s"}], "inspect": {"max_bytes": "1B"}}
+    client = Client(policy(**FULLER | parts | few))
+
+    def begin() -> httpx.Response:
+        return httpx.Client(transport=client.transport).send(httpx.Request("GET", URL), stream=True)
+
+    async def within() -> httpx.Response:
+        return begin()
+
+    client.next = [(200, {}, b"{ ", b" ", b"}")]
+    first = asyncio.run(within())
+
+    assert "concurrency" == begin().headers["x-resilience-refused"]
+    assert (200, 1) == (first.status_code, client.seen)
+    first.close()
+    assert 200 == begin().status_code
+
+
+@pytest.mark.parametrize("parts", [{"answers": []}, {}], ids=["plain", "looked at"])
+def test_an_interruption_where_timeouts_are_cut_leaves_no_place_taken(
+    parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the wait in front of the pool: with room for one, every later call would wait for ever."""
+    gate, is_served = Gate(1), Gate.is_served
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+
+    def be_served(waker: Any) -> bool:
+        if gate.waiting:
+            gate.leave(0.0)
+        return is_served(gate, waker)
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gate, "is_served", be_served)
+    monkeypatch.setattr(_shortcut, "cut_timeouts", interrupt)
+    client = Client(policy(**FULLER | LOOKS | parts), mode="asyncio")
+    gate.try_enter()
+
+    with pytest.raises(KeyboardInterrupt):
+        client.call()
+
+    assert 0 == gate.inside
+
+
+@pytest.mark.parametrize("when", ["sent", "looked at"])
+@pytest.mark.parametrize("parts", [{"answers": []}, {}], ids=["plain", "looked at"])
+def test_one_whose_coroutine_is_closed_gives_its_request_back(
+    parts: dict[str, Any], when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own timeouts, though it had waited for the pool; and is told of, though its answer cannot be closed."""
+    gate, is_served = Gate(1), Gate.is_served
+    ended: list[Any] = []
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+    monkeypatch.setattr(_chain, "end_call", lambda exchange, *_: ended.append(exchange.trail.why))
+    client = Client(policy(**FULLER | LOOKS | parts), mode="asyncio")
+    sent: list[Any] = []
+
+    def be_served_after_a_second(waker: Any) -> bool:
+        if gate.waiting:
+            client.clock.advance(1.0)
+            gate.leave(0.0)
+            return False
+        return is_served(gate, waker)
+
+    class Stuck(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            await asyncio.sleep(0)
+            yield b""
+
+        async def aclose(self) -> None:
+            raise OSError("close failed")
+
+    async def send(request: httpx.Request) -> httpx.Response:
+        sent.append(request.extensions["timeout"]["pool"])
+        if when == "sent" or parts:
+            await asyncio.sleep(0)
+            raise AssertionError
+        return httpx.Response(200, stream=Stuck())
+
+    monkeypatch.setattr(gate, "is_served", be_served_after_a_second)
+    client.transport.inner.handle_async_request = send
+    gate.try_enter()
+
+    async def go() -> None:
+        call: Any = client.transport.handle_async_request(request)
+        while not sent:
+            call.send(None)
+        call.close()
+
+    request = httpx.Request("GET", URL, extensions={"timeout": {"pool": 5.0}})
+    asyncio.run(go())
+
+    assert ([4.0], 5.0) == ([round(each, 1) for each in sent], request.extensions["timeout"]["pool"])
+    assert (["interrupted"], 0) == (ended, gate.inside)
 
 
 def test_one_that_waits_in_front_of_the_pool_has_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
