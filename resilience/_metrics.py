@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import events
@@ -15,6 +16,7 @@ from ._observed import OBSERVED
 from ._readings import Readings
 from ._series import Series
 from ._telemetry import SCHEMA_URL, SCOPE
+from ._uncut import uncut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,6 +51,7 @@ class Metrics(events.Listener):
         self.readings = Readings()
         self.series = {name: Series(each) for name, each in INSTRUMENTS.items()}
         self._instruments = {name: self._make(meter, each) for name, each in INSTRUMENTS.items()}
+        self._timed = partial(uncut, self._instruments[DURATION].record)
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -149,8 +152,7 @@ class Metrics(events.Listener):
             transport: the client's own, which may be measured already.
         """
         if HttpDuration.is_wanted(exchange, transport):
-            record = self._instruments[DURATION].record
-            duration = HttpDuration(exchange.request, record, self.series[DURATION])
+            duration = HttpDuration(exchange.request, self._timed, self.series[DURATION])
             exchange.listeners = (*exchange.listeners, duration)
 
     def _hear_of(self, provider: str) -> None:
@@ -160,10 +162,10 @@ class Metrics(events.Listener):
                 _bound(self._providers, _MOST_PROVIDERS)
 
     def _add(self, name: str, amount: float, *values: Value) -> None:
-        self._instruments[name].add(amount, self.series[name].of(*values))
+        uncut(self._instruments[name].add, amount, self.series[name].of(*values))
 
     def _record(self, name: str, amount: float, *values: Value) -> None:
-        self._instruments[name].record(amount, self.series[name].of(*values))
+        uncut(self._instruments[name].record, amount, self.series[name].of(*values))
 
     def _make(self, meter: Any, each: Instrument) -> Any:
         named: dict[str, Any] = {"unit": each.unit, "description": each.description}
