@@ -128,18 +128,19 @@ class Shortcut:
             generation = way.enter(store, began, permit) if is_inside or not (way.pays or way.holds) else None
             if not isinstance(generation, int):
                 return None if generation is None else self._refuse(way, request, generation)
-            made, how, exchange = (request, store, closing), (generation, began, began), None
+            made, exchange, started = (request, store, closing), None, began
             if gate is not None and not is_inside:
-                exchange, is_inside = await self._stand(way, made, gate, how)
+                exchange, is_inside = await self._stand(way, made, gate, (generation, began, began))
                 if not is_inside:
                     return exchange
                 cut_timeouts(exchange, None)
-                how = (generation, began, self._clock.now())
+                started = self._clock.now()
             if way.kind.looks:
+                how = (generation, began, started)
                 looking: Any = self._look(way, made, how, (exchange, permit), self._runtime)
                 looked: Response | Exchange = await (looking if gate is None else through(gate, looking))
                 return looked
-            exchange, entered = self._begin(exchange or way.call(*made, how[1])) if is_traced() else (exchange, None)
+            exchange, entered = self._begin(exchange or way.call(*made, began)) if is_traced() else (exchange, None)
             try:
                 sending = self._transport.handle_async_request(request)
                 response: Response = await (sending if gate is None else through(gate, sending))
@@ -149,12 +150,12 @@ class Shortcut:
                 self._left(exchange)
                 raise
             except BaseException as error:  # noqa: BLE001  the layers raise it again, once they have told of it
-                return way.hand_over(exchange, made, way.sent(how, permit), error)
+                return way.hand_over(exchange, made, way.sent((generation, began, started), permit), error)
             finally:
                 if entered is not None:
                     entered.leave()
             # Nothing is awaited from here on: the place in front of the pool is given back at once.
-            return self._end(way, made, how, response, (exchange, permit, None))
+            return self._end(way, made, (generation, began, started), response, (exchange, permit, None))
         except BaseException:
             _give_back(permit)
             raise
