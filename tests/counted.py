@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -18,9 +19,13 @@ def calls_of(work: Callable[[], object]) -> int:
         if event == "call" and frame.f_globals.get("__package__") == "resilience":
             counted.append(frame.f_code.co_name)
 
+    # What it would end of earlier tests is none of this work.
+    gc.collect()
+    gc.disable()
     sys.setprofile(count)
     try:
         work()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return len(counted)

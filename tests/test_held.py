@@ -455,7 +455,7 @@ def test_every_permit_has_a_name_of_its_own() -> None:
     """Also those of two processes of which one is a fork of the other."""
     case = Case()
 
-    names = {Permit(case.store, case.permit._runtime, keys=(), documented=(), lease=1, now=0)._holder for _ in "abc"}
+    names = {Permit(case.store, case.permit.runtime, keys=(), documented=(), lease=1, now=0)._holder for _ in "abc"}
 
     assert 3 == len(names)
     assert all(name.count(".") == 2 for name in names)
