@@ -162,11 +162,8 @@ def test_a_second_attempt_that_finds_no_place_waits_for_one(asked: list[int], mo
     assert ([True], [2], 0) == (taken, asked, gate.inside)
 
 
-def test_a_second_attempt_has_the_pools_whole_timeout(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first has waited for a place, and was sent with what was left of it."""
-    gate = Gate(1)
-    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
-    client = Client(policy(**GUARDED | {"limits": []}), mode="asyncio")
+def served_after_a_second(gate: Gate, client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have a call wait in front of the pool for a second; the pool's timeouts of what is sent then."""
     timeouts: list[float] = []
     inner = client.transport.inner
     is_served, send = gate.is_served, inner.handle_async_request
@@ -185,6 +182,15 @@ def test_a_second_attempt_has_the_pools_whole_timeout(asked: list[int], monkeypa
     monkeypatch.setattr(gate, "is_served", be_served_after_a_second)
     monkeypatch.setattr(inner, "handle_async_request", note)
     gate.try_enter()
+    return timeouts
+
+
+def test_a_second_attempt_has_the_pools_whole_timeout(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has waited for a place, and was sent with what was left of it."""
+    gate = Gate(1)
+    monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
+    client = Client(policy(**GUARDED | {"limits": []}), mode="asyncio")
+    timeouts = served_after_a_second(gate, client, monkeypatch)
 
     assert 200 == client.call(ANSWERS["down"], ANSWERS["good"]).status_code
     assert ([4.0, 5.0], []) == ([round(each, 1) for each in timeouts], asked)

@@ -14,7 +14,7 @@ import resilience
 from resilience import _chain, _shortcut, trail_of
 from resilience._gate import Gate
 from resilience._trail_of import LAST
-from tests.test_attempt_shortcut import FULLER, LOOKED_AT, LOOKS, SEEN, held
+from tests.test_attempt_shortcut import FULLER, LOOKED_AT, LOOKS, SEEN, held, served_after_a_second
 from tests.test_shortcut import LIBRARIES, MODES, Client
 from tests.unheard import nobody_listens  # noqa: F401  a fixture for all tests here
 from tests.worlds import URL, policy
@@ -232,24 +232,7 @@ def test_one_that_waits_in_front_of_the_pool_has_waited_for_it(monkeypatch: pyte
     monkeypatch.setattr(Gate, "is_sampled", True)
     monkeypatch.setattr(gate, "costs", measured.append)
     client = Client(policy(**FULLER | LOOKS), mode="asyncio")
-    timeouts: list[float] = []
-    inner = client.transport.inner
-    is_served, send = gate.is_served, inner.handle_async_request
-
-    def be_served_after_a_second(waker: Any) -> bool:
-        if not timeouts and gate.waiting:
-            client.clock.advance(1.0)
-            gate.leave(0.0)
-            return False
-        return is_served(waker)
-
-    async def note(request: httpx.Request) -> Any:
-        timeouts.append(request.extensions["timeout"]["pool"])
-        return await send(request)
-
-    monkeypatch.setattr(gate, "is_served", be_served_after_a_second)
-    monkeypatch.setattr(inner, "handle_async_request", note)
-    gate.try_enter()
+    timeouts = served_after_a_second(gate, client, monkeypatch)
 
     answer = client.call(LOOKED_AT["fine"])
 
