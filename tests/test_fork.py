@@ -297,6 +297,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+faulthandler.enable()
 config, provider, method, children = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
 trace.set_tracer_provider(TracerProvider())
@@ -426,14 +427,20 @@ def test_a_child_of_a_busy_process_calls_at_once(method: str, store: str, tmp_pa
         (tmp_path / "lively.py").write_text(textwrap.dedent(LIVELY))
         children = 4 if method == "os" else 2
         words = [str(tmp_path / "resilience.yaml"), server.url, method, str(children)]
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(tmp_path / "lively.py"), *words], env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            capture_output=True, encoding="utf-8", timeout=2 * SECONDS, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
+        try:
+            output, errors = process.communicate(timeout=2 * SECONDS)
+        except subprocess.TimeoutExpired:
+            # Parent and child say where each of their threads is, and end.
+            os.killpg(process.pid, signal.SIGABRT)
+            pytest.fail(f"it hung:\n{process.communicate()[1]}")
 
-    assert 0 == done.returncode, done.stderr
-    found = json.loads(done.stdout)
-    assert [[0, [200, 200, 200]]] * children == [[code, told and told[0]] for code, told in found], done.stderr
+    assert 0 == process.returncode, errors
+    found = json.loads(output)
+    assert [[0, [200, 200, 200]]] * children == [[code, told and told[0]] for code, told in found], errors
     # Nobody stands in a line of its memory, and what it holds is its own.
     assert {0} == {told[2] for _, told in found}
     assert children == len(server.requests)
