@@ -285,9 +285,13 @@ def test_a_fork_in_an_import_of_its_own_waits_for_nothing(tmp_path: Path, monkey
     assert time.monotonic() - began < SECONDS / 2
 
 
+# A child tells where it hangs, also within what others have called after a fork: hence before anybody else has anything
+# called there. Given a file's number: `sys.stderr` would be flushed first, and the lock of its buffer is one that CPython
+# does not renew in a child. Where another thread wrote a line at the moment of the fork, that would wait for ever.
 LIVELY = """
-import asyncio, json, multiprocessing, os, signal, sys, threading
-import faulthandler
+import faulthandler, os
+os.register_at_fork(after_in_child=lambda: faulthandler.dump_traceback_later(25, exit=True, file=2))
+import asyncio, json, multiprocessing, signal, sys, threading
 import httpx
 import resilience, resilience.httpx
 from opentelemetry import metrics, trace
@@ -336,7 +340,6 @@ async def once():
         return (await client.get(provider)).status_code
 
 def child(tell):
-    faulthandler.dump_traceback_later(25, exit=True)
     statuses = [shared.get(provider).status_code, asyncio.run(once())]
     # Over a real connection of its own.
     with httpx.Client(transport=resilience.httpx.Transport(config=config)) as client:
@@ -427,8 +430,9 @@ def test_a_child_of_a_busy_process_calls_at_once(method: str, store: str, tmp_pa
         (tmp_path / "lively.py").write_text(textwrap.dedent(LIVELY))
         children = 4 if method == "os" else 2
         words = [str(tmp_path / "resilience.yaml"), server.url, method, str(children)]
+        # Without buffers, for the sake of what a child writes itself: they have the lock that nobody renews.
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(tmp_path / "lively.py"), *words], env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            [sys.executable, "-u", "-W", "ignore", str(tmp_path / "lively.py"), *words], env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
         try:
