@@ -13,6 +13,7 @@ from . import events
 from ._modes import LAYERS
 from ._plainly import how_long, how_much
 from ._seldom import Seldom
+from ._uncut import uncut_line
 from ._words import printable
 
 if TYPE_CHECKING:
@@ -101,16 +102,17 @@ class LogListener(events.Listener):
 
     def on_budget_warning(self, event: events.BudgetWarning, /) -> None:
         """A budget begins to be used up: told once by itself, and each of them is news."""
-        _LOGGERS["credits"].warning("%s", event, extra={_ENTRY: _plain(event)})
+        uncut_line(_LOGGERS["credits"].warning, "%s", event, extra={_ENTRY: _plain(event)})
 
     def on_store(self, event: events.StoreChanged, /) -> None:
         """A store was lost, which is looked for and told of ever more rarely, or is back."""
         logger, entry = _LOGGERS["stores"], {_ENTRY: _plain(event)}
         if event.is_away:
             text = "%s cannot be used: %s; until it is back, this process decides alone, and on budgets as they say"
-            logger.warning(text, event.url, printable(event.reason), extra=entry)
+            uncut_line(logger.warning, text, event.url, printable(event.reason), extra=entry)
         else:
-            logger.warning("%s is back; limits and breakers are shared again", event.url, extra=entry)
+            text = "%s is back; limits and breakers are shared again"
+            uncut_line(logger.warning, text, event.url, extra=entry)
 
     def on_call(self, event: events.CallEnded, /) -> None:
         """A call has failed that might have been sent again."""
@@ -130,7 +132,7 @@ class LogListener(events.Listener):
             return
         operation = f" {event.operation}" if event.operation else ""
         extra = {_ENTRY: _plain(event)}
-        logger.log(level, "%s%s: %s%s", event.provider, operation, text(event), more, extra=extra)
+        uncut_line(logger.log, level, "%s%s: %s%s", event.provider, operation, text(event), more, extra=extra)
 
 
 def _level_of(refused: events.Refused | Refused) -> int:

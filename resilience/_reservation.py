@@ -24,6 +24,7 @@ from ._holder import new_name
 from ._tags import key_part, tags_of
 from ._trail import Charged
 from ._transactions import Command
+from ._uncut import uncut_line
 
 if TYPE_CHECKING:
     from ._budgets import Period
@@ -202,14 +203,13 @@ class Reservation:
             [ONE_REQUEST if use.counts_requests else amount, spec[2], spec[3]]
             for use, spec in zip(guard.uses, command.arguments[6:], strict=True)
         ]
-        row = [*self.row, outcome] if exchange.settings.ledger else 0
-        elsewhere = 1 if self.elsewhere else 0
+        row, elsewhere = [*self.row, outcome] if exchange.settings.ledger else 0, 1 if self.elsewhere else 0
         self._tell(Command("credits.settle", command.keys, (self.name, latches, word, elsewhere, row, *charges)))
         if charged > self.worst and guard.is_priced:
             told = (exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst)
             # A handler of the log may fail.
             with suppress(Exception):
-                _log.warning("%s %s: a call has cost %s %s, and %s was its worst case by the policy", *told)
+                uncut_line(_log.warning, "%s %s: a call has cost %s %s, and %s was its worst case by the policy", *told)
         exchange.record(Charged(from_millionths(amount), guard.unit, from_millionths(self._worst), outcome))
 
     def renew(self) -> None:
