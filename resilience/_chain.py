@@ -32,29 +32,24 @@ from ._clock import Clock, Closing
 from ._concurrency import concurrency_layer
 from ._credits import credits_layer
 from ._deadline import deadline_layer
-from ._hub import Hub, end_call, tell_refusal
+from ._ends import Ends
 from ._idempotency import idempotency_layer
 from ._limiter import limiter_layer
 from ._limiter import look_ahead as limiter_ahead
-from ._outcome import Call, Exchange, Outcome
+from ._outcome import Call, Exchange
 from ._override import Override, overridden
 from ._pool_gate import gate_layer, gate_of
 from ._prepare import exchange_of, restore
-from ._refusal import story_of
 from ._retry import retry_layer
 from ._runtime import AsyncRuntime, Runtime, SyncRuntime, run_now
 from ._shortcut import Shortcut
 from ._telemetry import start
-from ._trail import Trail, observers
-from ._trail_of import LAST, keep_trail
-from ._unwrap import in_place_of_answer, unwrap
+from ._unwrap import unwrap
 
 if TYPE_CHECKING:
     from ._library import Library, Request, Response, Transport
     from ._registry import Policies, Source
-    from ._trail import Refused
     from ._transactions import Store
-    from ._way_kind import Kind
     from .events import Listener
 
 __all__ = ["Chain", "build"]
@@ -102,7 +97,9 @@ class Chain:
         self._sync = build(blocking)
         self._runtime = AsyncRuntime(library, transport, clock, gate_of(library, transport, policies.gate))
         self._async = build(self._runtime)
-        self._shortcut = Shortcut(blocking, self._runtime, transport, listeners, self)
+        # Nothing in here knows the chain: a client that is dropped takes its connections along at once, as a bare one does.
+        self._ends = Ends(library, clock, listeners)
+        self._shortcut = Shortcut(blocking, self._runtime, transport, self._ends)
 
     def close(self) -> None:
         """End the waits of all calls that are under way; a transport that is used again begins anew."""
@@ -167,7 +164,7 @@ class Chain:
                 outcome = ended = run_now(self._sync(exchange))
             finally:
                 restore(exchange)
-                self.end(exchange, ended)
+                self._ends.end(exchange, ended)
         except BaseException:
             if (answer := _left_over(exchange)) is not None:
                 # Nobody else will close it; whatever that raises, what unwinds the call goes on.
@@ -184,7 +181,7 @@ class Chain:
                 outcome = ended = await self._async(exchange)
             finally:
                 restore(exchange)
-                self.end(exchange, ended)
+                self._ends.end(exchange, ended)
         except BaseException:
             if (answer := _left_over(exchange)) is not None:
                 with suppress(Exception):
@@ -199,30 +196,6 @@ class Chain:
             if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
                 start(exchange, self._transport, self._clock.wall)
         return exchange
-
-    def refuse(self, request: Request, kind: Kind, refused: Refused) -> Response:
-        provider, operation = kind.policy.provider, kind.operation
-        tell_refusal(provider, operation, refused)
-        # Whoever heard of it may have called something.
-        trail = LAST.trail = Trail(provider, operation, [refused])
-        trail.stop("refused", story_of(refused), refused.retry_after)
-        keep_trail(request, trail)
-        return in_place_of_answer(kind, (request, trail), refused, self._library, self._clock.wall)
-
-    def end(self, exchange: Exchange, outcome: Outcome | None) -> None:
-        trail = LAST.trail = exchange.trail
-        keep_trail(exchange.request, trail)
-        if outcome is None:
-            trail.stop(trail.why or "interrupted", trail.stopped or "it was interrupted")
-        if exchange.spans is not None:
-            # What ends a coroutine so, which is left, is the collector mostly.
-            is_left = outcome is None and isinstance(sys.exception(), GeneratorExit)
-            exchange.spans.abandon(exchange) if is_left else exchange.spans.end(exchange, outcome)
-        # Of calls that failed the log hears, though nobody listens.
-        if trail.why != "success" or Hub.listeners or exchange.listeners or observers:
-            end_call(exchange, outcome, self._clock.now() - exchange.started)
-            # Whoever heard of it may have called something.
-            LAST.trail = trail
 
 
 def _left_over(exchange: Exchange) -> Response | None:

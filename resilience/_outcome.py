@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ._categories import Category
 from ._hub import Hub, tell_happened
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._options import CallOptions
     from ._policy import Policy
     from ._refusal import Refusal
-    from ._registry import Settings, Source
+    from ._registry import Settings
     from ._repeatable import Repeatable
     from ._replay import Replay
     from ._sending import Watch
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from ._trail import Charged, Refused, Trail
     from ._transactions import Store
     from ._way import Way
-    from ._way_kind import Kind
     from .events import Listener
 
-__all__ = ["Call", "Calls", "Exchange", "Outcome", "Verdict"]
+__all__ = ["Call", "Exchange", "Outcome", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +173,3 @@ class Exchange:
 
 Call = Callable[[Exchange], Coroutine[Any, Any, Outcome]]
 """A layer, or all layers from one inwards."""
-
-
-class Calls(Protocol):
-    """What is done with calls before and after the layers."""
-
-    def prepare(self, request: Request, source: Source, /) -> Exchange | None:
-        """A call as the layers see it; `None` where its options switch them off."""
-        ...
-
-    def refuse(self, request: Request, kind: Kind, refused: Refused, /) -> Response:
-        """Tell of a call that is refused at once, and return or raise what its caller gets."""
-        ...
-
-    def end(self, exchange: Exchange, outcome: Outcome | None, /) -> None:
-        """End a call; without an outcome it was interrupted."""
-        ...

@@ -35,17 +35,17 @@ from ._way_finder import WayFinder
 if TYPE_CHECKING:
     from ._attempt_span import AttemptSpan
     from ._clock import Closing
+    from ._ends import Ends
     from ._enriched import Enriched
     from ._gate import Gate
     from ._library import Request, Response, Transport
-    from ._outcome import Calls, Exchange
+    from ._outcome import Exchange
     from ._permit import Permit
     from ._registry import Source
     from ._runtime import AsyncRuntime, Runtime, SyncRuntime
     from ._sent import Sent
     from ._transactions import Reply, Store
     from ._way import How, Made, Way
-    from .events import Listener
 
 __all__ = ["Shortcut"]
 
@@ -57,8 +57,7 @@ class Shortcut:
         blocking: of the client's sync calls.
         runtime: of its async calls.
         transport: the client's own.
-        listeners: who hears of this client's calls; where anybody does, there is no short cut.
-        calls: what is done with them before and after the layers.
+        ends: how its calls end; where anybody hears of this client's alone, there is no short cut.
     """
 
     def __init__(
@@ -66,15 +65,14 @@ class Shortcut:
         blocking: SyncRuntime,
         runtime: AsyncRuntime,
         transport: Transport,
-        listeners: tuple[Listener, ...],
-        calls: Calls,
+        ends: Ends,
     ) -> None:
         self._blocking, self._runtime = blocking, runtime
         self._gate = runtime.gate
         self._clock = runtime.clock
         self._transport = transport
-        self._calls = calls
-        self._ways = WayFinder(runtime.library, calls.prepare, is_heard=bool(listeners))
+        self._ends = ends
+        self._ways = WayFinder(runtime.library, is_heard=bool(ends.listeners))
 
     def send(self, request: Request, source: Source, store: Store, closing: Closing) -> Response | Exchange | None:
         """Send a request of a sync client, if nothing holds it up.
@@ -89,7 +87,7 @@ class Shortcut:
             The answer; a call for the layers, which look at what came, or of which each attempt has a short cut of its own;
             `None` if nothing was sent and nothing is known of the call.
         """
-        way, began = self._ways.find(request, source), self._clock.now()
+        way, began = self._ways.find(request, source, store), self._clock.now()
         if way is None or not way.is_short or (way.kind.looks and is_traced()):
             return None if way is None or is_traced() else way.call(request, store, closing, began)
         permit = way.permit(store, self._blocking, began, None) if way.holds else None
@@ -118,7 +116,7 @@ class Shortcut:
         self, request: Request, source: Source, store: Store, closing: Closing
     ) -> Response | Exchange | None:
         """The same for an async client."""
-        way, gate, began = self._ways.find(request, source), self._gate, self._clock.now()
+        way, gate, began = self._ways.find(request, source, store), self._gate, self._clock.now()
         if way is None or not way.is_short or (way.kind.looks and is_traced()):
             return None if way is None or is_traced() else way.call(request, store, closing, began)
         permit = way.permit(store, self._runtime, began, None) if way.holds else None
@@ -185,12 +183,12 @@ class Shortcut:
         try:
             ended = await stand(exchange, self._runtime, gate)
         except BaseException:
-            self._calls.end(exchange, None)
+            self._ends.end(exchange, None)
             raise
         if ended is None:
             return exchange, True
         if exchange.trail.why == "closed":
-            self._calls.end(exchange, ended)
+            self._ends.end(exchange, ended)
             raise_with(ended.forget_error(), exchange.trail)
         late = ended.forget_error()
         assert late is not None
@@ -233,14 +231,14 @@ class Shortcut:
         """End a call that nobody goes on with, if anything was begun for it."""
         if exchange is not None:
             restore(exchange)
-            self._calls.end(exchange, None)
+            self._ends.end(exchange, None)
 
     def _refuse(self, way: Way, request: Request, reply: Reply) -> Response | None:
         """What the application gets of a call that an open breaker refuses."""
         # Who traces has a span of it by the layers, and who has begun to listen meanwhile hears of it by them.
         if is_traced() or Hub.listeners or observers:
             return None
-        return self._calls.refuse(request, way.kind, told(reply))
+        return self._ends.refuse(request, way.kind, told(reply))
 
 
 def _give_back(permit: Permit | None) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ._bounded import Bounded
 from ._breaker_hearing import Heard
 from ._caller import UNTIL
+from ._clock import Closing
 from ._fork import renewed
 from ._hub import Hub
 from ._override import Override
+from ._prepare import exchange_of
 from ._telemetry import is_measured
 from ._trail import observers
 from ._way_kind import Kind, Ways, kind_of
 
 if TYPE_CHECKING:
     from ._library import Library, Request
-    from ._outcome import Exchange
     from ._registry import Source
+    from ._transactions import Store
     from ._way import Way
 
 __all__ = ["WayFinder"]
@@ -32,7 +33,6 @@ _MOST_TARGETS = 512
 _LONGEST_TARGET = 256
 _Key = tuple["Source", str | None, str, bytes, int | None]
 _Target = tuple["Source", str, bytes, bytes, int | None]
-_Prepare = Callable[["Request", "Source"], "Exchange | None"]
 
 
 class WayFinder:
@@ -40,13 +40,11 @@ class WayFinder:
 
     Arguments:
         library: of the caller's client.
-        prepare: a call as the layers see it; `None` where its options switch them off.
         is_heard: whether anybody hears of this client's calls.
     """
 
-    def __init__(self, library: Library, prepare: _Prepare, *, is_heard: bool) -> None:
+    def __init__(self, library: Library, *, is_heard: bool) -> None:
         self._library = library
-        self._prepare = prepare
         self._stream = library.bytes_stream
         self._is_heard = is_heard
         self.renew()
@@ -59,12 +57,13 @@ class WayFinder:
         self._targets: dict[_Target, Kind | bool] = {}
         self._ways: Ways = Bounded(_MOST_WAYS)
 
-    def find(self, request: Request, source: Source) -> Way | None:
+    def find(self, request: Request, source: Source, store: Store) -> Way | None:
         """The way of a request; `None` where it has to go through the layers.
 
         Arguments:
             request: as the client sends it.
             source: the policy of its host.
+            store: where the states are.
         """
         if (
             "resilience" in request.extensions
@@ -83,16 +82,16 @@ class WayFinder:
         target = (source, request.method, url.raw_path, url.raw_host, url.port)
         kind = self._targets.get(target)
         if kind is None:
-            kind = self._kind_of(target, request)
+            kind = self._kind_of(target, request, store)
         return kind.way_of(request) if isinstance(kind, Kind) else None
 
-    def _kind_of(self, target: _Target, request: Request) -> Kind | bool:
+    def _kind_of(self, target: _Target, request: Request, store: Store) -> Kind | bool:
         source, method, raw, host, port = target
         path, query, _ = raw.partition(b"?")
         operation = source.policy().operation_finder.find(method, path.decode("ascii"))
         key = (source, operation, method, host, port)
         found = self._kinds.kept.get(key)
-        kind = self._learn(key, request, source) if found is None else found
+        kind = self._learn(key, (request, source, store)) if found is None else found
         # Secrets of a URL stand in its query, mostly; and what has one hardly comes again.
         if not query and len(raw) <= _LONGEST_TARGET:
             if len(self._targets) >= _MOST_TARGETS:
@@ -100,7 +99,9 @@ class WayFinder:
             self._targets[target] = kind
         return kind
 
-    def _learn(self, key: _Key, request: Request, source: Source) -> Kind | bool:
-        exchange = self._prepare(request, source)
+    def _learn(self, key: _Key, made: tuple[Request, Source, Store]) -> Kind | bool:
+        request, source, store = made
+        # No wait of it is ever ended: what all calls of the kind have in common is learnt of it, and no more.
+        exchange = exchange_of(request, source, self._library, Closing(), store)
         kind = None if exchange is None else kind_of(exchange, self._library, self._ways)
         return self._kinds.keep(key, kind or False)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 import resilience
-from resilience import _chain, _shortcut, trail_of
+from resilience import _chain, _ends, _shortcut, trail_of
 from resilience._gate import Gate
 from resilience._trail_of import LAST
 from tests.test_attempt_shortcut import FULLER, LOOKED_AT, LOOKS, SEEN, held, served_after_a_second
@@ -66,7 +66,7 @@ def test_one_that_is_interrupted_holds_nothing(how: str, when: str, monkeypatch:
         return httpx.Response(200, stream=Endless())
 
     ended: list[float] = []
-    monkeypatch.setattr(_chain, "end_call", lambda _exchange, _outcome, seconds: ended.append(seconds))
+    monkeypatch.setattr(_ends, "end_call", lambda _exchange, _outcome, seconds: ended.append(seconds))
     client = Client(policy(**FULLER | SEEN | {"retry": {"max_attempts": 1}}), mode="asyncio")
     client.clock.advance(100.0)
     client.transport.inner.handle_async_request = send
@@ -182,7 +182,7 @@ def test_one_whose_coroutine_is_closed_gives_its_request_back(
     gate, is_served = Gate(1), Gate.is_served
     ended: list[Any] = []
     monkeypatch.setattr(_chain, "gate_of", lambda *_: gate)
-    monkeypatch.setattr(_chain, "end_call", lambda exchange, *_: ended.append(exchange.trail.why))
+    monkeypatch.setattr(_ends, "end_call", lambda exchange, *_: ended.append(exchange.trail.why))
     client = Client(policy(**FULLER | LOOKS | parts), mode="asyncio")
     sent: list[Any] = []
 

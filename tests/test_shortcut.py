@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import resilience
 import resilience.httpx
-from resilience import Policy, _chain, _fields, _retry_allowance, trail_of
+from resilience import Policy, _ends, _fields, _retry_allowance, trail_of
 from resilience._breaker_key import breaker_key
 from resilience._breaker_machine import OPEN
 from resilience._breaker_state import IDLE
@@ -465,7 +465,7 @@ def test_the_calls_of_a_way_owe_what_the_layers_would_find(per: str | list[str],
     request = httpx.Request("GET", "https://provider.test:8443/things", headers={"X-Key": "a"})
     source: Any = transport.policies.source_of(request.url)
     exchange = transport.chain.prepare(request, source)
-    way = transport.chain._shortcut._ways.find(request, source)
+    way = transport.chain._shortcut._ways.find(request, source, exchange.store)
     known = way.call(request, exchange.store, exchange.closing, 0.0)
 
     assert way is known.way
@@ -857,7 +857,7 @@ def test_who_gives_up_in_front_of_the_pool_was_never_sent(monkeypatch: pytest.Mo
             sent.cancel()
 
     began, trails = asyncio.Event(), list[Any]()
-    monkeypatch.setattr(_chain, "end_call", lambda _exchange, _outcome, seconds: ended.append(seconds))
+    monkeypatch.setattr(_ends, "end_call", lambda _exchange, _outcome, seconds: ended.append(seconds))
     asyncio.run(go())
 
     assert ("interrupted", ()) == (trails[0].why, trails[0].attempts)

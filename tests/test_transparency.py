@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import gzip
 import importlib
 import inspect
@@ -12,9 +13,11 @@ import pickle
 import pickletools
 import sys
 import time
+import weakref
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, create_autospec
 
@@ -613,3 +616,41 @@ def test_what_is_awaited_looks_like_it(library: str) -> None:
     assert inspect.iscoroutinefunction(LIBRARIES[library].AsyncHTTPTransport.handle_async_request)
     assert inspect.iscoroutinefunction(ours.handle_async_request)
     assert isinstance(create_autospec(ours).handle_async_request, AsyncMock)
+
+
+@pytest.mark.parametrize("parts", [{}, {"attempt_timeout": "60s"}, COSTLY])
+@pytest.mark.parametrize("door", ["wrap", "install", "transport"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_client_that_is_dropped_takes_its_transport_along(
+    library: str, door: str, parts: dict[str, Any], tmp_path: Path
+) -> None:
+    """At once, as without us: what it holds of sockets does not wait for the collector."""
+    module = LIBRARIES[library]
+    (tmp_path / "one.policy.yaml").write_text(watching(**parts).model_dump_json(exclude_unset=True))
+    statuses = iter([200, 400])
+
+    def answer(_request: Any) -> Any:
+        for status in statuses:
+            return module.Response(status, json={})
+        raise module.ReadError("no")
+
+    transport = module.MockTransport(answer)
+    client = module.Client(transport=transport)
+    config = {"version": 1, "shipped": False, "policies": [str(tmp_path / "one.policy.yaml")]}
+    if door == "install":
+        resilience.install(config)
+    elif door == "wrap":
+        resilience.wrap(client, config=config)
+    else:
+        client._transport = importlib.import_module(f"resilience.{library}").Transport(transport, config=config)
+    left = weakref.ref(transport)
+    gc.disable()
+    try:
+        assert [200, 400] == [client.post("http://127.0.0.1/").status_code for _ in range(2)]
+        with pytest.raises(module.ReadError):
+            client.post("http://127.0.0.1/")
+        del client, transport
+        assert left() is None
+    finally:
+        gc.enable()
+        resilience.uninstall()
