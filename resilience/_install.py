@@ -203,27 +203,27 @@ def _sending(original: Any) -> Any:
     """A method like the original, which sends as the policies say that are obeyed just now."""
 
     @wraps(original)
-    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+    def method(self: Any, request: Any, *arguments: Any, **named: Any) -> Any:
         watch = ResilienceFinder.watch
         if watch is not None and RealClock.now() >= watch.due:
             watch.look()
         policies = ResilienceFinder.policies
-        if policies is None or policies.source_of(arguments[0].url) is None:
-            return original.__get__(self, type(self))(*arguments, **named)
-        return original.__get__(View(self, policies), type(self))(*arguments, **named)
+        if policies is None or policies.source_of(request.url) is None:
+            return original.__get__(self, type(self))(request, *arguments, **named)
+        return original.__get__(View(self, policies), type(self))(request, *arguments, **named)
 
     @wraps(original)
-    async def async_method(self: Any, *arguments: Any, **named: Any) -> Any:
+    async def async_method(self: Any, request: Any, *arguments: Any, **named: Any) -> Any:
         watch = ResilienceFinder.watch
         if watch is not None and RealClock.now() >= watch.due:
             await watch.look_async()
         policies = ResilienceFinder.policies
-        source = None if policies is None else policies.source_of(arguments[0].url)
+        source = None if policies is None else policies.source_of(request.url)
         if policies is None or source is None:
-            return await original.__get__(self, type(self))(*arguments, **named)
+            return await original.__get__(self, type(self))(request, *arguments, **named)
         if not source.is_loaded:
             await source.load_aside()
-        return await original.__get__(View(self, policies), type(self))(*arguments, **named)
+        return await original.__get__(View(self, policies), type(self))(request, *arguments, **named)
 
     return async_method if iscoroutinefunction(original) else method
 

@@ -84,6 +84,11 @@ class View:
     def __init__(self, client: Any, policies: Policies) -> None:
         self.__dict__.update(_client=client, _policies=policies, _adapter=adapter_of(client))
 
+    @property  # type: ignore[misc]  # the one of `object` can be set
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # likewise
+        """The client's: a method that somebody has put below ours may ask for it."""
+        return cast("Any", type(self._client))
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 

@@ -83,6 +83,55 @@ def test_install_reaches_async_clients(library: str, server: RawServer, config: 
     assert 2 == len(response.extensions["resilience"].attempts)
 
 
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_class_of_clients_may_hand_on_its_request_by_name(
+    library: str, kind: str, server: RawServer, config: Path
+) -> None:
+    """As the library's own method takes it."""
+    module = LIBRARIES[library]
+    base: Any = getattr(module, kind)
+
+    class Naming(base):
+        def _send_single_request(self, request: Any) -> Any:
+            return super()._send_single_request(request=request)
+
+    async def go() -> Any:
+        if kind == "Client":
+            with Naming() as client:
+                return client.get(server.url)
+        async with Naming() as client:
+            return await client.get(server.url)
+
+    resilience.install(config)
+    response = asyncio.run(go())
+
+    assert 2 == len(response.extensions["resilience"].attempts)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_method_that_somebody_put_there_before_us_sees_a_client(
+    library: str, server: RawServer, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may ask of which class that is."""
+    module = LIBRARIES[library]
+    seen: list[bool] = []
+    own = module.Client._send_single_request
+
+    def method(self: Any, request: Any) -> Any:
+        seen.append(isinstance(self, module.Client) and not isinstance(self, module.AsyncClient))
+        return own(self, request)
+
+    monkeypatch.setattr(module.Client, "_send_single_request", method)
+    resilience.install(config)
+    with module.Client() as client:
+        response = client.get(server.url)
+    resilience.uninstall()
+
+    assert 2 == len(response.extensions["resilience"].attempts)
+    assert [True] == seen
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_twice_installed_is_once(library: str, config: Path) -> None:
     """However often and by whichever doors, there is one retry loop; the library's own classes come back whole."""
