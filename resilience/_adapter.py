@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TransportBase"]
 
+_OWN = frozenset({"policies", "_inner", "chain"})
+
 
 class TransportBase:
     """The methods of a transport; an adapter adds its library's base classes."""
@@ -109,8 +111,23 @@ class TransportBase:
         await self._inner.aclose()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if self._is_theirs(name):
+            setattr(self._inner, name, value)
+            return
         # Somebody replaces a method of this one transport, as OpenTelemetry's `instrument_client` does.
         super().__setattr__(name, moved_inwards(self, name, value) if name in SENDERS else value)
+
+    def __delattr__(self, name: str) -> None:
+        if self._is_theirs(name):
+            delattr(self._inner, name)
+            return
+        super().__delattr__(name)
+
+    def _is_theirs(self, name: str) -> bool:
+        """Whether an application that sets this means its own transport: a mock's handler, a pool."""
+        kind = type(self)
+        # What a subclass sets is the subclass's.
+        return "library" in vars(kind) and name not in _OWN and not name.startswith("__") and not hasattr(kind, name)
 
     def __getattr__(self, name: str) -> Any:
         # An application that looked into its transport (a pool, a test's recorder) still finds what it looked for.

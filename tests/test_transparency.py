@@ -19,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from unittest.mock import AsyncMock, create_autospec
 
 import brotli
@@ -654,3 +655,47 @@ def test_a_client_that_is_dropped_takes_its_transport_along(
     finally:
         gc.enable()
         resilience.uninstall()
+
+
+@pytest.mark.parametrize("door", ["wrap", "transport"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_is_set_on_a_clients_transport_is_set_on_its_own(library: str, door: str) -> None:
+    """A mock's handler, for good or for the time of a test; what a subclass of ours sets is the subclass's."""
+    module = LIBRARIES[library]
+    ours = importlib.import_module(f"resilience.{library}").Transport
+    own = module.MockTransport(lambda _: module.Response(200))
+    client = module.Client(transport=own)
+    if door == "wrap":
+        resilience.wrap(client, policies=[watching()])
+    else:
+        client._transport = ours(own, policies=[watching()])
+
+    def got() -> int:
+        return int(client.get("http://127.0.0.1/").status_code)
+
+    with mock.patch.object(client._transport, "handler", return_value=module.Response(201)):
+        seen = [got()]
+    with mock.patch.object(client._transport, "handle_request", return_value=module.Response(202)):
+        seen.append(got())
+    seen.append(got())
+    client._transport.handler = lambda _: module.Response(203)
+    client._transport.mark = "theirs"
+
+    assert [201, 202, 200, 203] == [*seen, got()]
+    assert "theirs" == own.mark == client._transport.mark
+    del client._transport.mark
+    assert not hasattr(own, "mark")
+    with pytest.raises(AttributeError):
+        del client._transport.mark
+
+    class Theirs(ours):  # type: ignore[misc, valid-type]
+        def __init__(self, inner: Any) -> None:
+            self.handler = "before"
+            super().__init__(inner, policies=[watching()])
+            self.mark = "subclass"
+
+    theirs = Theirs(own)
+
+    assert ("before", "subclass") == (theirs.handler, theirs.mark)
+    assert callable(own.handler)
+    assert not hasattr(own, "mark")
