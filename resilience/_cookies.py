@@ -32,5 +32,6 @@ def quick(library: Library, cookies: Any) -> Any:
     if kind is None or type(cookies) is not kind.own or type(cookies.jar) is not CookieJar:
         return cookies
     made: Any = kind.__new__(kind)
-    made.jar = cookies.jar
+    # All that an application has put there or will: whoever holds the client's own still says what is sent.
+    made.__dict__ = cookies.__dict__
     return made

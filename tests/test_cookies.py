@@ -102,6 +102,24 @@ def test_a_jar_of_the_applications_own_sees_every_answer(library: Any, protect: 
     assert 1 == jar.looks
 
 
+@libraries
+def test_what_an_application_has_of_its_cookies_stays_the_clients(library: Any, protect: Callable[[Any], Any]) -> None:
+    """Its own attributes, a method of its own, and a jar that it puts there later."""
+    seen: list[str | None] = []
+    looks: list[Any] = []
+    client = library.Client(transport=server(library, seen, "a=1"))
+    held = client.cookies
+    held.extract_cookies, held.mark = looks.append, "mine"
+    client = protect(client)
+
+    client.get(URL)
+    held.jar = library.Cookies({"new": "2"}).jar
+    client.get(URL)
+
+    assert [None, "new=2"] == seen
+    assert (2, "mine", "2") == (len(looks), client.cookies.mark, client.cookies["new"])
+
+
 def test_an_answer_that_sets_no_cookie_is_not_looked_at(
     protect: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
