@@ -60,11 +60,12 @@ def keep_trail(request: object, trail: Trail) -> None:
         request: of httpx or httpx2.
         trail: of its call.
     """
-    try:  # noqa: SIM105  a context manager takes longer than all the rest
+    # A context manager takes longer than all the rest.
+    try:
         setattr(request, _OF_REQUEST, _Kept((trail,)))
-    except AttributeError:
-        # An application's own class may forbid it; the trail is on the answer all the same.
-        pass
+    except Exception:  # noqa: BLE001  an application's own class may forbid it, in whatever words
+        # The trail is on the answer all the same, and the answer is not lost for it.
+        return
 
 
 def note_trail(error: Any, trail: Trail) -> None:
