@@ -49,13 +49,23 @@ class Body:
         self._head: list[bytes] = []
         self._ended = False
         self._closed = False
+        self._is_given = False
         self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._is_given:
+            # What comes a second time, all of it or an error, is the source's to say.
+            return iter(self.source)
+        self._is_given = True
         # The rest of a long body goes through no code of ours.
         return chain(self._given_again(), () if self._ended else self._chunks, self._checked())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._is_given:
+            async for chunk in self.source:
+                yield chunk
+            return
+        self._is_given = True
         for chunk in self._given_again():
             yield chunk
         if not self._ended:

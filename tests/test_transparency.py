@@ -700,3 +700,41 @@ def test_what_is_set_on_a_clients_transport_is_set_on_its_own(library: str, door
     assert ("before", "subclass") == (theirs.handler, theirs.mark)
     assert callable(own.handler)
     assert not hasattr(own, "mark")
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_stream_that_begins_anew_each_time_does(library: str, status: int) -> None:
+    """As one in memory does, also where it was looked at; one that does not says so in its own words."""
+    module = LIBRARIES[library]
+
+    class Once(module.AsyncByteStream):  # type: ignore[misc, name-defined]
+        is_read = False
+
+        async def __aiter__(self) -> Any:
+            if self.is_read:
+                raise module.StreamConsumed
+            self.is_read = True
+            yield b"{}"
+
+    def again(stream: Any) -> Any:
+        headers = {"Content-Type": "application/json"}
+        return module.MockTransport(lambda _: module.Response(status, headers=headers, stream=stream))
+
+    async def go() -> None:
+        async with resilience.wrap(module.AsyncClient(transport=again(Once())), policies=[watching()]) as client:
+            response = await client.get("http://127.0.0.1/")
+        assert b"{}" == response.content
+        with pytest.raises(module.StreamConsumed):
+            [chunk async for chunk in response.stream]
+        async with resilience.wrap(
+            module.AsyncClient(transport=again(module.ByteStream(b"{}"))), policies=[watching()]
+        ) as client:
+            response = await client.get("http://127.0.0.1/")
+        assert [[b"{}"]] * 2 == [[chunk async for chunk in response.stream] for _ in range(2)]
+
+    with resilience.wrap(module.Client(transport=again(module.ByteStream(b"{}"))), policies=[watching()]) as client:
+        response = client.get("http://127.0.0.1/")
+
+    assert [[b"{}"]] * 2 == [list(response.stream) for _ in range(2)]
+    asyncio.run(go())
