@@ -21,7 +21,8 @@ class Quick:
 
     def extract_cookies(self, response: Response) -> None:
         """Keep what an answer sets; a jar of the standard library does nothing about one that sets none."""
-        if "set-cookie" in response.headers or "set-cookie2" in response.headers:
+        # It says no to a URL without a scheme, for which a mock may answer.
+        if "set-cookie" in response.headers or "set-cookie2" in response.headers or not response.request.url.scheme:
             theirs: Any = super()
             theirs.extract_cookies(response)
 

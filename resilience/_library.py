@@ -59,6 +59,7 @@ class Response(Protocol):
     stream: Any
     extensions: Any
     is_closed: bool
+    request: Any
 
     @property
     def content(self) -> bytes: ...

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -118,6 +120,25 @@ def test_what_an_application_has_of_its_cookies_stays_the_clients(library: Any, 
 
     assert [None, "new=2"] == seen
     assert (2, "mine", "2") == (len(looks), client.cookies.mark, client.cookies["new"])
+
+
+def test_a_url_that_the_standard_library_does_not_take_is_none(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A relative one, for which a mock has answered; httpx2 asks it for no other answers than we do."""
+    policy = {"version": 1, "provider": "any", "match": {"hosts": ["*"]}}
+    (tmp_path / "any.policy.yaml").write_text(json.dumps(policy))
+    config = {"version": 1, "shipped": False, "policies": [str(tmp_path / "any.policy.yaml")]}
+
+    def got(client: Any) -> str:
+        with pytest.raises(ValueError, match="unknown url type") as raised:
+            client.get("/search")
+        return str(raised.value)
+
+    bare = got(httpx.Client(transport=server(httpx, [])))
+    wrapped = got(resilience.wrap(httpx.Client(transport=server(httpx, [])), config=config))
+    request.addfinalizer(resilience.uninstall)
+    resilience.install(config)
+
+    assert bare == wrapped == got(httpx.Client(transport=server(httpx, [])))
 
 
 def test_an_answer_that_sets_no_cookie_is_not_looked_at(
