@@ -16,6 +16,7 @@ import random
 import ssl
 import zlib
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def reply_by(chance: random.Random, port: int, *, is_whole: bool) -> bytes:
     body = chance.choice(BODIES)
     coding = chance.choice(["", "", "", "gzip", "deflate", "broken"])
     if coding and not (is_whole and coding == "broken"):
-        body = {"gzip": gzip.compress, "deflate": zlib.compress, "broken": bytes}[coding](body)
+        # In gzip's head stands the time, if nobody says another: two plays of a program may come in two seconds.
+        body = {"gzip": partial(gzip.compress, mtime=0), "deflate": zlib.compress, "broken": bytes}[coding](body)
         lines.append(f"Content-Encoding: {coding.replace('broken', 'gzip')}")
     if 300 < status < 309 and status != 304:
         lines.append(f"Location: {chance.choice(PLACES).format(port=port)}")
@@ -300,7 +302,8 @@ class Program:
         if way in ("close", "twice"):
             await self.done(getattr(response, f"{prefix}{'close' if way == 'close' else 'read'}")())
             return
-        pieces = getattr(response, f"{prefix}iter_{way}")(*([5] if way == "raw" else []))
+        # Without a size they are as the network has cut them.
+        pieces = getattr(response, f"{prefix}iter_{way}")(*({"raw": [5], "bytes": [4096]}.get(way, [])))
         try:
             if self.is_async:
                 self.seen.append([repr(piece) async for piece in pieces])
