@@ -75,15 +75,15 @@ def note_trail(error: Any, trail: Trail) -> None:
         error: what is going to be raised; a transport may raise the same instance again and again.
         trail: of the last call that it is about.
     """
-    before, notes = getattr(error, "trail", None), getattr(error, "__notes__", None)
-    if isinstance(before, Trail) and isinstance(notes, list):
-        with suppress(ValueError):
+    # Errors may have slots, notes that are no list, and a class that forbids or asks what it likes.
+    with suppress(Exception):
+        before, notes = getattr(error, "trail", None), getattr(error, "__notes__", None)
+        if isinstance(before, Trail) and isinstance(notes, list):
             cast("list[str]", notes).remove(before.noted)
     trail.noted = f"resilience: {trail}"
-    # Errors may have slots, and notes that are no list.
-    with suppress(AttributeError):
+    with suppress(Exception):
         error.trail = trail
-    with suppress(TypeError):
+    with suppress(Exception):
         error.add_note(trail.noted)
 
 

@@ -301,6 +301,33 @@ def test_a_transports_own_error_tells_its_story_once(client: str) -> None:
     assert "ConnectError network_error" in note
 
 
+@pytest.mark.parametrize("forbidden", ["trail", "add_note"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_error_whose_class_forbids_what_it_is_told_is_raised_as_it_is(client: str, forbidden: str) -> None:
+    """Whether it refuses to be asked, or to be told."""
+    player = Player(client, policy(**ONCE))
+
+    class Own(player.module.ConnectError):  # type: ignore[misc, name-defined]
+        def __getattribute__(self, name: str) -> Any:
+            if name == forbidden:
+                raise LookupError(name)
+            return super().__getattribute__(name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == forbidden:
+                raise TypeError(name)
+            super().__setattr__(name, value)
+
+    def fail(_request: Any) -> Any:
+        raise Own("refused")
+
+    player.transport._inner.handler = fail
+    with pytest.raises(Own) as raised:
+        player.calls(1)
+
+    assert "refused" == str(raised.value)
+
+
 @pytest.fixture
 def _no_last() -> None:
     LAST.trail = None
