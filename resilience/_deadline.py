@@ -77,7 +77,8 @@ def cut_timeouts(exchange: Exchange, seconds: float | None) -> None:
     if (pool := own.get("pool")) is not None:
         cut["pool"] = max(_SHORTEST_ATTEMPT, pool - exchange.pool_wait)
     if seconds is not None:
-        cut = {phase: seconds if (limit := cut.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
+        # What else stands there is for a transport of the application's own.
+        cut |= {phase: seconds if (limit := cut.get(phase)) is None else min(limit, seconds) for phase in _PHASES}
     lend_extension(request, "timeout", cut)
     exchange.cuts += ((cut, own),)
 

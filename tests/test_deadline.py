@@ -85,6 +85,25 @@ def test_an_attempt_timeout_ends_each_attempt(library: str, listeners: list[List
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_a_timeout_that_a_transport_knows_by_itself_is_left_to_it(library: str) -> None:
+    """A policy cuts those that both libraries have."""
+    module = LIBRARIES[library]
+    seen: list[dict[str, Any]] = []
+
+    def answer(request: Any) -> Any:
+        seen.append(dict(request.extensions["timeout"]))
+        return module.Response(200)
+
+    own = {"read": 1.0, "total": 90.0}
+    with module.Client(transport=module.MockTransport(answer)) as client:
+        resilience.wrap(client, policies=[watching(attempt_timeout="60s")])
+        request = client.get("http://127.0.0.1/", extensions={"timeout": own}).request
+
+    assert [{"connect": 60.0, "read": 1.0, "write": 60.0, "pool": 60.0, "total": 90.0}] == seen
+    assert {"read": 1.0, "total": 90.0} == request.extensions["timeout"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_deadline_ends_the_call(library: str) -> None:
     """The second attempt gets only what is left; then the error is ours and the library's."""
     attempts: list[dict[str, Any]] = []
