@@ -27,7 +27,7 @@ from ._fork import after_fork
 from ._kept import View, adapter_of, kept_of
 from ._library import LIBRARIES
 from ._listener_checks import listeners_of
-from ._replaced import put_back, replace
+from ._replaced import owner_of, put_back, replace
 from ._urls import merge_parsed, spare_parses
 from .errors import ConfigurationError
 
@@ -187,11 +187,12 @@ def _patch(module: ModuleType) -> None:
         # Imported by halves: this is its own import, and `exec_module` comes when it is whole.
         return
     with _lock:
-        for client in (module.Client, module.AsyncClient):
-            if "_send_single_request" not in client.__dict__:
+        for kind in ("Client", "AsyncClient"):
+            client = owner_of(getattr(module, kind), _METHODS[0])
+            if client is None:
                 version = getattr(module, "__version__", "of unknown version")
                 raise ConfigurationError(
-                    f"{module.__name__} {version} has no {client.__name__}._send_single_request, so install() cannot "
+                    f"{module.__name__} {version} has no {kind}._send_single_request, so install() cannot "
                     "reach its clients; use resilience.wrap(client), and tell us about this version"
                 )
             for name in _METHODS:

@@ -6,12 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from ._fork import Lock
+from ._library import LIBRARIES
 
-__all__ = ["put_back", "replace"]
+__all__ = ["owner_of", "put_back", "replace"]
 
 _lock = Lock()
 _replaced: dict[tuple[type, str], tuple[Any, Any]] = {}
 """What was put into which class, and what stood there before."""
+
+
+def owner_of(kind: Any, name: str) -> type | None:
+    """The library's own class that defines a method; `None` where there is none.
+
+    Arguments:
+        kind: what stands in the library by the name of its class: tracers put one of their own there.
+        name: of the method.
+    """
+    for each in getattr(kind, "__mro__", ()):
+        if name in each.__dict__ and each.__module__.partition(".")[0] in LIBRARIES:
+            owner: type = each
+            return owner
+    return None
 
 
 def replace(owner: type, name: str, made: Callable[[Any], Any]) -> None:

@@ -109,6 +109,49 @@ def test_a_class_of_clients_may_hand_on_its_request_by_name(
     assert 2 == len(response.extensions["resilience"].attempts)
 
 
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_install_reaches_clients_where_a_tracer_has_a_class_of_its_own(
+    library: str, order: str, server: RawServer, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As AWS X-Ray and older instrumentation of OpenTelemetry put in the place of the library's; those that it made before, too."""
+    module = LIBRARIES[library]
+    own = dict(module.Client.__dict__)
+
+    class Traced(module.Client):  # type: ignore[misc, name-defined]
+        pass
+
+    class AsyncTraced(module.AsyncClient):  # type: ignore[misc, name-defined]
+        pass
+
+    with module.Client() as existing:
+        if order == "after":
+            resilience.install(config)
+        monkeypatch.setattr(module, "Client", Traced)
+        monkeypatch.setattr(module, "AsyncClient", AsyncTraced)
+        resilience.install(config)
+        with module.Client() as traced:
+            answers = [existing.get(server.url), traced.get(server.url)]
+
+    assert [2, 1] == [len(each.extensions["resilience"].attempts) for each in answers]
+    resilience.uninstall()
+    assert "_send_single_request" not in Traced.__dict__
+    assert own == dict(Traced.__mro__[1].__dict__)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_install_says_where_it_cannot_reach_clients(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a version that sends by another method, or where something that is no class has the place of one."""
+    module = LIBRARIES[library]
+
+    for place in (object, lambda: None):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "AsyncClient", place)
+            with pytest.raises(ConfigurationError, match="has no AsyncClient._send_single_request"):
+                resilience.install({"version": 1})
+        resilience.uninstall()
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_method_that_somebody_put_there_before_us_sees_a_client(
     library: str, server: RawServer, config: Path, monkeypatch: pytest.MonkeyPatch

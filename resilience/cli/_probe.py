@@ -32,7 +32,8 @@ def look(names: list[str], libraries: list[str]) -> dict[str, Any]:
         except ImportError:
             continue
         kinds = (getattr(module, "Client", object), getattr(module, "AsyncClient", object))
-        is_open = all("_send_single_request" in kind.__dict__ for kind in kinds)
+        # A tracer may have put a class of its own in the place of one.
+        is_open = all(hasattr(kind, "_send_single_request") for kind in kinds)
         clients[name] = {"version": getattr(module, "__version__", "?"), "reachable": is_open}
     return {
         "python": sys.executable,
