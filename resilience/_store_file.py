@@ -61,11 +61,16 @@ def place_fault(path: str) -> Fault | None:
     """
     file = Path(path)
     try:
-        if _is_directory(file):
+        mode = _mode(file)
+        if stat.S_ISDIR(mode):
             return f"the store {path} is a directory", "name a file in it"
-        if is_directory := _is_directory(file.parent):
+        if mode and not stat.S_ISREG(mode):
+            # To open a pipe waits for whoever writes into it, which may be nobody.
+            return f"the store {path} is a device or a pipe", "name a file"
+        above = _mode(file.parent)
+        if stat.S_ISDIR(above):
             return None
-        if is_directory is not None:
+        if above:
             return f"the store {path} must be in a directory, and {file.parent} is a file", "correct the path"
     except OSError as error:
         # A directory above that may not be entered, a name that is too long.
@@ -92,16 +97,16 @@ def file_fault(url: str) -> Fault | None:
     return place_fault(path) or _access_fault(Path(path))
 
 
-def _is_directory(path: Path) -> bool | None:
-    """Whether there is a directory at a path; `None` where there is nothing.
+def _mode(path: Path) -> int:
+    """What there is at a path, as `stat` tells it; 0 where there is nothing.
 
     Raises:
         OSError: nobody can tell. `Path.is_dir` says no then, from Python 3.14 on.
     """
     try:
-        return stat.S_ISDIR(path.stat().st_mode)
+        return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return 0
 
 
 def _access_fault(file: Path) -> Fault | None:

@@ -324,17 +324,20 @@ def test_a_store_that_does_not_exist_is_refused_without_its_password(alone: Path
     ("store", "message"),
     [
         ("made", "the store {here}/made is a directory (name a file in it)"),
+        ("pipe", "the store {here}/pipe is a device or a pipe (name a file)"),
+        ("/dev/null", "the store /dev/null is a device or a pipe (name a file)"),
         ("missing/a.db", "the store {here}/missing/a.db must be in a directory that exists (make it, or correct the path)"),
         ("~/a.db", "the store {here}/~/a.db must be in a directory that exists (`~` stands for no home here; write ${{HOME}})"),
         ("some.txt/a.db", "the store {here}/some.txt/a.db must be in a directory, and {here}/some.txt is a file (correct the path)"),
         ("a%00b", "sqlite:// takes the path of a file and nothing else: sqlite:///relative/path or sqlite:////absolute/path (write one of these)"),
         ("x" * 300, "the store {here}/" + "x" * 300 + " cannot be reached: File name too long (correct the path, or what this user may do there)"),
     ],
-    ids=["directory", "missing", "home", "in a file", "no path", "too long"],
+    ids=["directory", "pipe", "device", "missing", "home", "in a file", "no path", "too long"],
 )  # fmt: skip
 def test_a_store_that_has_no_place_on_this_machine_is_refused(store: str, message: str, alone: Path) -> None:
     """By whoever loads the configuration, and not by the first call; nothing is made to find out."""
     (alone / "made").mkdir()
+    os.mkfifo(alone / "pipe")
     write(alone / "some.txt", "")
     write(alone / "resilience.yaml", f"version: 1\nstore: sqlite:///{store}\n")
     before = sorted(alone.rglob("*"))
