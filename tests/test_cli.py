@@ -859,15 +859,20 @@ def test_fake_provider_dies_of_a_signal() -> None:
 
 
 def test_fake_provider_says_what_it_cannot_take(cli: Cli) -> None:
-    """A script with a mistake, a script that is not there, a port that is taken."""
+    """A script with a mistake, a script that is not there or has no end, a port that is taken."""
     with fake_provider("anakin") as other:
         taken = cli("fake-provider", "anakin", "--port", other.url.rpartition(":")[2])
-    script, missing = (
+    script, missing, endless = (
         cli("fake-provider", "anakin", "--script", "429 retry"),
         cli("fake-provider", "anakin", "--script", "@none"),
+        cli("fake-provider", "anakin", "--script", "@/dev/zero"),
     )
 
-    assert [2, 2, 2] == [result[0] for result in (taken, script, missing)]
+    assert [2, 2, 2, 2] == [result[0] for result in (taken, script, missing, endless)]
     assert "cannot listen on 127.0.0.1" in taken[2]
     assert "resilience: script:1:5: step 1:" in script[2]
     assert "the script none cannot be read" in missing[2]
+    assert (
+        "resilience: the script /dev/zero is longer than a million characters; `*3` and `...` repeat a step\n"
+        == endless[2]
+    )

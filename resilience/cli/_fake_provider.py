@@ -16,6 +16,9 @@ __all__ = ["EXAMPLE", "fake_provider"]
 
 EXAMPLE = "resilience fake-provider anakin --script '429 retry-after 2, 503 *2, 200' --port 8080"
 
+# A device or a pipe may have no end.
+_MOST = 1_000_000
+
 
 def fake_provider(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped policy, or the path of a policy file.")],
@@ -56,9 +59,13 @@ def _text(script: str) -> str:
     if not script.startswith("@"):
         return script
     try:
-        return Path(script[1:]).read_text(encoding="utf-8")
+        with Path(script[1:]).open(encoding="utf-8") as file:
+            text = file.read(_MOST + 1)
     except (OSError, ValueError) as error:
         fail(f"the script {script[1:]} cannot be read: {error}")
+    if len(text) > _MOST:
+        fail(f"the script {script[1:]} is longer than a million characters; `*3` and `...` repeat a step")
+    return text
 
 
 def _log(line: str) -> None:
