@@ -191,10 +191,13 @@ def shows(shown: str, found: str) -> bool:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCKS[page] and page not in {FORMS, "README.md"}])
 def test_a_page_can_be_followed_from_its_start_to_its_end(page: str, shell: Shell) -> None:
-    """Its files are written, its commands typed, its Python run; what comes is what it shows."""
+    """Its files are written, its commands typed, its Python run; what comes is what it shows, and what was written stays."""
+    written: dict[Path, str] = {}
     for block in BLOCKS[page]:
         if block.title is not None:
             shell.write(block.title, block.text)
+            path = shell.directory / block.title
+            written[path] = path.read_text("utf-8")
         elif block.language == "python":
             shell.write("sample.py", block.text)
             code, output = shell.run("python sample.py")
@@ -209,6 +212,7 @@ def test_a_page_can_be_followed_from_its_start_to_its_end(page: str, shell: Shel
             fails = "Traceback" in shown or "problems" in shown
             assert shows(shown, output), f"$ {command}\n{output}"
             assert code == (1 if fails and "0 problems" not in shown else 0), f"$ {command}\n{output}"
+            assert written == {path: path.read_text("utf-8") for path in written}, f"$ {command}"
 
 
 @pytest.mark.parametrize("name", ["explain anakin", "test policies/anakin.yaml"])

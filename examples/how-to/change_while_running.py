@@ -1,6 +1,7 @@
 """A program that runs obeys a changed resilience.yaml: here it writes the file itself, as your deployment would."""
 
 import logging
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,10 +14,15 @@ AFTER = BEFORE + "mode: {limiter: observe}\n"
 
 
 def main() -> None:
+    """Change a file in a directory of its own, which is removed at the end."""
+    with tempfile.TemporaryDirectory() as directory:
+        watch(Path(directory, "resilience.yaml"))
+
+
+def watch(path: Path) -> None:
     """Call until the new file is obeyed; then write one with a mistake, and see that it is not."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("resilience.config").setLevel(logging.INFO)
-    path = Path("resilience.yaml")
     heard: list[logging.LogRecord] = []
     logging.getLogger("resilience.config").addFilter(lambda record: heard.append(record) or True)
 
