@@ -688,6 +688,21 @@ def test_check_knows_a_configuration(cli: Cli, tmp_path: Path) -> None:
     assert (1, True) == (broken[0], "this is not YAML" in broken[1])
 
 
+@pytest.mark.parametrize("arguments", [["check"], ["test", "anakin"], ["explain", "anakin", "--status", "429"]])
+def test_a_working_directory_that_is_gone_is_no_hindrance(
+    arguments: list[str], cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a deployment has put another one in its place, and the shell still stands in the old one."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    code, _, complaints = cli(*arguments)
+
+    assert (0, "") == (code, complaints)
+
+
 @pytest.mark.parametrize("command", ["check", "test"])
 def test_a_file_that_is_not_there(command: str, cli: Cli) -> None:
     """Exit code 2, as for a name that no shipped policy has."""

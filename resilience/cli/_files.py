@@ -60,7 +60,11 @@ def _is_plain(file: Path, directory: Path) -> bool:
 
 def shown_path(path: Path) -> Path:
     """The path as a person in this directory would write it."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        # A deployment has put another directory in its place, and the shell still stands in the old one.
+        return path
     return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
 
 
