@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -126,3 +127,15 @@ def test_a_frozen_program_is_told_by_its_archive(tail: bytes, tmp_path: Path) ->
     assert f"{program} is frozen: it holds a Python of its own that reads no PYTHONPATH" in hindrance_of([str(program)])
     assert not hindrance_of([sys.executable, str(program)])
     assert not hindrance_of(["sh"])
+
+
+def test_a_pipe_that_may_be_executed_is_not_opened(tmp_path: Path) -> None:
+    """Nobody writes into it; the system says that it is no program."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pipe.chmod(0o755)
+
+    done = run(pipe, directory=tmp_path)
+
+    expected = f"resilience: {pipe} cannot be executed: Permission denied; is it made for this machine?\n"
+    assert (126, "", expected) == (done.returncode, done.stdout, done.stderr)

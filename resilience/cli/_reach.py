@@ -128,6 +128,9 @@ def _is_frozen(path: Path) -> bool:
 
 def _bytes(path: Path, start: int, count: int) -> bytes:
     try:
+        # To open a pipe would wait for whoever writes into it.
+        if not path.is_file():
+            return b""
         with path.open("rb") as file:
             file.seek(start)
             return file.read(count)
