@@ -447,11 +447,14 @@ def test_a_server_without_scripts_is_said_to_be_unfit() -> None:
         (b"-LOADING Redis is loading the dataset in memory\r\n", "[Ll]oading"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP|Protocol"),
         (b"", "."),
+        (b"+OK\r\n", "what answers there is no Redis "),
+        (b":1\r\n", "what answers there is no Redis "),
+        (b"*0\r\n", "what answers there is no Redis "),
     ],
-    ids=["loading", "http", "closes"],
+    ids=["loading", "http", "closes", "word", "number", "list"],
 )
 def test_what_is_no_ready_server_is_said_to_be_none(answer: bytes, words: str) -> None:
-    """One that still reads its data, a web server on the port, one that hangs up."""
+    """One that still reads its data, a web server on the port, one that hangs up, ones that answer all alike."""
 
     def serve(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -465,7 +468,8 @@ def test_what_is_no_ready_server_is_said_to_be_none(answer: bytes, words: str) -
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         with opened(f"redis://127.0.0.1:{listener.getsockname()[1]}") as store:
-            assert re.search(words, failure(lambda: store.run(take(), 0.0)))
+            for act in (lambda: store.run(take(), 0.0), store.probe, lambda: list(store.scan())):
+                assert re.search(words, failure(act))
         listener.shutdown(socket.SHUT_RDWR)
 
 

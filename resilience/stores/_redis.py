@@ -13,7 +13,7 @@ from .._store_url import without_credentials
 from .._transactions import Command, Reply, State
 from ._errors import StateError, StoreError
 from ._lua import Lua, lua_named
-from ._redis_client import Client, cleared
+from ._redis_client import SENSELESS, Client, cleared
 from ._redis_wire import Words
 
 __all__ = ["RedisStore"]
@@ -184,6 +184,8 @@ class RedisStore:
         words = cleared(error, self._secret_url)
         if isinstance(error, self._client.errors) and any(mark in words for mark in _FOREIGN):
             return StateError(f"a key holds what this library has not written; remove it ({words})")
+        if isinstance(error, SENSELESS):
+            return StoreError(f"what answers there is no Redis ({words})")
         return StoreError(words)
 
 

@@ -11,7 +11,10 @@ from .._store_url import without_credentials, words_without
 from ..errors import ConfigurationError
 from ._redis_wire import Pool, Wire, Words
 
-__all__ = ["Client", "cleared"]
+__all__ = ["SENSELESS", "Client", "cleared"]
+
+SENSELESS = (AttributeError, LookupError, TypeError)
+"""What the package raises where an answer is none that a Redis gives: as to HELLO, a word where it looks for a mapping."""
 
 # A decision within a data centre takes a millisecond; a server that needs longer than this is no help to a call.
 _SECONDS = 0.25
@@ -71,7 +74,7 @@ class Client:
         except ImportError as error:
             raise ConfigurationError(f"the store {without_credentials(url)} needs more packages: {_PIP}") from error
         # A ValueError where a name in the URL is none, which is found when it is looked up.
-        self.errors: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, ValueError)
+        self.errors: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError, ValueError, *SENSELESS)
         self.no_script: type[Exception] = NoScriptError
         self._refusal: type[Exception] = ResponseError
         self._storage_from_string: Callable[..., Any] = storage_from_string
