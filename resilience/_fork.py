@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-__all__ = ["LateLock", "Lock", "after_fork", "renewed"]
+__all__ = ["ForkLock", "LateLock", "Lock", "after_fork", "renewed", "wait_for_others"]
 
 
 # What the first call of each kind imports, and how long a fork waits for that, in seconds.
@@ -93,6 +93,39 @@ class LateLock:
         return self._held
 
 
+class ForkLock:
+    """A mutex that a thread that forks holds meanwhile, so that no other one is in the middle of what is done under it.
+
+    Arguments:
+        longest: for how many seconds a fork waits for that.
+    """
+
+    __slots__ = ("_forking", "_lock", "_longest")
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._lock = LateLock()
+        self._forking: int | None = None
+
+    @property
+    def held(self) -> threading.RLock:
+        """What does the work."""
+        return self._lock.held
+
+    def before_fork(self) -> None:
+        """Hold it, if it can be had."""
+        if self.held.acquire(timeout=self._longest):
+            self._forking = threading.get_ident()
+
+    def after_fork(self, *, is_child: bool) -> None:
+        """Give it back; a child has one of its own, since one that could not be had may be held by nobody there."""
+        if self._forking == threading.get_ident():
+            self._forking = None
+            self.held.release()
+        if is_child:
+            self._forking, self._lock = None, LateLock()
+
+
 _all: WeakSet[Renewable] = WeakSet()
 
 
@@ -134,14 +167,24 @@ def _imports() -> set[tuple[str, object]]:
     return found
 
 
+def wait_for_others(are_done: Callable[[], bool]) -> bool:
+    """Let other threads end what must not be forked; `False` if they take longer than half a second.
+
+    Arguments:
+        are_done: whether they have.
+    """
+    for _ in range(round(_LONGEST / _PAUSE)):
+        if are_done():
+            return True
+        threading.Event().wait(_PAUSE)
+    return False
+
+
 def _wait_for_imports() -> None:
     """Let other threads end their imports: a child would wait for them for ever when it imports the same."""
     _in_vain.intersection_update(_imports())
-    for _ in range(round(_LONGEST / _PAUSE)):
-        if _imports() <= _in_vain:
-            return
-        threading.Event().wait(_PAUSE)
-    _in_vain.update(_imports())
+    if not wait_for_others(lambda: _imports() <= _in_vain):
+        _in_vain.update(_imports())
 
 
 if hasattr(os, "register_at_fork"):

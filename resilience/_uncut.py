@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
-from ._fork import LateLock
+from ._fork import ForkLock, wait_for_others
 
 __all__ = ["uncut", "uncut_line"]
 
-# How long a fork waits for what other threads are in the middle of, and how often it looks, in seconds.
+# How long a fork waits for other threads, and they for a fork, in seconds.
 _LONGEST = 0.5
-_PAUSE = 0.001
-_lock = LateLock()
+_lock = ForkLock(_LONGEST)
 # The lines that are being written, each by its thread.
 _lines: dict[object, int] = {}
-
-
-class _Fork:
-    """Who is about to fork, and holds the lock until it is done."""
-
-    thread: int | None = None
 
 
 def uncut(function: Callable[..., object], *arguments: object) -> None:
@@ -33,8 +26,15 @@ def uncut(function: Callable[..., object], *arguments: object) -> None:
         function: takes microseconds, and waits for nothing that a fork waits for.
         arguments: of that.
     """
-    with _lock.held:
+    lock = _lock.held
+    try:
+        # A fork that lasts may wait for what this very thread holds, as the lock of the package logging.
+        lock.acquire(timeout=_LONGEST)
         function(*arguments)
+    finally:
+        # Taken or not, and whatever a signal's handler has raised between these lines.
+        with suppress(RuntimeError):
+            lock.release()
 
 
 def uncut_line(write: Callable[..., object], *arguments: object, **named: object) -> None:
@@ -50,8 +50,7 @@ def uncut_line(write: Callable[..., object], *arguments: object, **named: object
     line = object()
     # A signal's handler may raise at any moment, and must leave no line that is never over.
     try:
-        with _lock.held:
-            _lines[line] = threading.get_ident()
+        uncut(_lines.__setitem__, line, threading.get_ident())
         # As if whoever calls this had called that.
         write(*arguments, **named, stacklevel=2)
     finally:
@@ -59,22 +58,14 @@ def uncut_line(write: Callable[..., object], *arguments: object, **named: object
 
 
 def _before_fork() -> None:
-    until = time.monotonic() + _LONGEST
+    _lock.before_fork()
     me = threading.get_ident()
-    if _lock.held.acquire(timeout=_LONGEST):
-        _Fork.thread = me
-    while any(thread != me for thread in tuple(_lines.values())) and time.monotonic() < until:
-        threading.Event().wait(_PAUSE)
+    wait_for_others(lambda: all(thread == me for thread in tuple(_lines.values())))
 
 
 def _after_fork(*, is_child: bool) -> None:
-    global _lock  # noqa: PLW0603  a lock cannot be renewed in place
-    if _Fork.thread == threading.get_ident():
-        _Fork.thread = None
-        _lock.held.release()
+    _lock.after_fork(is_child=is_child)
     if is_child:
-        _Fork.thread = None
-        _lock = LateLock()
         _lines.clear()
 
 

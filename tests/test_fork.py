@@ -159,7 +159,7 @@ def test_a_fork_waits_for_a_store_that_is_being_opened(tmp_path: Path, monkeypat
     # Known to the child, so closed before.
     assert [("sqlite:///", True)] == [tuple(each) for each in forked(known)]  # type: ignore[attr-defined]
     thread.join()
-    assert _open._Fork.thread is None
+    assert _open._lock._forking is None
     assert is_free(_open._lock)
 
 
@@ -183,7 +183,7 @@ def known() -> list[tuple[str, bool]]:
 
 def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a store that is not there when it is opened."""
-    monkeypatch.setattr(_open, "_FORK_SECONDS", 0.05)
+    monkeypatch.setattr(_open._lock, "_longest", 0.05)
 
     def hold(held: threading.Event, end: threading.Event) -> None:
         with _open._lock.held:

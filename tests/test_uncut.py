@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from resilience import _uncut
+from resilience import _fork, _uncut
 from resilience._uncut import uncut, uncut_line
 
 # Python 3.12 and later warn of every fork beside threads, which is what is tried here.
@@ -80,6 +80,32 @@ def test_a_parent_goes_on() -> None:
     thread.join(5)
 
     assert [1] == called
+
+
+def test_a_thread_that_a_fork_waits_for_goes_on() -> None:
+    """As one that configures the log: it holds what `logging` takes before each fork, and calls a provider meanwhile."""
+    child = os.fork()
+    if child == 0:
+        # Who waits for ever is ended.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)
+        holding, called = threading.Event(), list[int]()
+
+        def configure() -> None:
+            with logging._lock:
+                holding.set()
+                while _uncut._lock._forking is None:
+                    time.sleep(0.001)
+                uncut(called.append, 1)
+
+        thread = threading.Thread(target=configure)
+        thread.start()
+        holding.wait()
+        code = _fork_and_try(threading.Lock())
+        thread.join()
+        os._exit(code if called else 2)
+
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 _NUMBERS = itertools.count()
@@ -161,7 +187,7 @@ def test_no_line_waits_for_another_one() -> None:
 
 def test_a_line_that_fails_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or each fork from then on would wait for it."""
-    monkeypatch.setattr(_uncut, "_LONGEST", 60)
+    monkeypatch.setattr(_fork, "_LONGEST", 60)
 
     def fail(**_: object) -> None:
         raise LookupError
@@ -183,7 +209,7 @@ def test_a_line_that_fails_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_handler_may_fork_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one does that starts a process for what is urgent: it does not wait for its own line."""
-    monkeypatch.setattr(_uncut, "_LONGEST", 60)
+    monkeypatch.setattr(_fork, "_LONGEST", 60)
     lock, codes = threading.Lock(), list[int]()
 
     class Forking(logging.Handler):

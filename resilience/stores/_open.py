@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from .._aside import begin_aside
 from .._clock import RealClock
-from .._fork import LateLock
+from .._fork import ForkLock
 from .._store_url import check_store_url
 from ..errors import ConfigurationError
 from ._errors import StoreError
@@ -27,10 +26,10 @@ __all__ = ["forget_all", "forget_memory", "open_aside", "open_store", "opened_st
 
 # Nothing that a key, a pattern of keys or the part of a key that places it in a cluster could be made of.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-_FORK_SECONDS = 2.0
 # What takes longer to open than a file does that others decide on all the time, an event loop waits for as anybody does.
 _LONGEST_OPENING = 10.0
-_lock = LateLock()
+# A file that another thread is just opening would be open in the child too: see SqliteStore.before_fork.
+_lock = ForkLock(2.0)
 _process = MemoryStore()
 _by_clock: WeakKeyDictionary[Any, MemoryStore] = WeakKeyDictionary()
 _opened: dict[tuple[str, str], FallbackStore] = {}
@@ -119,12 +118,6 @@ def forget_all() -> None:
         store.close()
 
 
-class _Fork:
-    """Who is about to fork, and holds the lock until it is done."""
-
-    thread: int | None = None
-
-
 def forget_memory() -> None:
     """Forget what is kept in this process; those who hold such a store go on with it."""
     for memory in (_process, *tuple(_by_clock.values())):
@@ -132,24 +125,17 @@ def forget_memory() -> None:
 
 
 def _before_fork() -> None:
-    # A file that another thread is just opening would be open in the child: see SqliteStore.before_fork.
-    if _lock.held.acquire(timeout=_FORK_SECONDS):
-        _Fork.thread = threading.get_ident()
+    _lock.before_fork()
     for store in tuple(_opened.values()):
         store.before_fork()
 
 
 def _after_fork(*, is_child: bool) -> None:
     """A child process begins with nothing: what its parent holds is the parent's, and locks may be held by nobody."""
-    global _lock  # noqa: PLW0603  a lock cannot be renewed in place
     for store in _opened.values():
         store.after_fork(is_child=is_child)
-    if _Fork.thread == threading.get_ident():
-        _Fork.thread = None
-        _lock.held.release()
+    _lock.after_fork(is_child=is_child)
     if is_child:
-        _Fork.thread = None
-        _lock = LateLock()
         _opening.clear()
         _process.after_fork()
         for memory in _by_clock.values():
