@@ -45,7 +45,7 @@ def idempotency_layer(inner: Call, runtime: Runtime) -> Call:
             if key is None and documented.header not in headers and exchange.request.method not in IDEMPOTENT:
                 key = runtime.clock.key()
             if key is not None:
-                lend_header(exchange, documented.header, f'"{key}"' if documented.quoted else key)
+                lend_header(exchange, documented.header, _quoted(key) if documented.quoted else key)
             if documented.header in headers and exchange.repeatable is not False:
                 exchange.repeatable = True
         return await inner(exchange)
@@ -69,3 +69,8 @@ def check_key(exchange: Exchange) -> None:
             else exchange.policy.provider
         )
         raise ConfigurationError(f"idempotency_key was given, but {where} documents no idempotency keys; leave it out")
+
+
+def _quoted(key: str) -> str:
+    # RFC 9651 section 4.1.6: within a String, both signs stand behind a backslash.
+    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

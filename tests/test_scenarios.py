@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import http_sf
 import pytest
 
 from resilience import errors
@@ -237,6 +238,19 @@ def test_every_attempt_of_a_call_carries_the_same_idempotency_key(world: World) 
     assert keys[0]
     assert {"mine"} == {request.headers.get("Idempotency-Key") for request in own.seen}
     assert {"given"} == {request.headers.get("Idempotency-Key") for request in named.seen}
+
+
+@pytest.mark.parametrize("key", ["order-4711", 'a"b', "a\\b", '"whole"', "\\"])
+def test_a_key_in_quotes_is_a_string_that_says_the_key(key: str, world: World) -> None:
+    """As a structured field has it, for whoever parses it by its rules; the own and the random ones alike."""
+    keyed = policy(retry=BACKOFF, idempotency={"header": "Idempotency-Key", "quoted": True})
+
+    named = world.call(keyed, [Step(500), Step(200)], method="POST", options={"idempotency_key": key})
+    random = world.call(keyed, [Step(200)], method="POST")
+
+    sent = {request.headers["Idempotency-Key"] for request in named.seen}
+    assert [(key, {})] == [http_sf.parse(value.encode(), tltype="item") for value in sent]
+    assert isinstance(http_sf.parse(random.seen[0].headers["Idempotency-Key"].encode(), tltype="item")[0], str)
 
 
 def test_a_key_that_the_provider_does_not_know_is_refused(world: World) -> None:
