@@ -45,7 +45,7 @@ class Replay:
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._kept or ()
-        if self._chunks is None:
+        if self._is_begun_anew():
             self._chunks = iter(self.source)
         while not self._ended:
             try:
@@ -61,7 +61,7 @@ class Replay:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._kept or ():
             yield chunk
-        if self._chunks is None:
+        if self._is_begun_anew():
             self._chunks = aiter(self.source)
         while not self._ended:
             try:
@@ -73,6 +73,13 @@ class Replay:
                 raise
             else:
                 yield self._keep(chunk)
+
+    def _is_begun_anew(self) -> bool:
+        """Whether a reading begins at the source: what is not in the copy, the source gives again or says that it cannot."""
+        if self._chunks is not None and self._restart is None and self._kept is not None:
+            return False
+        self._ended = False
+        return True
 
     def _fail(self, error: BaseException) -> None:
         # A generator that raised, or was cancelled, is at its end: what it gave so far is not the whole body.
@@ -101,7 +108,8 @@ class Replay:
 
 def replayable(library: Library, request: Request, limit: int) -> Replay | None:
     """Put a stream that can be read again in the place of the request's own; `None` where that is not needed."""
-    if isinstance(request.stream, library.bytes_stream):
+    if isinstance(request.stream, library.bytes_stream) or _restarter(request.stream) is _nothing:
+        # A transport may read it several times, or several calls at once, as without us.
         return None
     replay = library.replay(request.stream, limit)
     request.stream = replay

@@ -229,3 +229,88 @@ def test_after_the_call_the_request_has_its_own_stream_again(library: str) -> No
         client.send(request)
 
     assert own is request.stream
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    "form", [{"files": {"f": b"one"}}, {"files": {"f": io.BytesIO(b"one")}}, {"content": [b"o", b"ne"]}]
+)
+def test_a_transport_may_read_a_body_that_begins_anew_again(library: str, form: dict[str, Any]) -> None:
+    """As one does that signs what it sends, and has read its start before."""
+    module = LIBRARIES[library]
+    seen: list[Any] = []
+
+    class Signing(module.BaseTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            next(iter(request.stream))
+            seen.append([type(request.stream).__name__, b"".join(request.stream), b"".join(request.stream)])
+            return module.Response(200)
+
+    with module.Client(transport=Signing()) as client:
+        request = client.build_request("POST", "http://127.0.0.1/", **form)
+        client.send(request)
+        resilience.wrap(client, policies=[repeatable()]).send(request)
+
+    assert b"ne" in seen[0][1]
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_form_may_be_sent_by_several_calls_at_once(library: str) -> None:
+    """As by one that sends a second request where the first takes long: each sends all of it."""
+    module = LIBRARIES[library]
+    seen: list[bytes] = []
+
+    class Slow(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            body = b""
+            async for chunk in request.stream:
+                body += chunk
+                await asyncio.sleep(0)
+            seen.append(body)
+            return module.Response(200)
+
+    async def go() -> None:
+        async with resilience.wrap(module.AsyncClient(transport=Slow()), policies=[repeatable()]) as client:
+            request = client.build_request("POST", "http://127.0.0.1/", files={"f": b"one"}, data={"a": "two"})
+            own = request.stream
+            await asyncio.gather(client.send(request), client.send(request))
+            assert own is request.stream
+            assert [b"".join(own)] * 2 == seen
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_body_that_cannot_be_read_again_says_so(library: str) -> None:
+    """Over the bound there is no copy: a transport that reads it again must not take it for an empty one."""
+    module = LIBRARIES[library]
+    seen: list[Any] = []
+
+    class Twice(module.BaseTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            seen.append(b"".join(request.stream))
+            seen.append(b"".join(request.stream))
+
+    async def again() -> AsyncIterator[bytes]:
+        for piece in pieces():
+            yield piece
+
+    class AsyncTwice(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            seen.append(b"".join([chunk async for chunk in request.stream]))
+            seen.append(b"".join([chunk async for chunk in request.stream]))
+
+    async def go() -> None:
+        async with resilience.wrap(
+            module.AsyncClient(transport=AsyncTwice()), policies=[repeatable(replay="4KiB")]
+        ) as client:
+            await client.post("http://127.0.0.1/", content=again())
+
+    with resilience.wrap(module.Client(transport=Twice()), policies=[repeatable(replay="4KiB")]) as client:
+        with pytest.raises(module.StreamConsumed):
+            client.post("http://127.0.0.1/", content=pieces())
+    with pytest.raises(module.StreamConsumed):
+        asyncio.run(go())
+
+    assert [BODY] * 2 == seen
