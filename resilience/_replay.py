@@ -28,7 +28,7 @@ class Replay:
         self._kept: list[bytes] | None = []
         self._size = 0
         self._chunks: Any = None
-        self._ended = False
+        self._taken = 0
 
     def rewind(self) -> bool:
         """Begin again; `False` when what was read already cannot be read again."""
@@ -40,46 +40,58 @@ class Replay:
             self._restart()
         except Exception:  # noqa: BLE001  a file of the application's, closed meanwhile perhaps: it cannot be read again
             return False
-        self._chunks, self._ended = None, False
         return True
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._kept or ()
-        if self._is_begun_anew():
-            self._chunks = iter(self.source)
-        while not self._ended:
-            try:
-                chunk = next(self._chunks)
-            except StopIteration:
-                self._ended = True
-            except BaseException as error:
-                self._fail(error)
-                raise
-            else:
-                yield self._keep(chunk)
+        at, chunks = 0, self._begin(iter)
+        while True:
+            chunk: Any = self._copy_of(at, chunks)
+            if chunk is None:
+                try:
+                    chunk = next(chunks)
+                except StopIteration:
+                    return
+                except BaseException as error:
+                    self._fail(error)
+                    raise
+                self._keep(chunk, chunks)
+            at += 1
+            yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._kept or ():
+        at, chunks = 0, self._begin(aiter)
+        while True:
+            chunk: Any = self._copy_of(at, chunks)
+            if chunk is None:
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except BaseException as error:
+                    self._fail(error)
+                    raise
+                self._keep(chunk, chunks)
+            at += 1
             yield chunk
-        if self._is_begun_anew():
-            self._chunks = aiter(self.source)
-        while not self._ended:
-            try:
-                chunk = await anext(self._chunks)
-            except StopAsyncIteration:
-                self._ended = True
-            except BaseException as error:
-                self._fail(error)
-                raise
-            else:
-                yield self._keep(chunk)
 
-    def _is_begun_anew(self) -> bool:
-        """Whether a reading begins at the source: what is not in the copy, the source gives again or says that it cannot."""
-        if self._chunks is not None and self._restart is None and self._kept is not None:
-            return False
-        self._ended = False
-        return True
+    def _begin(self, begin: Callable[[Any], Any]) -> Any:
+        """What is read: the same as before where there is a copy; otherwise the source gives it anew, or says that it cannot."""
+        if self._chunks is None or self._restart is not None or self._kept is None:
+            self._chunks, self._taken = begin(self.source), 0
+        return self._chunks
+
+    def _copy_of(self, at: int, chunks: Any) -> bytes | None:
+        """The chunk at a place that somebody has read before, `None` at the first that nobody has.
+
+        Arguments:
+            at: its place.
+            chunks: what is read; a call of the same request may read it too, and be ahead.
+        """
+        if self._restart is not None or chunks is not self._chunks or at >= self._taken:
+            return None
+        if self._kept is None:
+            raise RuntimeError("another call of the same request has read on, and its body is too long for a copy")
+        return self._kept[at]
 
     def _fail(self, error: BaseException) -> None:
         # A generator that raised, or was cancelled, is at its end: what it gave so far is not the whole body.
@@ -87,21 +99,23 @@ class Replay:
         if self._restart is None:
             self._kept = None
 
-    def _keep(self, chunk: bytes) -> bytes:
-        if self._restart is None and self._kept is not None:
+    def _keep(self, chunk: bytes, chunks: Any) -> None:
+        if self._restart is not None or chunks is not self._chunks:
+            return
+        self._taken += 1
+        if self._kept is not None:
             self._size += len(chunk)
             if self._size > self._limit:
                 # Past the bound nothing is kept at all: half a copy is of no use, and memory is the caller's.
                 self._kept = None
             else:
                 self._kept.append(chunk)
-        return chunk
 
     def close(self) -> None:
         self.source.close()
 
     async def aclose(self) -> None:
-        if self._chunks is not None and not self._ended and hasattr(self._chunks, "aclose"):
+        if hasattr(self._chunks, "aclose"):
             await self._chunks.aclose()
         await self.source.aclose()
 

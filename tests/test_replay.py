@@ -314,3 +314,42 @@ def test_a_body_that_cannot_be_read_again_says_so(library: str) -> None:
         asyncio.run(go())
 
     assert [BODY] * 2 == seen
+
+
+@pytest.mark.parametrize("bound", ["1MiB", "4KiB"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_body_that_several_calls_read_is_whole_in_each_or_an_error(library: str, bound: str) -> None:
+    """Also for the one that is overtaken; the library itself has an error for all but the first."""
+    module = LIBRARIES[library]
+    seen: list[bytes] = []
+
+    class Unequal(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+        calls = 0
+
+        async def handle_async_request(self, request: Any) -> Any:
+            self.calls += 1
+            body, steps = b"", 5 if self.calls == 1 else 1
+            async for chunk in request.stream:
+                body += chunk
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            seen.append(body)
+            return module.Response(200)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for piece in pieces():
+            yield piece
+
+    async def go() -> list[Any]:
+        async with resilience.wrap(
+            module.AsyncClient(transport=Unequal()), policies=[repeatable(replay=bound, retry={"max_attempts": 1})]
+        ) as client:
+            request = client.build_request("POST", "http://127.0.0.1/", content=parts())
+            return await asyncio.gather(client.send(request), client.send(request), return_exceptions=True)
+
+    answers = asyncio.run(go())
+
+    whole = [each for each in answers if isinstance(each, module.Response)]
+    assert [BODY] * len(whole) == seen
+    assert whole
+    assert (bound == "1MiB") == (len(whole) == 2)
