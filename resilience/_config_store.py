@@ -49,8 +49,12 @@ def _absolute(url: str, found: Read) -> str:
         return url
     if not found.place(("store",)).line:
         raise ConfigurationError("its path begins nowhere; write an absolute one, with four slashes in all")
-    # As every path of the file: workers of other working directories share it too.
-    return url_from(found.directory, url)
+    try:
+        # As every path of the file: workers of other working directories share it too.
+        return url_from(found.directory, url)
+    except OSError as error:
+        words = f"its path begins in a directory that cannot be used ({error.strerror}); write an absolute one, with four slashes in all"
+        raise ConfigurationError(words) from None
 
 
 def store_problem(found: Read | None, store: str) -> Problem | None:

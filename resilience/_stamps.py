@@ -72,8 +72,12 @@ def note(path: str | os.PathLike[str], content: bytes | None = None) -> None:
     noted = _noted.get()
     if noted is None:
         return
-    # As it is called, and not what its links lead to: these are what a new version changes.
-    name = os.path.abspath(path)  # noqa: PTH100  pathlib resolves links
+    try:
+        # As it is called, and not what its links lead to: these are what a new version changes.
+        name = os.path.abspath(path)  # noqa: PTH100  pathlib resolves links
+    except OSError:
+        # The working directory is gone, and with it whatever a relative path could name.
+        return
     if content is None:
         noted.stamps.setdefault(name, stamp_of(name))
     else:

@@ -380,6 +380,19 @@ def test_a_store_that_this_user_may_not_write_is_refused(
     assert [(file, os.R_OK | os.W_OK) if is_made else (file.parent, os.W_OK | os.X_OK)] == asked
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["own.yaml", {"version": 1, "policies": ["./own.yaml"]}, {"version": 1, "store": "sqlite:///state.db"}],
+)
+@pytest.mark.skipif(os.name == "nt", reason="a working directory cannot be removed on this system")
+def test_relative_paths_lead_nowhere_once_the_working_directory_is_gone(config: Any, alone: Path) -> None:
+    """As that of a deployment that another one has taken the place of, in a worker that has outlived it."""
+    alone.rmdir()
+
+    with pytest.raises(ConfigurationError, match="cannot be (read|used)"):
+        resilience.install(config)
+
+
 def test_a_store_that_has_a_place_is_taken_and_not_made(alone: Path) -> None:
     """Whether or not the file is there already, by a relative path, an absolute one or the way to one's home."""
     (alone / "made").mkdir()

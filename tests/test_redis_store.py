@@ -293,19 +293,20 @@ def test_applications_with_other_namespaces_do_not_meet(redis_server: RedisServe
         assert 1 == len(list(other.scan()))
 
 
-def test_a_scan_shows_states_and_passes_over_what_is_not_ours(redis_server: RedisServer, store: RedisStore) -> None:
-    """With keys as they were given; what other programs have put beside them breaks nothing."""
+def test_a_scan_shows_states_and_that_some_are_not_ours(redis_server: RedisServer, store: RedisStore) -> None:
+    """With keys as they were given; what other programs have put beside them, or in their place, breaks nothing."""
     store.run(acquire("one", most=5), 0.0)
     store.run(acquire("one", key="{q}:permits:x"), 0.0)
     redis_server.call("LPUSH", "t:{p}:list", "x")
     redis_server.call("SET", "t:{p}:text", "no state at all")
 
-    (found,) = store.scan("{p}:")
+    found = dict(store.scan("{p}:"))
 
-    assert "{p}:permits:places:-" == found[0]
-    assert 5 == found[1]["number"]
-    assert ["one"] == list(found[1]["holders"])
-    assert {"{p}:permits:places:-", "{q}:permits:x"} == {key for key, _ in store.scan()}
+    places = found.pop("{p}:permits:places:-")
+    assert 5 == places["number"]
+    assert ["one"] == list(places["holders"])
+    assert {"{p}:list": {}, "{p}:text": {}} == found
+    assert {"{p}:permits:places:-", "{q}:permits:x", *found} == {key for key, _ in store.scan()}
     assert 0 == calls_of(redis_server, "keys")
 
 

@@ -155,7 +155,8 @@ def _remarks(shared: Shared, look: _Look) -> Iterator[str]:
         return
     found = look.report
     count = f"{len(found.rows)} state{'s'[: len(found.rows) != 1]}"
-    strange = f"; {found.strange} keys are none of ours" if found.strange else ""
+    keys = "1 key is" if found.strange == 1 else f"{found.strange} keys are"
+    strange = f"; {keys} none of ours" if found.strange else ""
     more = f"; it has more than {MOST_STATES}: name a --provider" if found.more else ""
     yield f"{count} in {shared.shown}{strange}{more}"
 

@@ -23,11 +23,17 @@ end
 
 local texts = {}
 for index, key in ipairs(KEYS) do
+  local is_text, packed = pcall(redis.call, 'GET', key)
   local is_ours, found = pcall(function()
-    local _, _, _, state = cmsgpack.unpack(redis.call('GET', key))
-    return text(state)
+    local _, _, _, state = cmsgpack.unpack(is_text and packed)
+    return type(state) == 'table' and text(state)
   end)
-  -- What has expired meanwhile, or was never ours, is nothing.
-  texts[index] = is_ours and found or ''
+  if is_text and not packed then
+    -- What has expired meanwhile is nothing.
+    texts[index] = ''
+  else
+    -- What was never ours holds nothing, as in a file: people are to see that something stands there.
+    texts[index] = is_ours and found or '{}'
+  end
 end
 return texts
