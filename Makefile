@@ -20,7 +20,7 @@ demo: $(VENV)/.demo ## show what the library does, on this machine alone
 	@$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.test ## run the tests
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 coverage: $(VENV)/.test ## run the tests and list the lines and branches they miss
 	$(RUN) coverage run -m pytest $(ARGS)
