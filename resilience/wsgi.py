@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ._inbound import Inbound
@@ -80,14 +81,15 @@ class ResilienceMiddleware:
             reply = None if begun.has_written else answer(error)
             if reply is None:
                 raise
-            return _start(start_response, reply, anew=True)
+            return begun.replace(reply)
         # PEP 3333: a callable, and not always a class.
         wrapper = environ.get("wsgi.file_wrapper")
         if isinstance(found, (list, tuple)) or (isinstance(wrapper, type) and isinstance(found, wrapper)):
             # All of it is there; servers look at what it is, to send a file at once.
+            begun.tell()
             arrival.end()
             return found
-        return _Steps(found, begun, arrival, answer)
+        return _Steps(found, begun, arrival, answer).begun()
 
     @staticmethod
     def route_of(_request: Any) -> str | None:
@@ -96,23 +98,39 @@ class ResilienceMiddleware:
 
 
 class _Begun:
-    """Whether anything of an answer has gone out already."""
+    """How an answer begins: the server is told once there is some of it, or where its application is done.
+
+    A server that is told of another beginning need only not have sent the first one: gunicorn sends the headers of both.
+    """
 
     def __init__(self, start: StartResponse) -> None:
         self._start = start
+        self._held: tuple[str, list[tuple[str, str]]] | None = None
+        self._write: Callable[[bytes], object] | None = None
         self.has_written = False
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-        write = self._start(status, headers, exc_info) if exc_info else self._start(status, headers)
+        # What it makes of its own first beginning, with an error or by mistake, is between the application and the server.
+        self.tell()
+        if self._write is None and not exc_info:
+            self._held = status, headers
+        else:
+            self._write = self._start(status, headers, exc_info) if exc_info else self._start(status, headers)
+        return self._written
 
-        def written(data: bytes, /) -> object:
-            self.has_written = True
-            return write(data)
-
-        return written
+    def tell(self) -> None:
+        """Have the server know how the answer begins, where it does not yet."""
+        if self._held is not None:
+            self._write, self._held = self._start(*self._held), None
 
     def replace(self, reply: Reply) -> Iterable[bytes]:
-        return _start(self._start, reply, anew=True)
+        self._held = None
+        return _start(self._start, reply, anew=self._write is not None)
+
+    def _written(self, data: bytes, /) -> object:
+        self.tell()
+        self.has_written = True
+        return None if self._write is None else self._write(data)
 
 
 class _Steps:
@@ -121,11 +139,25 @@ class _Steps:
     def __init__(self, answer: Iterable[bytes], begun: _Begun, arrival: Arrival, instead: _Answer) -> None:
         self._answer, self._begun, self._arrival, self._instead = answer, begun, arrival, instead
         self._iterator: Iterator[bytes] | None = None
+        self._first: list[bytes] = []
+
+    def begun(self) -> _Steps:
+        """The same with its first step made: who is around it may look for the status as soon as it has it."""
+        try:
+            self._first.extend(islice(self, 1))
+            self._begun.tell()
+        except BaseException:
+            # The server, which would close it, never gets it.
+            self.close()
+            raise
+        return self
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        if self._first:
+            return self._first.pop()
         try:
             with self._arrival.held():
                 self._iterator = iter(self._answer) if self._iterator is None else self._iterator
@@ -139,6 +171,7 @@ class _Steps:
                 raise
             self._iterator = iter(self._begun.replace(reply))
             return next(self._iterator)
+        self._begun.tell()
         # A server sends nothing before the first bytes that are some (PEP 3333).
         self._begun.has_written = self._begun.has_written or bool(chunk)
         return chunk

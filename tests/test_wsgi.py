@@ -143,6 +143,57 @@ def test_an_error_before_the_first_bytes_is_answered_for_and_one_after_them_is_p
     assert b'"provider_unavailable"' in answered
 
 
+def test_an_answer_of_ours_has_none_of_the_headers_that_the_application_had_begun_with() -> None:
+    """Under gunicorn a second beginning adds its headers to those of the first: two lengths, which clients refuse."""
+
+    def app(is_step: bool) -> Any:
+        def stream() -> Iterator[bytes]:
+            raise REFUSED
+            yield b""
+
+        def begin(environ: Any, start_response: Start) -> Iterable[bytes]:
+            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "10")])
+            return stream() if is_step else list(stream())
+
+        return ResilienceMiddleware(begin)
+
+    for is_step in (True, False):
+        started = Started()
+        answered = b"".join(app(is_step)(environ(), started))
+
+        assert ["503 Service Unavailable"] == started.statuses
+        assert b'"provider_unavailable"' in answered
+
+
+def test_a_stream_has_begun_when_the_server_gets_it() -> None:
+    """What stands around the middleware may look for the status at once; a stream that cannot begin is closed all the same."""
+    seen: list[str] = []
+
+    def stream(number: int) -> Iterator[bytes]:
+        try:
+            yield str(1 // number).encode()
+            yield b"2"
+        finally:
+            seen.append("closed")
+
+    def app(number: int) -> Any:
+        def begin(environ: Any, start_response: Start) -> Iterable[bytes]:
+            start_response("200 OK", [])
+            return stream(number)
+
+        return ResilienceMiddleware(begin)
+
+    started = Started()
+    found = app(1)(environ(), started)
+    begun = list(started.statuses)
+    with pytest.raises(ZeroDivisionError):
+        app(0)(environ(), Started())
+
+    assert ["200 OK"] == begun
+    assert ["closed"] == seen
+    assert [b"1", b"2"] == list(found)
+
+
 def test_what_was_written_at_once_has_begun_too() -> None:
     """The old way, by the function that a server gives."""
 
