@@ -58,7 +58,7 @@ class ResilienceMiddleware:
             await self._app(scope, receive, send)
             return
         options, method = self._options, scope["method"]
-        if options.health is not None and scope["path"] == options.health:
+        if options.health is not None and options.health in _paths(scope):
             await Health(fails_when=options.health_fails_when)(scope, receive, send)
             return
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
@@ -145,6 +145,13 @@ def route_of(scope: _Scope) -> str | None:
         routes: Any = getattr(scope.get("router"), "routes", ())
         found = next((each.path for each in routes if getattr(each, "endpoint", None) is endpoint), None)
     return found if isinstance(found, str) else None
+
+
+def _paths(scope: _Scope) -> tuple[str, str]:
+    """The path of a request, and the same below where the application stands: servers with a root path, and mounts, put it before."""
+    path: str = scope["path"]
+    root = str(scope.get("root_path") or "").rstrip("/")
+    return path, path[len(root) :] if path.startswith(f"{root}/") else path
 
 
 async def _send(send: _Send, reply: Reply) -> None:

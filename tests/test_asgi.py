@@ -303,6 +303,31 @@ def test_a_route_is_a_template_or_nothing() -> None:
     assert route_of({"type": "http"}) is None
 
 
+def test_the_health_path_is_found_below_where_the_application_stands() -> None:
+    """Servers write their root path before each path, and so do mounts; some proxies take it away."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await JSONResponse({}, 404)(scope, receive, send)
+
+    wrapped = ResilienceMiddleware(app, health="/health")
+    asked = [
+        ("/api/health", "/api"), ("/api/health", "/api/"), ("/health", "/api"), ("/health", "/health"), ("/health", ""),
+        ("/apihealth", "/api"), ("/other/health", "/api"), ("/api/healthy", "/api"), ("/api", "/api"),
+    ]  # fmt: skip
+    found: list[int] = []
+    for path, root in asked:
+        sent: list[Any] = []
+
+        async def keep(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
+        asyncio.run(wrapped(scope, receive_nothing, keep))
+        found.append(sent[0]["status"])
+
+    assert [200] * 5 + [404] * 4 == found
+
+
 def test_the_health_view_can_be_mounted() -> None:
     """It is an application by itself, and answers nothing but requests."""
     app = Starlette(
