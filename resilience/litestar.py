@@ -12,6 +12,7 @@ from litestar.config.app import AppConfig
 from litestar.exceptions import HTTPException, responses
 from litestar.middleware import DefineMiddleware
 from litestar.plugins import InitPlugin
+from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
 from litestar.types import Receive, Scope, Send
 
 from ._problem import problem_of, reply_to
@@ -57,8 +58,9 @@ class ResiliencePlugin(InitPlugin):
                 headers = dict(reply.headers)
                 kind = headers.pop("content-type")
                 return Response(reply.content, status_code=reply.status, headers=headers, media_type=kind)
-            if before is not None:
-                return cast("Response[Any]", before(request, error))
+            own = before if before is not None or isinstance(error, HTTPException) else _of_mistakes(request)
+            if own is not None:
+                return cast("Response[Any]", own(request, error))
             if request.app.debug and not isinstance(error, HTTPException):
                 return cast("Response[Any]", default.create_debug_response(request, error))
             return cast("Response[Any]", default.create_exception_response(request, error))
@@ -74,3 +76,12 @@ class ResiliencePlugin(InitPlugin):
 
             app_config.route_handlers.append(health)
         return app_config
+
+
+def _of_mistakes(request: Request[Any, Any, Any]) -> Any:
+    """The application's own handler for 500: Litestar takes it for any error that has none of its kind, as ours now is."""
+    app: Any = request.app
+    scope: Any = request.scope
+    route = scope.get("route_handler")
+    found = app.exception_handlers if route is None else route.resolve_exception_handlers()
+    return found.get(HTTP_500_INTERNAL_SERVER_ERROR)

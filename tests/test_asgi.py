@@ -282,6 +282,36 @@ def test_litestar_keeps_its_own_answers_and_an_application_its_handler() -> None
     )
 
 
+def test_litestar_takes_the_handler_for_500_for_mistakes_of_the_application() -> None:
+    """That of the route before that of the application; ours is for errors of every kind, which Litestar asks first."""
+
+    def own(name: str) -> Any:
+        return lambda _request, error: Response({name: type(error).__name__}, status_code=500)
+
+    @get("/boom", sync_to_thread=False)
+    def boom() -> None:
+        raise ValueError("SECRET")
+
+    @get("/special", sync_to_thread=False, exception_handlers={500: own("route")})
+    def special() -> None:
+        raise ValueError("SECRET")
+
+    @get("/refused", sync_to_thread=False)
+    def refuse() -> None:
+        raise REFUSED
+
+    @get("/wrong", sync_to_thread=False)
+    def wrong() -> None:
+        raise NotFoundException("not there")
+
+    app = Litestar([boom, special, refuse, wrong], plugins=[ResiliencePlugin()], exception_handlers={500: own("app")})
+
+    answers = [asyncio.run(ask(app, path)) for path in ("/boom", "/special", "/refused", "/wrong", "/missing")]
+
+    assert [{"app": "ValueError"}, {"route": "ValueError"}] == [each.json() for each in answers[:2]]
+    assert [503, 404, 404] == [each.status_code for each in answers[2:]]
+
+
 def test_a_route_is_a_template_or_nothing() -> None:
     """Never the path itself; before routing there is none."""
     seen: list[str | None] = []
