@@ -23,6 +23,8 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+# What an answer ends with: its body, or the name of a file where the server sends that itself (the extension pathsend).
+_LAST = ("http.response.body", "http.response.pathsend")
 
 
 class ResilienceMiddleware:
@@ -79,7 +81,7 @@ class ResilienceMiddleware:
             # Hints may go before an answer.
             has_begun = has_begun or message["type"] == "http.response.start"
             await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
+            if message["type"] in _LAST and not message.get("more_body", False):
                 arrival.end()
 
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -16,9 +17,10 @@ from litestar import Litestar, Request, Response, get
 from litestar.exceptions import NotFoundException
 from openai import AsyncOpenAI
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Mount, Route
 
 import resilience
@@ -331,6 +333,26 @@ def test_a_route_is_a_template_or_nothing() -> None:
     # Starlette tells it since 1.0, without the path of the mount.
     assert seen[1] in {None, "/{item}"}
     assert route_of({"type": "http"}) is None
+
+
+def test_a_file_that_the_server_sends_itself_ends_the_answer(tmp_path: Path) -> None:
+    """Background tasks after it are free, as after any other."""
+    (tmp_path / "file").write_bytes(b"x")
+    seen: list[float | None] = []
+    sent: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        after = BackgroundTask(lambda: seen.append(resilience.seconds_left()))
+        await FileResponse(tmp_path / "file", background=after)(scope, receive, send)
+
+    async def keep(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "extensions": {"http.response.pathsend": {}}}
+    asyncio.run(ResilienceMiddleware(app, timeout=5)(scope, receive_nothing, keep))
+
+    assert ["http.response.start", "http.response.pathsend"] == sent
+    assert [None] == seen
 
 
 def test_the_health_path_is_found_below_where_the_application_stands() -> None:
