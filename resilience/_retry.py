@@ -230,5 +230,7 @@ def _stopped(exchange: Exchange, outcome: Outcome, decision: Stop) -> Outcome:
 
 
 def _leaves_it_to_others(exchange: Exchange, decision: Stop) -> bool:
-    """Whether nobody here knows if the request may be sent again: an SDK knows the endpoints that its policy does not."""
+    """Whether an SDK has more to say: its own loop has begun, or it knows an endpoint that its policy does not."""
+    if decision.why == "caller":
+        return True
     return decision.why == "not_repeatable" and exchange.operation is None and exchange.options.repeatable is None

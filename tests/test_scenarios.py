@@ -271,6 +271,7 @@ def test_the_callers_own_retry_loop_is_not_multiplied(world: World) -> None:
     assert [f"the caller is retrying already (x-stainless-retry-count: {count[:4]})" for count in counts[:3]] == [
         story.trail.stopped for story in stories[:3]
     ]
+    assert [None, None, None, "false"] == [story.headers.get("x-should-retry") for story in stories]
 
 
 def test_a_call_can_say_how_often_it_is_sent(world: World) -> None:

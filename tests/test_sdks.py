@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -280,6 +281,41 @@ def test_a_throttle_of_an_endpoint_that_the_policy_does_not_know_is_waited_for(
     assert found
     assert 2 == len(server.requests)
     assert 7.0 <= sum(clock.slept) < 8.0
+
+
+def torn(sdk: Sdk) -> Callable[[socket.socket], bool]:
+    """A good answer that breaks off within its body: for us it has come, and the SDK sends the request again."""
+
+    def send(client: socket.socket) -> bool:
+        client.sendall(sdk.wire.reply(streaming=False)[:-9])
+        return False
+
+    return send
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("first", ["torn", "later"])
+@pytest.mark.parametrize("name", ["openai", "anthropic", "groq"])
+def test_a_loop_that_the_sdk_has_begun_goes_on_to_its_end(
+    name: str, first: str, status: int, install: Install, *, asynchronous: bool
+) -> None:
+    """A throttle or a failure that meets one of its own retries does not end it: no loop of ours has tried that again."""
+    sdk, way = SDKS[name], Way(asynchronous, streaming=False)
+    brief = b"\r\n\r\n", b"\r\nretry-after-ms: 20\r\n\r\n", 1
+    failure, second = (sdk.wire.refusal(each, "api_error").replace(*brief) for each in (500, status))
+    answers = (torn(sdk) if first == "torn" else failure, second, sdk.wire.reply(streaming=False))
+    path = "/later" if first == "later" else ""
+
+    with raw_server(*answers) as server:
+        bare = sdk.call(server.url + path, way)
+    with raw_server(*answers) as server:
+        install(sdk, server)
+        ours = sdk.call(server.url + path, way)
+
+    assert bare == ours
+    assert [b"0", b"1", b"2"] == retries_of_the_sdk(server)
 
 
 # What our own layers refuse
