@@ -11,7 +11,7 @@ from ._conditions import compile_when
 from ._decode import decode
 from ._envelope import compile_envelopes
 from ._inspection import BODILESS
-from ._last_events import is_stream, last_documents
+from ._last_events import is_done, is_stream, last_documents
 from ._paths import compile_path
 from ._projection import Projection
 from ._request_parts import path_values
@@ -137,6 +137,8 @@ class CostReader:
             found = decode(data, encoding, limit=limit)
             data, whole = found.data, found.complete
             complete = complete and whole
+        # SDKs that read so far close the stream: the end of the connection's body never comes.
+        complete = complete or (stream and is_done(data, media))
         answer.body, answer.complete, answer.document = data, complete and whole, None
         if not stream:
             kind = answer.headers.get("content-type", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-__all__ = ["STREAMS", "is_stream", "last_documents"]
+__all__ = ["STREAMS", "is_done", "is_stream", "last_documents"]
 
 _SERVER_SENT = "text/event-stream"
 # RFC 7464 section 2.2: a record separator stands before each text of a JSON sequence.
@@ -17,11 +17,26 @@ STREAMS = frozenset({
 # What a hostile stream may cost: so many lines that are looked at, and so many documents that are parsed.
 _MOST_LINES = 10_000
 _MOST_EVENTS = 1000
+_LONGEST_END = 256
 
 
 def is_stream(media: str) -> bool:
     """Whether bodies of a media type are streams of documents, whose end tells what the whole cost."""
     return media in STREAMS
+
+
+def is_done(data: bytes, media: str) -> bool:
+    """Whether a stream that is read no further has told that nothing follows: LLM providers end theirs with `data: [DONE]`.
+
+    Arguments:
+        data: the decoded body, or the end of what has come of it.
+        media: its media type.
+    """
+    if media != _SERVER_SENT:
+        return False
+    # Another line may be before it in the same event, and blank lines after it.
+    line = data[-_LONGEST_END:].replace(b"\r", b"\n").rstrip(b" \t\n").rpartition(b"\n")[2]
+    return line.startswith(b"data:") and line[5:].strip(b" \t") == b"[DONE]"
 
 
 def last_documents(data: bytes, media: str) -> Iterator[bytes]:

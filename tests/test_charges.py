@@ -334,6 +334,17 @@ def test_of_a_stream_that_did_not_come_to_its_end_nothing_is_told() -> None:
     assert said(spec, packed[:-9], headers={**EVENTS, "Content-Encoding": "gzip"}).charged is None
 
 
+def test_a_stream_that_says_that_it_is_done_has_told_everything() -> None:
+    """SDKs close it there, before the connection's body has ended; compressed, its last bytes may be missing."""
+    spec = priced(charged="n")
+    stream = b": " + bytes(range(32, 127)) * 50 + b'\ndata: {"n": 1}\n\ndata: {"n": 4}\n\ndata: [DONE]\n\n'
+    packed = {**EVENTS, "Content-Encoding": "gzip"}
+
+    assert Decimal(4) == said(spec, stream, headers=EVENTS, complete=False).charged
+    assert Decimal(4) == said(spec, gzip.compress(stream)[:-8], headers=packed, complete=False).charged
+    assert said(spec, stream[:-6], headers=EVENTS, complete=False).charged is None
+
+
 def test_of_a_long_stream_its_end_is_read() -> None:
     """The beginning may be missing; then nobody knows what it lacks."""
     spec = priced(charged="n", charges=[{"when": {"absent": "gone"}, "cost": 7}], inspect={"max_bytes": "1KiB"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience._last_events import is_stream, last_documents
+from resilience._last_events import is_done, is_stream, last_documents
 
 EVENTS = "text/event-stream"
 SEQUENCE = "application/json-seq"
@@ -36,6 +36,22 @@ def test_events_come_from_the_last_to_the_first(end: str) -> None:
     ]  # fmt: skip
 
     assert [b"[DONE]", b'{"n":\n 3}', b"[2]", b'{"n": 1}'] == last(end.join(lines).encode(), EVENTS)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_stream_of_events_says_itself_that_it_is_done(end: str) -> None:
+    """As those of LLM providers do, whatever the connection says; what follows its mark contradicts it."""
+    said = [
+        ["data: {}", "", "data: [DONE]", "", ""], ["data:[DONE] ", "", ""], ["event: done", "data: [DONE]", ""], ["data: [DONE]"],
+    ]  # fmt: skip
+    unsaid = [
+        [], ["data: {}", "", ""], ["data: [DONE]", "", "data: {}", ""], ["data: x[DONE]", ""], ["event: [DONE]", ""],
+        ["data: [DONE", ""],
+    ]  # fmt: skip
+
+    assert all(is_done(end.join(lines).encode(), EVENTS) for lines in said)
+    assert not any(is_done(end.join(lines).encode(), EVENTS) for lines in unsaid)
+    assert not is_done(b"data: [DONE]\n\n", LINES)
 
 
 def test_an_event_may_be_the_first_and_the_last_without_an_empty_line() -> None:

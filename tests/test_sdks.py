@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing
@@ -23,7 +24,7 @@ from resilience.errors import Refused
 from resilience.testing import VirtualClock
 from tests.llm_sdks import MISSING, SDKS, Sdk, Way
 from tests.llm_servers import Stepped, dropped, silent
-from tests.rawserver import RawServer, raw_server
+from tests.rawserver import RawServer, chunked, raw_server
 
 WAYS = [Way(asynchronous, streaming) for asynchronous in (False, True) for streaming in (False, True)]
 ATTEMPTS = {"openai": 3, "anthropic": 3, "mistral": 5, "groq": 3, "cohere": 3, "gemini": 5}
@@ -596,6 +597,30 @@ def test_a_stream_that_is_cancelled_holds_nothing(sdk: Sdk, install: Install) ->
         refused = failed(sdk, server, way, **sdk.one_loop)
     assert "2 spent, 0 reserved" in str(refused)
     assert len(sdk.wire.seen) == len(whole)
+
+
+@streamed
+@pytest.mark.parametrize("name", ["openai", "groq", "cohere", "mistral"])
+@pytest.mark.usefixtures("real_time")
+def test_a_stream_that_was_read_to_its_last_event_is_settled_by_what_it_tells(
+    name: str, way: Way, install: Install
+) -> None:
+    """Though the SDK closes it there, and nobody has seen the end of its body."""
+    if name in MISSING:
+        pytest.skip(f"the SDK of {name} is not installed: {MISSING[name]}")
+    sdk = SDKS[name]
+    *before, last, done = sdk.wire.events
+    fields, document = last.split(b"data: ")
+    usage = json.dumps({**json.loads(document), "usage": {"total_tokens": 11}}).encode()
+    parts = {"credits": {"unit": "tokens", "unknown_cost": 600, "charged": [{"body": "usage.total_tokens"}]}}
+    told = chunked(200, [*before, fields + b"data: " + usage + b"\n\n", done], content_type="text/event-stream")
+
+    with raw_server(told) as server:
+        install(sdk, server, parts, budgets=[{"name": "day", "limit": "605 tokens/day"}])
+        sdk.call(server.url, way)
+        refused = failed(sdk, server, way, **sdk.one_loop)
+
+    assert "11 spent, 0 reserved" in str(refused)
 
 
 @streamed
