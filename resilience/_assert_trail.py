@@ -50,6 +50,7 @@ def assert_trail(
 
     Raises:
         AssertionError: something differs, or there is no trail: no policy applied.
+        TypeError: `statuses` is not one status for each attempt.
     """
     trail = last_trail() if answer is _LAST else answer if isinstance(answer, Trail) else trail_of(answer)
     if trail is None:
@@ -75,8 +76,12 @@ def assert_trail(
     return trail
 
 
-def _listed(given: Sequence[int | None] | None) -> list[int | None] | None:
-    return None if given is None else list(given)
+def _listed(given: object) -> list[object] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise TypeError(f"statuses are those of all attempts, in order, as [429, 200], not {given!r}")
+    return list(cast("Sequence[object]", given))
 
 
 def _waits(trail: Trail, expected: object) -> float | list[float]:

@@ -20,7 +20,7 @@ from ._budgets import Budget
 from ._document import Document, Keys, children, shown
 from ._finding import near
 from ._hosts import Hosts
-from ._model import Model, Name
+from ._model import Model, Name, Version
 from ._modes import LAYERS, Layer, Mode
 from ._units import duration_text, parse_duration
 from .errors import ConfigurationError, Place, PolicyError
@@ -130,7 +130,7 @@ class Provider(Model):
 class Config(Model):
     """The user's own file, `resilience.yaml`."""
 
-    version: Literal[1]
+    version: Version
     """The version of this file's language."""
     policies: tuple[str, ...] = ()
     """Policy files of the user's own, as paths from this file; one named like a shipped policy takes its place."""

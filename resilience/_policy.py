@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, StrictInt, StringConstraints, model_validator
 
@@ -21,7 +21,7 @@ from ._idempotency import Idempotency
 from ._inspection import Inspection
 from ._limits import Limit, PlanNumbers, Resolved, resolve_limits
 from ._matchers import Texts
-from ._model import Model, Name
+from ._model import Model, Name, Version
 from ._operations import Operation, Operations, check_times
 from ._propagation import Propagation
 from ._remedies import Remedy
@@ -65,7 +65,7 @@ class Account(Model):
 class Policy(Model):
     """One provider: what its answers mean, what may be sent again and when."""
 
-    version: Literal[1]
+    version: Version
     """The version of this language."""
     provider: Name
     """The provider's name."""

@@ -106,11 +106,14 @@ def problem_of(error: BaseException) -> Problem | None:
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
-        yield error
-        return
-    for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-        yield from _leaves(each)
+    """The errors of a group, in order; as deep as they may be nested, for a handler of errors must not raise one."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            waiting += reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions)
+        else:
+            yield each
 
 
 def _problem_of(error: BaseException) -> Problem | None:

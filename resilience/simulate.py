@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -58,12 +59,24 @@ class NoAnswer(Exception):
     Arguments:
         kind: the kind of transport error, as policies name it.
         latency: seconds until it is known.
+
+    Raises:
+        ConfigurationError: there is no such kind, or the latency is no time.
     """
 
     def __init__(self, kind: str = "connect_error", *, latency: float = 0.0) -> None:
         super().__init__(kind)
+        if kind not in (kinds := [each.value for each in ErrorKind]):
+            raise errors.ConfigurationError(f"{kind!r} is no kind of transport error; write one of {', '.join(kinds)}")
         self.kind = ErrorKind(kind)
-        self.latency = latency
+        self.latency = _time("latency", latency)
+
+
+def _time(name: str, seconds: float) -> float:
+    # A heap of times has no order with one that is no number, and calls would never end.
+    if not 0 <= seconds < math.inf:
+        raise errors.ConfigurationError(f"{name} is {seconds!r}; write seconds, 0 or more")
+    return seconds
 
 
 class _Bytes:
@@ -120,6 +133,9 @@ class Answer:
         headers: its headers.
         content: its body.
         latency: seconds until it comes.
+
+    Raises:
+        ConfigurationError: the latency is no time.
     """
 
     is_closed = True
@@ -130,7 +146,7 @@ class Answer:
         self.status_code = status
         self.headers = FoldedHeaders(headers or {})
         self.content = content
-        self.latency = latency
+        self.latency = _time("latency", latency)
         self.stream: Any = _Bytes(content)
         self.extensions: dict[str, Any] = {}
 
@@ -329,7 +345,11 @@ class Simulation:
             content: its body.
             at: the virtual time at which the call begins, in seconds.
             options: what the call says for itself, as in `extensions={"resilience": …}`.
+
+        Raises:
+            ConfigurationError: none of the policies speaks of the URL, or the time is none.
         """
+        begins = _time("at", at)
         request = Request(method, url, headers or {}, content)
         if options is not None:
             request.extensions["resilience"] = options
@@ -339,7 +359,7 @@ class Simulation:
         exchange.is_untold = True
         call = Call()
         call.trail = exchange.trail
-        self._plan(at, _Event(self._made(call, exchange)))
+        self._plan(begins, _Event(self._made(call, exchange)))
         return call
 
     def run(self) -> None:

@@ -66,6 +66,8 @@ def test_nothing_of_a_store_is_shown(store: object) -> None:
     [
         ({}, "missing key 'version' (write `version: ...`)"),
         ({"version": 2}, "version: 'version' must be 1, not 2"),
+        ({"version": True}, "version: 'version' must be 1, not true"),
+        ({"version": 1.0}, "version: 'version' must be 1, not 1.0"),
         ({"version": 1, "shiped": False}, "shiped: unknown key 'shiped' (did you mean 'shipped'?)"),
         ({"version": 1, "shipped": 1}, "shipped: 'shipped' must be true or false or a list, not 1"),
         (

@@ -554,3 +554,65 @@ def test_a_pause_that_this_process_has_heard_of_outlives_the_store(shared: Share
     granted, wait, *_ = store.run(Command("bucket.reserve", ("{p}:bucket:x",), (1.0, [spec])), 1.0)
 
     assert (0, 299.0) == (granted, wait)
+
+
+@pytest.fixture(name="returning")
+def store_that_returns_behind_a_look(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> FallbackStore:
+    """A store that is away, and comes back when a call has just found it so."""
+    look = store._alone
+
+    def look_and_return(now: float) -> bool:
+        is_alone = look(now)
+        shared.fault = None
+        store._probe(now)
+        return is_alone
+
+    shared.fault = StoreError("gone")
+    assert [True, True, True, False] == [is_admitted(store) for _ in range(4)]
+    monkeypatch.setattr(store, "_alone", look_and_return)
+    return store
+
+
+def test_a_call_that_still_finds_it_gone_knows_what_was_decided_alone(returning: FallbackStore) -> None:
+    """The memory of the outage is forgotten for those who come after it: this call would have had a whole new limit."""
+    assert not is_admitted(returning)
+
+    assert not returning.is_away
+    assert [True, True, True, False] == [is_admitted(returning) for _ in range(4)]
+
+
+def test_tasks_that_still_find_it_gone_know_it_too(returning: FallbackStore) -> None:
+    assert 0 == anyio.run(returning.ask, take(), 0.0)[0]
+    assert not returning.is_away
+
+
+def test_what_is_given_back_by_who_still_finds_it_gone_arrives(shared: Shared, returning: FallbackStore) -> None:
+    """Nobody else would look at what is owed before the store is away again."""
+    assert shared.memory.run(acquire("one"), 0.0)[0]
+
+    returning.tell(release("one"), 0.0)
+
+    until(lambda: not returning.is_away and not len(returning._owed))
+    assert place(returning, "two")
+
+
+def test_a_call_that_waited_for_an_answer_knows_what_was_decided_alone(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was under way to the store for the whole outage; the others have used the limit up meanwhile."""
+    ask_it = shared.run
+
+    def fail_late(command: Command, now: float, /) -> Reply:
+        monkeypatch.setattr(shared, "run", ask_it)
+        shared.fault = StoreError("gone")
+        assert [True, True, True, False] == [is_admitted(store) for _ in range(4)]
+        shared.fault = None
+        store._probe(now)
+        raise StoreError("gone")
+
+    monkeypatch.setattr(shared, "run", fail_late)
+
+    assert not is_admitted(store)
+    assert not store.is_away

@@ -46,6 +46,8 @@ def test_a_policy_is_short_in_a_debugger() -> None:
     [
         ({"version": 2}, "Input should be 1"),
         ({"version": "1"}, "Input should be 1"),
+        ({"version": True}, "Input should be 1"),
+        ({"version": 1.0}, "Input should be 1"),
         ({"provider": "P"}, "should match pattern"),
         ({"provider": "a" * 65}, "should match pattern"),
         ({"retries": {}}, "Extra inputs are not permitted"),

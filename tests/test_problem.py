@@ -117,6 +117,17 @@ def test_errors_of_ours_are_problems_by_themselves(error: Exception, status: int
         assert (status, code) == (found.status, found.code)
 
 
+def test_a_group_may_be_nested_deeper_than_functions_may_call() -> None:
+    error: Exception = errors.BreakerOpen("x", layer="breaker", policy="p", retry_after=3)
+    for _ in range(10_000):
+        error = ExceptionGroup("g", [error])
+
+    found = problem_of(error)
+
+    assert found is not None
+    assert found.code == "provider_unavailable"
+
+
 @pytest.mark.parametrize("refusals", ["reply", "raise"])
 def test_a_real_refusal_is_found_whichever_form_it_has(refusals: str) -> None:
     """As an answer that the application raises for, as an error, and behind an SDK's own."""

@@ -337,6 +337,15 @@ def test_an_answer_without_a_trail_is_no_success() -> None:
         assert_trail(object(), attempts=1)
 
 
+def test_statuses_are_one_for_each_attempt() -> None:
+    """A single one would tell nothing of the others."""
+    trail = Trail("a", None)
+
+    for wrong in (200, "200"):
+        with pytest.raises(TypeError, match=r"statuses are those of all attempts, in order, as \[429, 200\], not "):
+            assert_trail(trail, statuses=wrong)  # type: ignore[arg-type]
+
+
 def test_a_single_host_need_not_stand_in_a_list(suite: pytest.Pytester) -> None:
     """A text is a list of letters to Python, and no host is called so."""
     tests = """

@@ -451,8 +451,9 @@ def test_a_server_without_scripts_is_said_to_be_unfit() -> None:
         (b"+OK\r\n", "what answers there is no Redis "),
         (b":1\r\n", "what answers there is no Redis "),
         (b"*0\r\n", "what answers there is no Redis "),
+        (b"*1\r\n" * 10_000 + b"*0\r\n", "what answers there is no Redis "),
     ],
-    ids=["loading", "http", "closes", "word", "number", "list"],
+    ids=["loading", "http", "closes", "word", "number", "list", "lists"],
 )
 def test_what_is_no_ready_server_is_said_to_be_none(answer: bytes, words: str) -> None:
     """One that still reads its data, a web server on the port, one that hangs up, ones that answer all alike."""

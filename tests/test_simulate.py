@@ -91,7 +91,7 @@ def test_a_provider_may_not_answer() -> None:
 
 def test_an_unknown_kind_of_error_is_refused() -> None:
     """A slip of the pen in the script."""
-    with pytest.raises(ValueError, match="'timeout' is not a valid ErrorKind"):
+    with pytest.raises(ValueError, match="'timeout' is no kind of transport error; write one of connect_error, "):
         NoAnswer("timeout")
 
 
@@ -266,3 +266,17 @@ def test_no_simulated_refusal_counts_as_left_out_of_the_log(monkeypatch: pytest.
     assert [0] == [each.left_out for each in seldom._kinds.values()]
     assert calls[-1].answer is not None
     assert calls[-1].answer.extensions == {"resilience": calls[-1].trail}
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_times_are_seconds(seconds: float) -> None:
+    """A call that is to begin at no time would stand in the way of all the others."""
+    simulation = simulated(lambda _request, _now: Answer(200))
+
+    for given_one in (
+        lambda: simulation.call("GET", URL, at=seconds),
+        lambda: Answer(200, latency=seconds),
+        lambda: NoAnswer(latency=seconds),
+    ):
+        with pytest.raises(errors.ConfigurationError, match=r" is .*; write seconds, 0 or more"):
+            given_one()

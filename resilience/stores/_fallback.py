@@ -57,30 +57,32 @@ class FallbackStore:
         return self._retry_at is not None
 
     def run(self, command: Command, now: float, /) -> Reply:
+        local, losses = self._local, self.fallbacks
         if self._alone(now):
-            return self._decide_alone(command, now)
-        losses = self.fallbacks
+            return self._decide_alone(command, now, local)
         self._remember(command, now)
         try:
             return self._shared.run(command, now)
         except StoreError as error:
-            return self._lost(error, losses, command, now)
+            return self._lost(error, losses, command, now, local)
 
     async def ask(self, command: Command, now: float) -> Reply:
         """`run` for an event loop."""
+        local, losses = self._local, self.fallbacks
         if self._alone(now):
-            return self._decide_alone(command, now)
-        losses = self.fallbacks
+            return self._decide_alone(command, now, local)
         try:
             return await self._worker.ask(command, now)
         except StoreError as error:
-            return self._lost(error, losses, command, now)
+            return self._lost(error, losses, command, now, local)
 
     def tell(self, command: Command, now: float) -> None:
         """`run` for what needs no reply, without waiting."""
+        local = self._local
         if self._alone(now):
             self._owed.note(command, now)
-            self._local.tell(command, now)
+            local.tell(command, now)
+            self._pay_if_back()
         else:
             self._remember(command, now)
             self._worker.tell(command, now)
@@ -138,28 +140,28 @@ class FallbackStore:
         if command.name == "bucket.pause":
             self._local.tell(command, now)
 
-    def _decide_alone(self, command: Command, now: float) -> Reply:
+    def _decide_alone(self, command: Command, now: float, local: MemoryStore, *, is_owed: bool = True) -> Reply:
+        """Decide on the memory as it was when the call came: one that has just been renewed knows nothing of what was spent."""
         if command.strict:
             return []
         self._owed.note(command, now)
-        return Alone(self._local.run(command, now))
+        reply = Alone(local.run(command, now))
+        if is_owed:
+            self._pay_if_back()
+        return reply
 
-    def _lost(self, error: StoreError, losses: int, command: Command, now: float) -> Reply:
+    def _lost(self, error: StoreError, losses: int, command: Command, now: float, local: MemoryStore) -> Reply:
         """Decide alone on what the store has failed at."""
         self._lose(error, losses, now)
         if command.name == "credits.reserve" and not isinstance(error, StateError):
             # Perhaps its reply is all that was lost; what is decided here is not given back there.
             self._owed.note(unsent(command), now)
-        reply = self._decide_alone(command, now)
-        if not self.is_away and not isinstance(error, StateError) and len(self._owed):
-            # It came back while this call was still finding it gone: nobody else would pay what is owed to it.
-            with suppress(RuntimeError):
-                threading.Thread(target=self._pay, name="resilience-owed", daemon=True).start()
-        return reply
+        return self._decide_alone(command, now, local, is_owed=not isinstance(error, StateError))
 
-    def _pay(self) -> None:
-        with suppress(StoreError):
-            self._owed.pay(self._shared)
+    def _pay_if_back(self) -> None:
+        # What was noted by a call that still found the store gone while it came back: nobody else would pay it.
+        if not self.is_away:
+            self._owed.pay_soon(self._shared)
 
     def _told_in_vain(self, command: Command, now: float, error: Exception) -> None:
         self._owed.note(command, now)
@@ -174,8 +176,7 @@ class FallbackStore:
             try:
                 threading.Thread(target=self._probe, args=(now,), name="resilience-probe", daemon=True).start()
             except BaseException as error:
-                # No thread can be had, as when the interpreter is shutting down; or a signal's handler has raised, and the
-                # store would never be looked for again.
+                # No thread can be had, as at the interpreter's end; or a signal's handler has raised: nobody would look again.
                 self._is_probing = False
                 if not isinstance(error, RuntimeError):
                     raise
@@ -199,12 +200,12 @@ class FallbackStore:
                 self._is_probing = False
             return
         with self._lock:
-            self._local.clear()
-            self._retry_at = None
-            self._returned_at = now
+            self._retry_at, self._returned_at = None, now
+            self._local = MemoryStore()
         try:
             # What was noted while the rest was being paid.
-            self._pay()
+            with suppress(StoreError):
+                self._owed.pay(self._shared)
             tell_all("on_store", StoreChanged(self.url, is_away=False, reason=""))
         finally:
             # Whatever ends this thread, as a listener may: nobody would look for the store when it is away again.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .._credits_state import unsent
 from .._fork import LateLock
 from .._transactions import Command, Reply
+from ._errors import StoreError
 
 if TYPE_CHECKING:
     from ._worker import SharedStore
@@ -88,6 +89,16 @@ class Owed:
                     refused += [each for each, result in failed if isinstance(result, Exception)]
                 for command, now in refused:
                     self.note(command, now)
+
+    def pay_soon(self, store: SharedStore) -> None:
+        """The same without waiting, and without an error, if there is anything to give back."""
+        if len(self):
+            with suppress(RuntimeError):
+                threading.Thread(target=self._pay_quietly, args=(store,), name="resilience-owed", daemon=True).start()
+
+    def _pay_quietly(self, store: SharedStore) -> None:
+        with suppress(StoreError):
+            self.pay(store)
 
     def _first_of(self, kept: deque[tuple[Command, float]]) -> list[tuple[Command, float]]:
         with self._lock:

@@ -13,8 +13,9 @@ from ._redis_wire import Pool, Wire, Words
 
 __all__ = ["SENSELESS", "Client", "cleared"]
 
-SENSELESS = (AttributeError, LookupError, TypeError)
-"""What the package raises where an answer is none that a Redis gives: as to HELLO, a word where it looks for a mapping."""
+SENSELESS = (AttributeError, LookupError, RecursionError, TypeError)
+"""What the package raises where an answer is none that a Redis gives: as to HELLO, a word where it looks for a mapping;
+or lists in lists without an end."""
 
 # A decision within a data centre takes a millisecond; a server that needs longer than this is no help to a call.
 _SECONDS = 0.25
