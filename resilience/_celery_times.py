@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._put_off import Options
+    from ._task_options import Options
 
 __all__ = ["expires_of", "seconds_of"]
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._categories import Category
 from ._library import ErrorKind
 from ._longest import LONGEST_TIME
 from ._trail import Attempt, Refused, Trail
-from ._trail_of import causes_of, trail_of
+from ._trail_of import causes_of, leaves_of, trail_of
 from .errors import AttemptTimeout, CallError, ClientClosed, DeadlineExceeded
 from .errors import Refused as RefusedError
 
@@ -97,23 +96,12 @@ def problem_of(error: BaseException) -> Problem | None:
         error: of ours; of httpx or an SDK, with a trail; one that was raised from such a one; or a group of such alone.
     """
     found: Problem | None = None
-    for number, each in enumerate(_leaves(error)):
+    for number, each in enumerate(leaves_of(error)):
         problem = _problem_of(each) if number < _MOST_ERRORS else None
         if problem is None:
             return None
         found = found or problem
     return found
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors of a group, in order; as deep as they may be nested, for a handler of errors must not raise one."""
-    waiting = [error]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, BaseExceptionGroup):
-            waiting += reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions)
-        else:
-            yield each
 
 
 def _problem_of(error: BaseException) -> Problem | None:

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from ._caller import Caller, deadline
 from ._categories import Category
-from ._longest import LONGEST_TIME
 from ._tags import tags
 from ._trail import observers
-from ._trail_of import trail_of
+from ._trail_of import leaves_of, trail_of
 from ._units import seconds_text
-from ._words import brief
-from .errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ._task_options import Options
     from ._ticket import Ticket
     from ._trail import Ended, Trail
 
-__all__ = ["EndedCalls", "Options", "body_of", "put_off", "step_of", "tell_put_off"]
+__all__ = ["EndedCalls", "body_of", "put_off", "step_of", "tell_put_off"]
 
 _log = logging.getLogger("resilience.tasks")
 # Brokers deliver again what is not acknowledged for long (Redis after an hour, RabbitMQ closes the channel after half of
@@ -46,65 +45,6 @@ _WORTH_WAITING = frozenset({
     Category.SERVER_ERROR,
 })  # fmt: skip
 _NEVER = frozenset({"success", "not_repeatable", "closed", "interrupted"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How tasks are put off.
-
-    Arguments:
-        off: leave the task alone.
-        worker_seconds: for how long a run's calls may take in all, their waits included; what would wait for longer is put
-            off. `None` bounds them by the task's own time limits alone.
-        within: seconds from the first time; a task that would be put off for longer fails with the error of its call.
-        most: how often a task is put off.
-        spread: the share of a wait that is added to it at most, by chance, so that tasks do not come together; a minute
-            at most.
-    """
-
-    off: bool = False
-    worker_seconds: float | None = None
-    within: float = 86_400.0
-    most: int = 1000
-    spread: float = 0.1
-
-    def changed(self, given: object, of: str) -> Options:
-        """The same with what a task says for itself.
-
-        Arguments:
-            given: a mapping of options, or `None`.
-            of: whose they are, for the error.
-
-        Raises:
-            ConfigurationError: they cannot be honoured.
-        """
-        if given is None:
-            return self
-        if not isinstance(given, Mapping):
-            raise ConfigurationError(f"resilience of {of} is a mapping of options, not {given!r:.60}")
-        names = [each.name for each in fields(self)]
-        options = cast("Mapping[str, Any]", given)
-        for name, value in options.items():
-            if name not in names:
-                raise ConfigurationError(
-                    f"unknown option {name!r:.60} in resilience of {of}; there are: {', '.join(names)}"
-                )
-            _check(name, value, of)
-        return replace(self, **options)
-
-
-_LEAST = {"worker_seconds": 0.001, "within": 0.0, "most": 0, "spread": 0.0}
-_MOST = {"worker_seconds": LONGEST_TIME, "within": LONGEST_TIME, "most": 1_000_000, "spread": 1.0}
-
-
-def _check(name: str, value: object, of: str) -> None:
-    kinds: tuple[type, ...] = {"off": (bool,), "most": (int,)}.get(name, (int, float))
-    is_right = isinstance(value, kinds) and isinstance(value, bool) is (name == "off")
-    if name == "worker_seconds" and value is None:
-        return
-    if not is_right or (name != "off" and not _LEAST[name] <= cast("float", value) <= _MOST[name]):
-        takes = "True or False" if name == "off" else f"a number from {_LEAST[name]} to {_MOST[name]}"
-        raise ConfigurationError(f"{name} in resilience of {of} is {brief(value)}; it takes {takes}")
 
 
 class EndedCalls:
@@ -171,20 +111,20 @@ def put_off(
 
     Arguments:
         error: what the task has raised: an error of this library, of the HTTP library, of an SDK, or one that was raised
-            from one of them.
+            from one of them; or a group of such alone, as a `TaskGroup` raises it, whose longest wait counts.
         ticket: of its message.
         calls: those of this run that are over.
         options: of the task.
         task: its name, for the log.
         expires: when the message expires, in seconds since 1970.
     """
-    trail = trail_of(error)
-    wait = None if trail is None else _wait(trail)
-    if trail is None or wait is None:
+    waits = _waits(error)
+    if not waits:
         return None
     wall = Caller.clock.wall()
     # From the answer, and not from here: the task may have done something else meanwhile.
-    due = wall + max(0.0, wait - calls.since(trail))
+    left, wait = max((wait - calls.since(trail), wait) for wait, trail in waits)
+    due = wall + max(0.0, left)
     due += min(wait * options.spread, _MOST_SPREAD) * Caller.clock.random()
     since = wall if ticket.since is None else ticket.since
     why_not = _why_not(replace(ticket, since=since), due, options, expires)
@@ -207,6 +147,18 @@ def _why_not(ticket: Ticket, due: float, options: Options, expires: float | None
     return ""
 
 
+def _waits(error: BaseException) -> list[tuple[float, Trail]]:
+    """How long each call has to wait whose error this is, and its trail; none if one of them would fail again at once."""
+    found: list[tuple[float, Trail]] = []
+    for each in leaves_of(error):
+        trail = trail_of(each)
+        wait = None if trail is None else _wait(trail)
+        if trail is None or wait is None:
+            return []
+        found.append((wait, trail))
+    return found
+
+
 def _wait(trail: Trail) -> float | None:
     if trail.why in _NEVER or trail.retry_after is None:
         return None
@@ -225,9 +177,7 @@ def tell_put_off(error: BaseException, ticket: Ticket, *, task: str, task_id: st
         task: its name.
         task_id: of this task.
     """
-    trail = trail_of(error)
-    if trail is None:
-        return
+    _, trail = max(_waits(error), key=itemgetter(0))
     seconds = max(0.0, (ticket.not_before or 0.0) - Caller.clock.wall())
     refusal = next((each for each in reversed(trail.refusals) if not each.observed), None)
     verdict = trail.verdict

@@ -13,7 +13,7 @@ from ._imported import imported
 from ._library import LIBRARIES
 from ._trail import Trail
 
-__all__ = ["LAST", "causes_of", "keep_trail", "last_trail", "note_trail", "trail_of"]
+__all__ = ["LAST", "causes_of", "keep_trail", "last_trail", "leaves_of", "note_trail", "trail_of"]
 
 # How far an SDK's own error may stand from the one that it was made of.
 _MOST_CAUSES = 10
@@ -121,6 +121,21 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
             return
         yield error
         error = error.__cause__
+
+
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """An error, or those of a group in their order, however deep they are nested: who handles errors must not raise one.
+
+    Arguments:
+        error: of the application, mostly of a `TaskGroup`.
+    """
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            waiting += reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions)
+        else:
+            yield each
 
 
 def _behind(answer: object) -> Iterator[object]:

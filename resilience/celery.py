@@ -25,7 +25,8 @@ from weakref import WeakKeyDictionary
 from ._caller import Caller
 from ._celery_times import expires_of, seconds_of
 from ._clock import Closing
-from ._put_off import Options, body_of, put_off, step_of, tell_put_off
+from ._put_off import body_of, put_off, step_of, tell_put_off
+from ._task_options import Options
 from ._ticket import TICKET, Ticket, ticket_here
 from .errors import ConfigurationError
 

@@ -22,7 +22,8 @@ from taskiq.kicker import AsyncKicker
 
 from ._caller import Caller
 from ._clock import Closing
-from ._put_off import Options, body_of, put_off, tell_put_off
+from ._put_off import body_of, put_off, tell_put_off
+from ._task_options import Options
 from ._ticket import TICKET, Ticket, ticket_here
 from ._units import seconds_text
 from .errors import ConfigurationError

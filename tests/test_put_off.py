@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 import resilience
 import resilience.httpx
 from resilience._caller import Caller
-from resilience._put_off import Options, body_of, put_off, step_of, tell_put_off
+from resilience._put_off import EndedCalls, body_of, put_off, step_of, tell_put_off
 from resilience._tags import tags_of
+from resilience._task_options import Options
 from resilience._ticket import Ticket, ticket_here
 from resilience.errors import ConfigurationError
+from resilience.stores import forget_all
 from resilience.testing import VirtualClock
 from tests.worlds import HOST, policy
 
@@ -132,6 +134,31 @@ def test_the_log_says_which_task_for_how_long_and_why(
     assert ("PutOff", "17", why, 1) == tuple(
         record.resilience[name] for name in ("event", "task_id", "reason", "count")
     )  # type: ignore[attr-defined]
+
+
+def test_a_group_of_such_errors_waits_for_the_longest(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a `TaskGroup` raises it; one that would fail again at once, or is none of ours, is an error as before."""
+    monkeypatch.setattr(clock, "random", lambda: 0.0)
+    caplog.set_level("INFO", logger="resilience.tasks")
+    errors: list[BaseException] = []
+    for answer in ((429, {"Retry-After": "500"}), LATER, (400, {})):
+        errors.append(failed(clock, answer)[1])
+        # What the first asked for would hold back the others.
+        forget_all()
+    short, long, wrong = errors
+    group = BaseExceptionGroup("g", [short, BaseExceptionGroup("h", [long, short])])
+
+    def becomes(error: BaseException) -> Ticket | None:
+        return put_off(error, Ticket(), EndedCalls(), Options(), task="t")
+
+    again = becomes(group)
+    assert Ticket(since=WALL, count=1, not_before=WALL + 1000) == again
+    tell_put_off(group, again, task="t", task_id="1")
+    assert "the task t[1] is put off for 1000s: provider, rate_limited" in caplog.messages
+    for other in (wrong, ValueError("none of ours")):
+        assert becomes(BaseExceptionGroup("g", [long, other])) is None
 
 
 def test_an_error_without_a_call_is_none_of_ours(clock: VirtualClock) -> None:

@@ -99,6 +99,31 @@ def test_a_task_that_has_sent_another_is_put_off_by_its_own_call(*, inplace: boo
     assert (200, 2, (None, False)) == asyncio.run(main())
 
 
+def test_a_task_is_put_off_by_a_call_of_its_task_group() -> None:
+    """What it raises is a group of errors then."""
+
+    async def main() -> tuple[Any, int]:
+        tasks = broker(inplace=False)
+        sent, calls = client((429, "1"), (200, "0"))
+
+        async def get() -> int:
+            return (await calls.get("/things")).raise_for_status().status_code
+
+        @tasks.task
+        async def both() -> list[int]:
+            async with asyncio.TaskGroup() as group:
+                found = [group.create_task(get()) for _ in range(2)]
+            return [each.result() for each in found]
+
+        result = await (await both.kiq()).wait_result(timeout=SECONDS)
+        return result.error or result.return_value, len(sent)
+
+    found, sent = asyncio.run(main())
+
+    assert [200, 200] == found
+    assert sent in {3, 4}
+
+
 def test_a_worker_does_not_wait_for_long_where_nobody_else_does(caplog: pytest.LogCaptureFixture) -> None:
     """A broker that knows no delay brings a task back at once: its error stands, and the log says why, once."""
 
