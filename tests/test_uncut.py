@@ -15,9 +15,6 @@ import pytest
 from resilience import _fork, _uncut
 from resilience._uncut import uncut, uncut_line
 
-# Python 3.12 and later warn of every fork beside threads, which is what is tried here.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
 
 def _fork_and_try(lock: threading.Lock) -> int:
     """The exit code of a child: 0 if it gets the lock, and can call what is not cut."""
