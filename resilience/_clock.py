@@ -84,7 +84,8 @@ class Closing:
 
     def set(self) -> None:
         self._set.set()
-        for wake in tuple(self._wakers):
+        # A copy is made in one step, also where there is no GIL: other calls begin and end their waits meanwhile.
+        for wake in self._wakers.copy():
             # A loop that is gone has nobody left to wake; closing a client must not fail for it.
             with suppress(Exception):
                 wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from ._bounded import Bounded
 from ._cookies import quick
@@ -31,7 +31,7 @@ class _Kept:
         # An entry holds both objects, so their ids are not given to others while it lives.
         self._newest: dict[tuple[int, int], Any] = {}
         # A call that is under way holds its transport, and its wait must end when the client is closed.
-        self._older: WeakSet[Any] = WeakSet()
+        self._older: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
         self._lock = Lock()
 
     def get(self, transport: object, policies: Policies, kind: Callable[..., Any]) -> Any:
@@ -56,14 +56,16 @@ class _Kept:
                 if kept.policies is made.policies:
                     newest[each] = kept
                 else:
-                    self._older.add(kept)
+                    self._older[kept] = None
             self._newest = newest
         return made
 
     def all(self) -> list[Any]:
         """Each of them whose calls may still wait."""
         with self._lock:
-            return [*self._newest.values(), *self._older]
+            # Not by iteration: a call that ends in another thread takes its transport out, and waits for no lock.
+            older = [kept for each in self._older.keyrefs() if (kept := each()) is not None]
+            return [*self._newest.values(), *older]
 
 
 def _around(transport: object, policies: Policies, kind: Any) -> Any:

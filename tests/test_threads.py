@@ -1,0 +1,68 @@
+"""Many threads at once: what one looks through, another changes meanwhile, and nothing is lost or raised for it.
+
+Where there is no GIL they do so at any moment; here they do at the worst one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+from weakref import WeakSet
+
+from resilience._clock import Closing
+from resilience._kept import _Kept
+
+
+class ChangingSet(set[Any]):
+    """The same as a set; its copies belong to whoever has made them."""
+
+    is_shared = False
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in super().__iter__():
+            yield each
+            if self.is_shared:
+                self.add(object())
+
+
+def test_a_client_is_closed_while_its_calls_come_and_go() -> None:
+    """Each call that waits is woken, and `close` raises nothing."""
+    closing, woken = Closing(), list[str]()
+    waiting = ChangingSet([lambda: woken.append("one"), lambda: woken.append("other")])
+    waiting.is_shared = True
+    closing._wakers = waiting
+
+    closing.set()
+
+    assert ["one", "other"] == sorted(woken)
+
+
+def test_a_client_is_closed_while_calls_of_older_configurations_end() -> None:
+    """The last of such a call takes its transport out of those whose waits are to be ended, in any thread."""
+
+    class Transport:
+        policies: Any = None
+
+    kept = _Kept()
+    made = [Transport() for _ in range(6)]
+    for each in made:
+        each.policies = object()
+        kept._add((id(each), id(each.policies)), each)
+
+    def end_one(frame: FrameType, event: str, _: Any) -> Any:
+        """As a thread does that has seen, just before, that nobody looks through them."""
+        older: Any = kept._older
+        if frame.f_code is WeakSet.__iter__.__code__ and event == "line" and len(older.data) > 1:
+            older.data.pop()
+        return end_one
+
+    before = sys.gettrace()
+    sys.settrace(end_one)
+    try:
+        found = kept.all()
+    finally:
+        sys.settrace(before)
+
+    assert set(made) == set(found)
