@@ -158,7 +158,8 @@ def _imports() -> set[tuple[str, object]]:
     locks = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
     me = threading.get_ident()
     found: set[tuple[str, object]] = set()
-    for name, reference in tuple(locks.items()):
+    # A copy is made in one step, also where there is no GIL: other threads begin and end imports meanwhile.
+    for name, reference in locks.copy().items():
         if (package := name.partition(".")[0]) in _IMPORTED:
             owner = getattr(reference(), "owner", None)
             # One's own import goes on in the child.

@@ -60,7 +60,8 @@ def uncut_line(write: Callable[..., object], *arguments: object, **named: object
 def _before_fork() -> None:
     _lock.before_fork()
     me = threading.get_ident()
-    wait_for_others(lambda: all(thread == me for thread in tuple(_lines.values())))
+    # A copy is made in one step, also where there is no GIL: other threads begin and end lines meanwhile.
+    wait_for_others(lambda: all(thread == me for thread in _lines.copy().values()))
 
 
 def _after_fork(*, is_child: bool) -> None:

@@ -6,13 +6,29 @@ Where there is no GIL they do so at any moment; here they do at the worst one.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 from weakref import WeakSet
 
+import pytest
+
+from resilience import _fork, _uncut
 from resilience._clock import Closing
 from resilience._kept import _Kept
+
+
+class Changing(dict[Any, Any]):
+    """A mapping to which another thread adds something while it is looked through; a copy is made in one step."""
+
+    def items(self) -> Any:
+        for each in super().items():
+            yield each
+            self[object()] = self[each[0]]
+
+    def values(self) -> Any:
+        return (value for _, value in self.items())
 
 
 class ChangingSet(set[Any]):
@@ -66,3 +82,22 @@ def test_a_client_is_closed_while_calls_of_older_configurations_end() -> None:
         sys.settrace(before)
 
     assert set(made) == set(found)
+
+
+def test_a_fork_waits_while_lines_of_the_log_begin_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is raised, which would be told at the fork and end its waiting."""
+    mine = threading.get_ident()
+    monkeypatch.setattr(_uncut, "_lines", Changing({object(): mine, object(): mine}))
+
+    _uncut._before_fork()
+    _uncut._after_fork(is_child=False)
+
+    assert 2 == len(_uncut._lines)
+
+
+def test_a_fork_waits_while_imports_begin_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the locks of the import system."""
+    locks = Changing({"yaml.nodes": lambda: SimpleNamespace(owner=1), "json": lambda: SimpleNamespace(owner=2)})
+    monkeypatch.setitem(sys.modules, "_frozen_importlib", SimpleNamespace(_module_locks=locks))  # type: ignore[arg-type]
+
+    assert {("yaml", 1)} == _fork._imports()
