@@ -17,6 +17,7 @@ import pytest
 from resilience import _fork, _uncut
 from resilience._clock import Closing
 from resilience._kept import _Kept
+from resilience.stores import _open
 
 
 class Changing(dict[Any, Any]):
@@ -82,6 +83,13 @@ def test_a_client_is_closed_while_calls_of_older_configurations_end() -> None:
         sys.settrace(before)
 
     assert set(made) == set(found)
+
+
+def test_stores_are_told_while_others_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics ask for them in the thread of their exporter."""
+    monkeypatch.setattr(_open, "_opened", Changing({("one", ""): "one", ("other", ""): "other"}))
+
+    assert (_open._process, "one", "other") == _open.opened_stores()
 
 
 def test_a_fork_waits_while_lines_of_the_log_begin_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
