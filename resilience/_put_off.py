@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -51,16 +50,17 @@ class EndedCalls:
     """The calls of one run of a task that are over, and when each was."""
 
     def __init__(self) -> None:
-        self._ended: deque[tuple[Trail, float]] = deque(maxlen=_MOST_KEPT)
+        self._ended: list[tuple[Trail, float]] = []
 
     def note(self, trail: Trail) -> None:
         """A call is over."""
         self._ended.append((trail, Caller.clock.now()))
+        del self._ended[:-_MOST_KEPT]
 
     def since(self, trail: Trail) -> float:
         """How many seconds ago a call was over; 0 where nobody has seen it."""
-        now = Caller.clock.now()
-        return next((now - ended for each, ended in self._ended if each is trail), 0.0)
+        # Of a copy: threads that the task has begun may still call.
+        return next((Caller.clock.now() - ended for each, ended in self._ended.copy() if each is trail), 0.0)
 
 
 _calls: ContextVar[EndedCalls | None] = ContextVar("resilience_calls", default=None)

@@ -14,10 +14,12 @@ from weakref import WeakSet
 
 import pytest
 
-from resilience import _fork, _uncut
+from resilience import Trail, _fork, _uncut
 from resilience._clock import Closing
 from resilience._kept import _Kept
+from resilience._put_off import EndedCalls
 from resilience.stores import _open
+from resilience.testing import VirtualClock
 
 
 class Changing(dict[Any, Any]):
@@ -109,3 +111,37 @@ def test_a_fork_waits_while_imports_begin_and_end(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "_frozen_importlib", SimpleNamespace(_module_locks=locks))  # type: ignore[arg-type]
 
     assert {("yaml", 1)} == _fork._imports()
+
+
+def test_a_task_is_put_off_while_its_threads_still_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their calls end while that of its error is looked for."""
+    clock = VirtualClock()
+    monkeypatch.setattr("resilience._caller.Caller.clock", clock)
+    calls, trail = EndedCalls(), Trail("provider")
+    calls.note(Trail("provider"))
+    calls.note(trail)
+    clock.advance(5.0)
+
+    def meanwhile(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_name == "<genexpr>" and event == "line":
+            calls.note(Trail("provider"))
+        return meanwhile
+
+    before = sys.gettrace()
+    sys.settrace(meanwhile)
+    try:
+        seconds = calls.since(trail)
+    finally:
+        sys.settrace(before)
+
+    assert 5.0 == seconds
+
+
+def test_no_more_calls_of_a_task_are_kept_than_are_of_use() -> None:
+    """The last thirty-two, as its error is of one of the last."""
+    calls, trails = EndedCalls(), [Trail(f"provider-{number}") for number in range(40)]
+
+    for trail in trails:
+        calls.note(trail)
+
+    assert trails[-32:] == [trail for trail, _ in calls._ended]
