@@ -138,8 +138,8 @@ async def _let_in(exchange: Exchange, runtime: Runtime, key: str, reply: Reply) 
         stopped = await _check_health(exchange, runtime, policy.health, admission)
         if stopped is not None:
             return stopped
-    if Heard.by is not None:
-        Heard.by.before(exchange, runtime, admission)
+    if (by := Heard.by) is not None:
+        by.before(exchange, runtime, admission)
     return None
 
 
@@ -211,8 +211,8 @@ async def _record(exchange: Exchange, runtime: Runtime, admission: Admission, re
     chance, asked = runtime.clock.random() if result == FAILURE else 0.0, outcome.verdict.retry_after or 0.0
     reply = await runtime.decide(exchange.store, _command(admission, result, asked, chance))
     # As aiobreaker does it: the call is counted, then heard of, then the state changes.
-    if Heard.by is not None and (outcome.response is not None or outcome.error is not None):
-        Heard.by.after(exchange, runtime, admission, outcome)
+    if (by := Heard.by) is not None and (outcome.response is not None or outcome.error is not None):
+        by.after(exchange, runtime, admission, outcome)
     if reply[3] != reply[4]:
         changed(exchange, runtime, admission, (reply[3], reply[4]))
     if admission.probe:

@@ -51,15 +51,15 @@ class Hearing(Protocol):
 
 
 class Heard:
-    """Nobody, until somebody listens."""
+    """Nobody, until somebody listens; whoever asks twice may get two answers, since listeners come and go in any thread."""
 
     by: Hearing | None = None
 
 
 def changed(exchange: Exchange, runtime: Runtime, admission: Admission, change: tuple[float, float]) -> None:
     """Tell that the breaker went from a state to another."""
-    if Heard.by is not None:
-        Heard.by.changed(exchange, runtime, admission, change)
+    if (by := Heard.by) is not None:
+        by.changed(exchange, runtime, admission, change)
     before, now = (NAMES[int(state)] for state in change)
     after, looks_in = _story(exchange, admission) if (before, now) == ("closed", "open") else (None, None)
     told = Tripped(exchange.policy.provider, exchange.operation, admission.key, now, before, after, looks_in)

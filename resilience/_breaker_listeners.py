@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._breaker_guard import Guard
+from ._breaker_hearing import Heard
 from ._breaker_machine import FAILURE
 from ._fork import Lock
 
@@ -74,7 +75,22 @@ class Listening:
                 f"a listener is an object with the methods {', '.join(_EVENTS[:-1])} and {_EVENTS[-1]}, such as one of a "
                 f"class of your own below aiobreaker.CircuitBreakerListener; this is {given}"
             )
-        self.listeners.append(listener)
+        with self._lock:
+            self.listeners.append(listener)
+            Heard.by = self
+
+    def remove(self, listener: object) -> None:
+        """Let an object go; after the last one let go of all breaker objects, and of the stores that they know.
+
+        Raises:
+            ValueError: it does not listen.
+        """
+        with self._lock:
+            self.listeners.remove(listener)
+            # Under the lock: whoever comes at this moment is not to be forgotten with the last one.
+            if not self.listeners:
+                Heard.by = None
+                self._breakers.clear()
 
     def before(self, exchange: Exchange, runtime: Runtime, admission: Admission, /) -> None:
         self._breaker(exchange, runtime, admission).tell("before_call", runtime.send, exchange.request)
@@ -103,8 +119,3 @@ class Listening:
                     del self._breakers[next(iter(self._breakers))]
             self._breakers[name] = found
         return found
-
-    def clear(self) -> None:
-        """Let go of all breaker objects, and of the stores that they know."""
-        with self._lock:
-            self._breakers.clear()

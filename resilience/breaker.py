@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ._aiobreaker import NEVER, NUMBERS, STATES, CircuitBreakerError, State, aiobreaker, local_time
 from ._breaker_calls import Calls
 from ._breaker_guard import Guard, GuardOptions, settings_of
-from ._breaker_hearing import Heard
 from ._breaker_listeners import AnswerFailed, Listening
 from ._breaker_machine import CLOSED, HALF_OPEN, ISOLATED, NAMES, OPEN
 from ._breaker_mirror import Mirror
@@ -235,7 +234,6 @@ def listen(listener: Any) -> None:
         TypeError: it is no listener.
     """
     _listening.add(listener)
-    Heard.by = _listening
 
 
 def forget(listener: Any) -> None:
@@ -244,7 +242,4 @@ def forget(listener: Any) -> None:
     Raises:
         ValueError: it does not listen.
     """
-    _listening.listeners.remove(listener)
-    if not _listening.listeners:
-        Heard.by = None
-        _listening.clear()
+    _listening.remove(listener)

@@ -7,6 +7,7 @@ import contextlib
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -838,6 +839,32 @@ def test_whoever_does_not_listen_cannot_be_forgotten(listener: Listener) -> None
     Bench(200).call()
 
     assert (None, []) == (Heard.by, listener.heard)
+
+
+def test_whoever_comes_while_the_last_one_goes_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listeners come and go in any thread."""
+    going, coming = Listener(), Listener()
+    threads: list[threading.Thread] = []
+
+    class Looked(list[Any]):
+        def __len__(self) -> int:
+            found = super().__len__()
+            if not found and not threads:
+                threads.append(threading.Thread(target=listen, args=(coming,)))
+                threads[0].start()
+                # It ends at once where nothing keeps it.
+                threads[0].join(0.1)
+            return found
+
+    monkeypatch.setattr(resilience.breaker._listening, "listeners", Looked())
+    listen(going)
+
+    forget(going)
+    threads[0].join()
+
+    assert Heard.by is not None
+    forget(coming)
+    assert Heard.by is None
 
 
 def test_breaker_objects_are_bounded(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

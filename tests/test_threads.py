@@ -12,14 +12,18 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 from weakref import WeakSet
 
+import httpx
 import pytest
 
-from resilience import Trail, _fork, _uncut
+import resilience.httpx
+from resilience import Trail, _attempt_shortcut, _breaker, _breaker_hearing, _fork, _shortcut, _uncut
+from resilience import _way_finder as way_finder
 from resilience._clock import Closing
 from resilience._kept import _Kept
 from resilience._put_off import EndedCalls
 from resilience.stores import _open
 from resilience.testing import VirtualClock
+from tests.worlds import URL, policy
 
 
 class Changing(dict[Any, Any]):
@@ -145,3 +149,36 @@ def test_no_more_calls_of_a_task_are_kept_than_are_of_use() -> None:
         calls.note(trail)
 
     assert trails[-32:] == [trail for trail, _ in calls._ended]
+
+
+@pytest.mark.parametrize("asked", range(12))
+def test_a_listener_of_breakers_may_go_at_any_moment(monkeypatch: pytest.MonkeyPatch, asked: int) -> None:
+    """However often it was asked for until then: the call is none of its business."""
+    heard: list[str] = []
+    hearing = SimpleNamespace(**{
+        name: lambda *_, name=name: heard.append(name) for name in ("before", "after", "changed")
+    })  # fmt: skip
+
+    class Leaving:
+        """There for as many questions, and then no more."""
+
+        left = asked
+
+        @property
+        def by(self) -> Any:
+            self.left -= 1
+            return hearing if self.left >= 0 else None
+
+    leaving = Leaving()
+    for module in (_breaker, _breaker_hearing, _shortcut, _attempt_shortcut, way_finder):
+        monkeypatch.setattr(module, "Heard", leaving)
+    made = policy(breaker={"consecutive_failures": 1}, retry={"max_attempts": 1})
+    transport = resilience.httpx.Transport(
+        httpx.MockTransport(lambda _: httpx.Response(500)), policies=[made], clock=VirtualClock()
+    )
+
+    with httpx.Client(transport=transport) as client:
+        status = client.get(URL).status_code
+
+    assert 500 == status
+    assert ["before", "after", "changed"][: len(heard)] == heard
