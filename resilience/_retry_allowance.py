@@ -110,6 +110,7 @@ class Quota:
         self._budget = budget
         self._keys = (key,)
         self._capacity = budget.quota or 0
+        self._lock = Lock()
         # What the store holds at least: once it is full, successes need not tell it so. Nothing is known at first.
         self._left = 0.0
 
@@ -118,7 +119,7 @@ class Quota:
 
     def withdrawal(self, verdict: Verdict, _now: float) -> Command:
         # Successes of this process are told from now on, whatever the reply will be.
-        self._left = 0.0
+        self.forget()
         return Command("budget.spend", self._keys, (self._capacity, self._cost(verdict)))
 
     def give_back(self, _reply: Reply, verdict: Verdict) -> Command:
@@ -128,14 +129,17 @@ class Quota:
         if last is None and self._left >= self._capacity:
             return None
         amount = 1 if last is None else self._cost(last)
-        self._left = min(self._capacity, self._left + amount)
+        with self._lock.held:
+            self._left = min(self._capacity, self._left + amount)
         return Command("budget.restore", self._keys, (self._capacity, amount))
 
     def empty(self) -> str:
         return f"the retry budget is empty (a quota of {self._capacity})"
 
     def forget(self) -> None:
-        self._left = 0.0
+        # Not while a success is counted: that would write down again what is forgotten here.
+        with self._lock.held:
+            self._left = 0.0
 
     def _cost(self, verdict: Verdict) -> int:
         # What the provider did not process weighs less than what failed (botocore's standard mode, version 2.1).

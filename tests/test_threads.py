@@ -16,11 +16,13 @@ import httpx
 import pytest
 
 import resilience.httpx
-from resilience import Trail, _attempt_shortcut, _breaker, _breaker_hearing, _fork, _shortcut, _uncut
+from resilience import Category, Trail, Verdict, _attempt_shortcut, _breaker, _breaker_hearing, _fork, _shortcut, _uncut
 from resilience import _way_finder as way_finder
 from resilience._clock import Closing
 from resilience._kept import _Kept
 from resilience._put_off import EndedCalls
+from resilience._retry_allowance import Quota
+from resilience._retry_budget import RetryBudget
 from resilience.stores import _open
 from resilience.testing import VirtualClock
 from tests.worlds import URL, policy
@@ -182,3 +184,30 @@ def test_a_listener_of_breakers_may_go_at_any_moment(monkeypatch: pytest.MonkeyP
 
     assert 500 == status
     assert ["before", "after", "changed"][: len(heard)] == heard
+
+
+def test_a_retry_while_a_success_is_counted_is_not_forgotten() -> None:
+    """Else a quota that a retry has taken from seems full, and successes give nothing back until the next one."""
+    quota = Quota(RetryBudget(quota=20), "key")
+    retries: list[threading.Thread] = []
+
+    class Left(float):
+        def __add__(self, amount: float) -> float:
+            retry = threading.Thread(target=quota.withdrawal, args=(FAULT, 0.0))
+            retries.append(retry)
+            retry.start()
+            # It ends at once where nothing keeps it.
+            retry.join(0.1)
+            return float(self) + amount
+
+    quota._left = Left(19.0)
+
+    first = quota.succeeded(None)
+    retries[0].join()
+    second = quota.succeeded(None)
+
+    assert (20, 1) == first.arguments  # type: ignore[union-attr]
+    assert second is not None
+
+
+FAULT = Verdict(Category.SERVER_ERROR, retryable=True)
