@@ -9,7 +9,6 @@ Amounts are whole millionths, so that no fraction is ever lost.
     open      the same by call: amount, when its lease ends, 1 if it counts as spent should that happen, its ledger row
     earliest  no lease ends before; so most calls need not look at all of them
     lost      calls whose lease has ended: name, what was counted, what was reserved, in which part: they may still speak
-    ended     names of calls that were counted though they may have been reserved elsewhere: each counts once
     warned    1 once so much is used that its user wants to know, until half of that is
     seen      of a balance: when the provider told it, or a call was sent to find out
     keeps     until when the state is needed
@@ -84,7 +83,6 @@ def _new(limit: int, window: float, now: float) -> State:
         "open": {},
         "earliest": 0.0,
         "lost": [],
-        "ended": [],
         "warned": 0,
         "seen": now,
         "keeps": now,
@@ -155,19 +153,15 @@ def end(state: State, call: str, charged: int, now: float, *, elsewhere: bool) -
         call: the name of the reservation.
         charged: what it cost, -1 for what was reserved.
         now: seconds of the store's clock.
-        elsewhere: whether it was reserved elsewhere, or nowhere, and counts all the same.
+        elsewhere: whether it counts also if nothing is known of it here.
 
     Returns:
         By how much what was ever spent has changed; `None` if it had ended before.
     """
     reservation = free(state, call)
     lost = [each for each in state["lost"] if each[0] == call]
-    if reservation is None and not lost and (not elsewhere or call in state["ended"]):
+    if reservation is None and not lost and not elsewhere:
         return None
-    if elsewhere:
-        state["ended"].append(call)
-        while len(state["ended"]) > _MOST_NAMES:
-            del state["ended"][0]
     amount, counted = reservation[0] if reservation is not None else 0, 0
     for each in lost:
         amount, counted = min(amount + each[2], LARGEST), min(counted + each[1], LARGEST)

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from ._transactions import Reply, State, Transaction
 
 
-__all__ = ["JOB_SECONDS", "describe", "renew", "report", "reserve", "reset", "settle", "sweep", "unsent"]
+__all__ = ["JOB_SECONDS", "describe", "names_key", "renew", "report", "reserve", "reset", "settle", "sweep", "unsent"]
 
 JOB_SECONDS = 7 * 86_400.0
 """How long after its lease the end of a job may be told."""
+# More than a process may have under way to its store: what it owes goes in batches (`stores/_owed`, `stores/_worker`).
+_MOST_NAMES = 512
 
 
 def reserve(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:
@@ -151,7 +153,7 @@ def settle(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any
 
     Arguments:
         transaction: the states.
-        keys: as of the reservation.
+        keys: as of the reservation; of what was reserved elsewhere also `names_key`.
         arguments: the call's name; how many latches there are; what its answer says of a latch that it looked at (1 open,
             0 nothing, -1 it was never sent); 1 to count also what was reserved elsewhere, or nowhere; its row for the
             ledger without the charge, or 0 (of a call that was never sent, it is written where it corrects one); and for
@@ -166,12 +168,12 @@ def settle(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any
     answer(transaction, keys[:latches], call, word)
     rows: list[list[Any]] = []
     page = keys[int(latches)]
-    ended = False
-    for index, key in enumerate(keys[latches + 1 :]):
+    ended, counts = False, bool(elsewhere) and _is_first(transaction, keys[-1], call)
+    for index, key in enumerate(keys[latches + 1 : latches + 1 + len(charges)]):
         charged, window, seconds = charges[index]
         before = len(rows)
         state = budget_of(transaction, key, BALANCE, window, rows)
-        change = end(state, call, charged, transaction.now, elsewhere=bool(elsewhere))
+        change = end(state, call, charged, transaction.now, elsewhere=counts)
         if change is not None:
             ended = ended or index == 0
             rows.append([*row, change] if index == 0 and row and (change or word >= 0) else [])
@@ -179,6 +181,24 @@ def settle(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any
             keep(transaction, key, state, seconds)
     write(transaction, page, rows)
     return [1.0 if ended else 0.0]
+
+
+def _is_first(transaction: Transaction, key: str, call: str) -> bool:
+    """Whether a call is counted for the first time; its process tells it again where the reply was lost."""
+    state = transaction.load(key) or {"names": []}
+    if call in state["names"]:
+        return False
+    state["names"] = [*state["names"], call][-_MOST_NAMES:]
+    transaction.save(key, state, LATE_SECONDS)
+    return True
+
+
+def names_key(page: str, call: str) -> str:
+    """The key of the names that `_is_first` keeps, by a page of the ledger and a call.
+
+    Each process has its own: what others pay at the same time, after an outage, must not push them out.
+    """
+    return f"{page.partition('}')[0]}}}:settled:{call.rpartition('.')[0]}"
 
 
 def unsent(reservation: Command, *, elsewhere: bool = False) -> Command:
@@ -190,7 +210,8 @@ def unsent(reservation: Command, *, elsewhere: bool = False) -> Command:
     """
     call, latches, _, _, _, row, *specs = reservation.arguments
     charges = [[0, spec[2], spec[3]] for spec in specs]
-    return Command("credits.settle", reservation.keys, (call, latches, -1, 1 if elsewhere else 0, row, *charges))
+    keys = reservation.keys + ((names_key(reservation.keys[int(latches)], call),) if elsewhere else ())
+    return Command("credits.settle", keys, (call, latches, -1, 1 if elsewhere else 0, row, *charges))
 
 
 def renew(transaction: Transaction, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Reply:

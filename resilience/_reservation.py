@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._amounts import from_millionths, millionths
 from ._budget_state import BALANCE_SECONDS
 from ._credits_guard import ONE_REQUEST, ledger_page, settling_key
-from ._credits_state import unsent
+from ._credits_state import names_key, unsent
 from ._deadline import attempt_seconds
 from ._holder import new_name
 from ._tags import key_part, tags_of
@@ -126,15 +126,14 @@ class Reservation:
         keys: list[str] = []
         specs: list[list[Any]] = []
         periods: list[Period | None] = []
-        wall, worst = self._at, self._worst
         for use in self.guard.uses if self.guard else ():
             budget = use.budget
-            period = None if budget is None else use.period_at(wall)
+            period = None if budget is None else use.period_at(self._at)
             label, seconds = ("ever", BALANCE_SECONDS)
             if period is not None:
-                label, seconds = period.label, period.seconds_needed(wall, use.window)
+                label, seconds = period.label, period.seconds_needed(self._at, use.window)
             manner = 1 if budget is None or budget.hard else 0
-            amount = ONE_REQUEST if use.counts_requests else worst
+            amount = ONE_REQUEST if use.counts_requests else self._worst
             keys.append(settling_key(self._exchange, use, label))
             periods.append(period)
             specs.append([use.limit, amount, use.window, seconds, use.warns, manner if obeyed else 2 * manner])
@@ -204,7 +203,8 @@ class Reservation:
             for use, spec in zip(guard.uses, command.arguments[6:], strict=True)
         ]
         row, elsewhere = [*self.row, outcome] if exchange.settings.ledger else 0, 1 if self.elsewhere else 0
-        self._tell(Command("credits.settle", command.keys, (self.name, latches, word, elsewhere, row, *charges)))
+        keys = command.keys + ((names_key(self.page, self.name),) if elsewhere else ())
+        self._tell(Command("credits.settle", keys, (self.name, latches, word, elsewhere, row, *charges)))
         if charged > self.worst and guard.is_priced:
             told = (exchange.policy.provider, exchange.operation or "", charged, guard.unit, self.worst)
             # A handler of the log may fail.
@@ -232,7 +232,7 @@ class Reservation:
                 self._tell(Command("credits.settle", self.command.keys[: latches + 1], (self.name, latches, 1, 0, 0)))
 
     def in_a_thread(self, end: Any) -> None:
-        """End it from the garbage collector, which may have come while this very thread held the store's lock."""
+        """End it from the collector, which may have come while this very thread held the store's lock."""
         if self._is_open and self._process == os.getpid():
             # At the end of the interpreter there is no thread to be had, and no need of it.
             with suppress(RuntimeError):

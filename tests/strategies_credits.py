@@ -13,6 +13,7 @@ from tests.strategies_latch import LATCHES, shuts
 __all__ = ["PAGES", "commands_credits"]
 
 PAGES = ("{p}:ledger:0", "{p}:ledger:1")
+_SETTLED = ("{p}:settled:a.1", "{p}:settled:b.1")
 _DAILY = "{p}:credits:daily:1763683200-1763769600:account=a"
 _MINUTE = "{p}:credits:minute:rolling-60:account=a"
 _ANY_DAY = "{p}:credits:any-day:rolling-86400:tag.tenant=é"
@@ -65,7 +66,10 @@ def _settle(draw: st.DrawFn) -> Command:
     word = st.integers(-1, 1)
     arguments = [draw(each) for each in (_calls, st.just(len(latches)), word, _flag, _row | st.just(0))]
     charges = [[draw(_amounts | st.just(-1)), _WINDOWS[key], draw(_seconds)] for key in budgets]
-    return Command("credits.settle", (*latches, draw(st.sampled_from(PAGES)), *budgets), (*arguments, *charges))
+    keys = (*latches, draw(st.sampled_from(PAGES)), *budgets)
+    if arguments[3]:
+        keys = (*keys, draw(st.sampled_from(_SETTLED)))
+    return Command("credits.settle", keys, (*arguments, *charges))
 
 
 def commands_credits() -> st.SearchStrategy[Command]:

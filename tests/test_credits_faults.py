@@ -156,7 +156,9 @@ class Refusing:
 
 
 def settlement(name: str) -> Command:
-    return Command("credits.settle", ("{p}:ledger:0", "{p}:credits:b"), (name, 0, 0, 1, 0, [1, 0, 60.0]))
+    return Command(
+        "credits.settle", ("{p}:ledger:0", "{p}:credits:b", "{p}:settled:e"), (name, 0, 0, 1, 0, [1, 0, 60.0])
+    )
 
 
 def spent(store: Refusing) -> int:

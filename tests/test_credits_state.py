@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from resilience._budget_state import BALANCE, LARGEST, SLOTS
-from resilience._credits_state import describe, unsent
+from resilience._credits_state import describe, names_key, unsent
 from resilience._transactions import Command, Reply, State
 from resilience.stores._memory import MemoryStore
 from tests.given_time_stores import StoreMaker, fresh_stores
@@ -81,7 +81,8 @@ class Wallet:
 
     def settle(self, call: str, charged: int, *budgets: Budget, elsewhere: int = 0, word: int = 0) -> Reply:
         budgets = budgets or (DAILY,)
-        keys = (PAGE, *(budget.key for budget in budgets))
+        told = (names_key(PAGE, call),) if elsewhere else ()
+        keys = (PAGE, *(budget.key for budget in budgets), *told)
         charges = [[charged, budget.window, budget.seconds] for budget in budgets]
         return self.ask("settle", keys, call, 0, word, elsewhere, row(call), *charges)
 
@@ -455,6 +456,21 @@ def test_what_was_reserved_elsewhere_counts_once() -> None:
     # Nobody knows what was reserved.
     assert [1] == wallet.settle("unknown", -1, elsewhere=1)
     assert (65, 0, 35, 0) == wallet.described()
+
+
+@everywhere
+def test_what_one_process_pays_twice_counts_once_however_much_others_pay_meanwhile() -> None:
+    """Its reply was lost in the crowd of those that all pay what they owe as soon as their store is back."""
+    wallet = Wallet()
+    for number in range(100):
+        wallet.settle(f"one.{number}", 1, ENDLESS, elsewhere=1)
+    for number in range(600):
+        wallet.settle(f"other.{number}", 1, ENDLESS, elsewhere=1)
+
+    again = [wallet.settle(f"one.{number}", 1, ENDLESS, elsewhere=1) for number in range(100)]
+
+    assert [[0]] * 100 == again
+    assert (700, 0, None, 0) == wallet.described(ENDLESS)
 
 
 @everywhere
@@ -985,15 +1001,16 @@ def test_a_state_is_bounded() -> None:
     wallet = Wallet()
     for number in range(300):
         wallet.reserve(f"{number:03}", 1, ENDLESS, lease=5 + number / 1000)
-        wallet.settle(f"e{number}", 1, ENDLESS, elsewhere=1)
+    for number in range(600):
+        wallet.settle(f"e.{number}", 1, ENDLESS, elsewhere=1)
     wallet.now += 10
 
     assert [300] == wallet.sweep(ENDLESS)
 
-    assert (600, 0, None, 0) == wallet.described(ENDLESS)
+    assert (900, 0, None, 0) == wallet.described(ENDLESS)
     state = wallet.states()[ENDLESS.key]
     assert [f"{number:03}" for number in range(44, 300)] == [each[0] for each in state["lost"]]
-    assert [f"e{number}" for number in range(44, 300)] == state["ended"]
+    assert [f"e.{number}" for number in range(88, 600)] == wallet.states()["{p}:settled:e"]["names"]
     assert [0] == wallet.settle("043", 0, ENDLESS)
     assert [1] == wallet.settle("044", 0, ENDLESS)
 

@@ -93,7 +93,10 @@ def test_what_a_failing_script_has_saved_is_forgotten(redis_server: RedisServer)
     before = state_in_redis(redis_server, f"t:{budget}")
     charge = [5, 0.0, 3600.0]
     failing = Command("credits.settle", (page, budget, other), ("one", 0, 0, 0, ["row"], charge, charge))
-    whole = [Command("credits.settle", (page, f"{budget}.{name}"), (name, 0, 0, 1, 0, charge)) for name in "xy"]
+    whole = [
+        Command("credits.settle", (page, f"{budget}.{name}", "{p}:settled:a"), (name, 0, 0, 1, 0, charge))
+        for name in "xy"
+    ]
 
     replies = store.run_many([(whole[0], 1.0), (failing, 1.0), (whole[1], 1.0)])
 

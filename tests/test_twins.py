@@ -133,13 +133,13 @@ def test_all_stores_decide_the_same_where_calls_are_lost_and_speak_again(stores:
 
 def test_all_stores_forget_the_same(stores: Stores) -> None:
     """A page of the ledger, and the names of a budget, are more than any random history fills."""
-    page, budget = "{p}:ledger:0", "{p}:credits:daily:0-86400:account=a"
+    page, budget, names = "{p}:ledger:0", "{p}:credits:daily:0-86400:account=a", "{p}:settled:a"
     stores.clear(0.0)
 
-    for number in range(270):
+    for number in range(520):
         row = [0.5, f"{number}", "scrape", "d1ge57", "", 1, "lost"]
         reserved = Command("credits.reserve", (page, budget), (f"{number}", 0, 1, 1.0, 1, row, [-1, 2, 0, 0, -1, 1]))
-        counted = Command("credits.settle", (page, budget), (f"e{number}", 0, 0, 1, row, [3, 0, 0]))
+        counted = Command("credits.settle", (page, budget, names), (f"e{number}", 0, 0, 1, row, [3, 0, 0]))
         stores.run(reserved, 2.0 * number)
         stores.run(counted, 2.0 * number + 1)
 

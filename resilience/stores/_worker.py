@@ -22,7 +22,7 @@ from ._owed import undoing
 __all__ = ["SharedStore", "Worker"]
 
 _MOST_QUEUED = 10_000
-# A batch whose reply is lost is sent again: a budget knows the names of as many calls (`_budget_state`), and counts none twice.
+# A batch whose reply is lost is sent again: the store knows the names of as many calls (`_credits_state`), and counts none twice.
 _MOST_IN_BATCH = 250
 _IDLE_SECONDS = 10.0
 # A store gives up by itself before; this holds where it cannot, as when a name is looked up.

@@ -3,7 +3,7 @@
 -- A whole number up to 2^53 - 1 is exact in a Lua number and in MessagePack; a larger sum is cut down to that.
 
 local SLOTS, BALANCE, LARGEST = 60, -2, 9007199254740991
-local MOST_ROWS, MOST_NAMES = 32, 256
+local MOST_ROWS, MOST_NAMES, MOST_TOLD = 32, 256, 512
 local LEDGER_SECONDS, LATE_SECONDS, JOB_SECONDS = 35 * 86400, 86400, 7 * 86400
 
 local function new(limit, window)
@@ -15,7 +15,6 @@ local function new(limit, window)
     open = {},
     earliest = 0,
     lost = {},
-    ended = {},
     warned = 0,
     seen = now,
     keeps = now,
@@ -134,13 +133,20 @@ local function free(state, call)
   return reservation
 end
 
-local function has(names, wanted)
+local function is_first(key, call)
+  local state = load(key) or { names = {} }
+  local names = state.names
   for _, name in ipairs(names) do
-    if name == wanted then
-      return true
+    if name == call then
+      return false
     end
   end
-  return false
+  names[#names + 1] = call
+  while #names > MOST_TOLD do
+    table.remove(names, 1)
+  end
+  save(key, state, LATE_SECONDS)
+  return true
 end
 
 local function take_back(state, lost, amount)
@@ -163,14 +169,8 @@ local function end_(state, call, charged, elsewhere)
     local list = each[1] == call and lost or others
     list[#list + 1] = each
   end
-  if reservation == nil and #lost == 0 and (elsewhere == 0 or has(state.ended, call)) then
+  if reservation == nil and #lost == 0 and not elsewhere then
     return nil
-  end
-  if elsewhere ~= 0 then
-    state.ended[#state.ended + 1] = call
-    while #state.ended > MOST_NAMES do
-      table.remove(state.ended, 1)
-    end
   end
   local amount, counted = reservation ~= nil and reservation[1] or 0, 0
   for _, each in ipairs(lost) do
@@ -250,13 +250,13 @@ local function write(page, rows)
   save(page, state, LEDGER_SECONDS)
 end
 
--- The keys of a command on latches, a page and budgets.
-local function keys_of(latches)
+-- The keys of a command on latches, a page and so many budgets.
+local function keys_of(latches, number)
   local shut, budgets = {}, {}
   for index, key in ipairs(KEYS) do
     if index <= latches then
       shut[index] = key
-    elseif index > latches + 1 then
+    elseif index > latches + 1 and index <= latches + 1 + number then
       budgets[index - latches - 1] = key
     end
   end

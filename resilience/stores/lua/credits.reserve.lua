@@ -2,7 +2,7 @@
 
 local call, latches, obeys, lease, counts, row = unpack(arguments, 1, 6)
 local specs = { unpack(arguments, 7) }
-local shut, page, budgets = keys_of(latches)
+local shut, page, budgets = keys_of(latches, #specs)
 
 local function lasting(state, spec, spent, seconds)
   local _, amount, _, period = unpack(spec)
