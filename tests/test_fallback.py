@@ -617,3 +617,56 @@ def test_a_call_that_waited_for_an_answer_knows_what_was_decided_alone(
 
     assert not is_admitted(store)
     assert not store.is_away
+
+
+def test_what_cannot_be_paid_to_a_store_that_has_just_come_back_is_paid_when_it_is_well(
+    shared: Shared, returning: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was away again for a moment that no call has seen: nobody else would look at what is owed."""
+    assert shared.memory.run(acquire("one"), 0.0)[0]
+    pay, failures = shared.run_many, [1]
+
+    def fail_once(batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
+        if failures:
+            failures.clear()
+            raise StoreError("gone")
+        return pay(batch)
+
+    monkeypatch.setattr(shared, "run_many", fail_once)
+    returning.tell(release("one"), 0.0)
+    until(lambda: returning.is_away)
+    monkeypatch.undo()
+
+    probe_at(returning, 100.0)
+
+    assert 0 == len(returning._owed)
+    assert place(returning, "two", now=100.0)
+
+
+def test_what_is_noted_while_the_rest_is_paid_is_not_forgotten_either(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look at what is owed may fail as any other."""
+    assert place(store, "one")
+    shared.fault = StoreError("gone")
+    assert is_admitted(store)
+    shared.fault = None
+    pay = store._owed.pay
+
+    def pay_nothing(_: object) -> None:
+        monkeypatch.setattr(shared, "run_many", fail)
+        monkeypatch.setattr(store._owed, "pay", pay)
+        store._owed.note(release("one"), 0.0)
+
+    def fail(batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
+        monkeypatch.undo()
+        raise StoreError("gone")
+
+    monkeypatch.setattr(store._owed, "pay", pay_nothing)
+    store._probe(2.0)
+    assert store.is_away
+
+    probe_at(store, 100.0)
+
+    assert 0 == len(store._owed)
+    assert place(store, "two", now=100.0)

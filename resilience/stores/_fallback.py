@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from .._credits_state import unsent
 from .._hub import tell_all
@@ -82,7 +83,7 @@ class FallbackStore:
         if self._alone(now):
             self._owed.note(command, now)
             local.tell(command, now)
-            self._pay_if_back()
+            self._pay_if_back(now)
         else:
             self._remember(command, now)
             self._worker.tell(command, now)
@@ -147,7 +148,7 @@ class FallbackStore:
         self._owed.note(command, now)
         reply = Alone(local.run(command, now))
         if is_owed:
-            self._pay_if_back()
+            self._pay_if_back(now)
         return reply
 
     def _lost(self, error: StoreError, losses: int, command: Command, now: float, local: MemoryStore) -> Reply:
@@ -158,10 +159,10 @@ class FallbackStore:
             self._owed.note(unsent(command), now)
         return self._decide_alone(command, now, local, is_owed=not isinstance(error, StateError))
 
-    def _pay_if_back(self) -> None:
+    def _pay_if_back(self, now: float) -> None:
         # What was noted by a call that still found the store gone while it came back: nobody else would pay it.
         if not self.is_away:
-            self._owed.pay_soon(self._shared)
+            self._owed.pay_soon(self._shared, partial(self._lose, losses=self.fallbacks, now=now))
 
     def _told_in_vain(self, command: Command, now: float, error: Exception) -> None:
         self._owed.note(command, now)
@@ -200,16 +201,15 @@ class FallbackStore:
                 self._is_probing = False
             return
         with self._lock:
-            self._retry_at, self._returned_at = None, now
-            self._local = MemoryStore()
+            self._retry_at, self._returned_at, self._local = None, now, MemoryStore()
+        lost = partial(self._lose, losses=self.fallbacks, now=now)
         try:
-            # What was noted while the rest was being paid.
-            with suppress(StoreError):
-                self._owed.pay(self._shared)
             tell_all("on_store", StoreChanged(self.url, is_away=False, reason=""))
         finally:
             # Whatever ends this thread, as a listener may: nobody would look for the store when it is away again.
             self._is_probing = False
+            # What was noted while the rest was being paid.
+            self._owed.pay_or_tell(self._shared, lost)
 
     def _lose(self, error: StoreError, losses: int, now: float) -> None:
         if isinstance(error, StateError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._credits_state import unsent
@@ -90,15 +91,19 @@ class Owed:
                 for command, now in refused:
                     self.note(command, now)
 
-    def pay_soon(self, store: SharedStore) -> None:
-        """The same without waiting, and without an error, if there is anything to give back."""
-        if len(self):
-            with suppress(RuntimeError):
-                threading.Thread(target=self._pay_quietly, args=(store,), name="resilience-owed", daemon=True).start()
-
-    def _pay_quietly(self, store: SharedStore) -> None:
-        with suppress(StoreError):
+    def pay_or_tell(self, store: SharedStore, lost: Callable[[StoreError], object]) -> None:
+        """The same without an error: `lost` hears of it, since what is kept is paid only to a store that was away."""
+        try:
             self.pay(store)
+        except StoreError as error:
+            lost(error)
+
+    def pay_soon(self, store: SharedStore, lost: Callable[[StoreError], object]) -> None:
+        """The same without waiting, if there is anything to give back."""
+        if len(self):
+            pay = partial(self.pay_or_tell, store, lost)
+            with suppress(RuntimeError):
+                threading.Thread(target=pay, name="resilience-owed", daemon=True).start()
 
     def _first_of(self, kept: deque[tuple[Command, float]]) -> list[tuple[Command, float]]:
         with self._lock:
