@@ -670,3 +670,43 @@ def test_what_is_noted_while_the_rest_is_paid_is_not_forgotten_either(
 
     assert 0 == len(store._owed)
     assert place(store, "two", now=100.0)
+
+
+def test_a_place_whose_grant_did_not_arrive_is_free_when_this_process_had_none(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is refused, and would hold a place in the store that nobody gives back before its lease ends."""
+
+    def lose_the_reply(command: Command, now: float, /) -> Reply:
+        shared.memory.run(command, now)
+        raise StoreError("gone")
+
+    store._local.run(acquire("alone"), 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "run", lose_the_reply)
+        assert not place(store, "refused")
+
+    probe_at(store, 2.0)
+
+    assert not store.is_away
+    assert place(store, "next", now=2.0)
+
+
+def test_a_place_whose_grant_did_not_arrive_is_kept_by_a_call_that_goes(
+    shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in flight, and gives the place back when it ends."""
+
+    def lose_the_reply(command: Command, now: float, /) -> Reply:
+        shared.memory.run(command, now)
+        raise StoreError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "run", lose_the_reply)
+        assert place(store, "let in")
+
+    probe_at(store, 2.0)
+
+    assert not place(store, "next", now=2.0)
+    store.run(release("let in"), 2.0)
+    assert place(store, "next", now=2.0)

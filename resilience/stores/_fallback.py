@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from .._credits_state import unsent
 from .._hub import tell_all
 from .._line import Lines
 from .._transactions import Alone, Command, Reply, State, Store
@@ -26,8 +25,7 @@ from ._worker import SharedStore, Worker
 __all__ = ["FallbackStore", "ask"]
 
 _log = logging.getLogger("resilience.stores")
-_SHORTEST_PAUSE = 1.0
-_LONGEST_PAUSE = 30.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 class FallbackStore:
@@ -154,10 +152,12 @@ class FallbackStore:
     def _lost(self, error: StoreError, losses: int, command: Command, now: float, local: MemoryStore) -> Reply:
         """Decide alone on what the store has failed at."""
         self._lose(error, losses, now)
-        if command.name == "credits.reserve" and not isinstance(error, StateError):
+        reply = self._decide_alone(command, now, local, is_owed=False)
+        if not isinstance(error, StateError):
             # Perhaps its reply is all that was lost; what is decided here is not given back there.
-            self._owed.note(unsent(command), now)
-        return self._decide_alone(command, now, local, is_owed=not isinstance(error, StateError))
+            self._owed.note_lost(command, reply, now)
+            self._pay_if_back(now)
+        return reply
 
     def _pay_if_back(self, now: float) -> None:
         # What was noted by a call that still found the store gone while it came back: nobody else would pay it.

@@ -70,6 +70,19 @@ class Owed:
                         "more than %s settlements wait for their store: what the oldest have cost is lost", _MOST_COSTS
                     )
 
+    def note_lost(self, command: Command, reply: Reply, now: float) -> None:
+        """Keep what gives back that which a store may have granted, should its reply be all that was lost.
+
+        Arguments:
+            command: what was asked.
+            reply: what this process alone has decided instead; who has a place by that gives it back under its own name.
+            now: the time by the clock of the caller.
+        """
+        if command.name == "credits.reserve":
+            self.note(unsent(command), now)
+        elif command.name == "permits.acquire" and not reply[0]:
+            self.note(Command("permits.release", command.keys, command.arguments[:1]), now)
+
     def pay(self, store: SharedStore) -> None:
         """Give it back; what a store does not know of does no harm there, and what it cannot take now is kept.
 
