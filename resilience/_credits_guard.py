@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._amounts import amount_text, millionths
 from ._budget_state import BALANCE, PAGES
+from ._deadline import attempt_seconds
 from ._tags import key_part, tags_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "CreditsGuard",
     "Use",
     "guard_of",
+    "lease_of",
     "ledger_page",
     "settling_key",
 ]
@@ -164,3 +166,12 @@ def settling_key(exchange: Exchange, use: Use, label: str) -> str:
 def ledger_page(exchange: Exchange, name: str) -> str:
     """The key of the page of the ledger that a call is written on."""
     return f"{{{exchange.policy.provider}}}:ledger:{int(name.rpartition('.')[2], 16) % PAGES}"
+
+
+def lease_of(exchange: Exchange, now: float) -> float:
+    """How long a call may be under way without a word: what the policy says, and as long as its own timeouts let it."""
+    costs = exchange.policy.credits
+    own: dict[str, float | None] = exchange.extensions.get("timeout") or {}
+    seconds = attempt_seconds(exchange, now) or own.get("read") or 0.0
+    # Twice: the time in the queue of a limit comes before it.
+    return max(600.0 if costs is None else costs.lease, 2 * seconds)

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._amounts import from_millionths, millionths
 from ._budget_state import BALANCE_SECONDS
-from ._credits_guard import ONE_REQUEST, ledger_page, settling_key
+from ._credits_guard import ONE_REQUEST, lease_of, ledger_page, settling_key
 from ._credits_state import names_key, unsent
-from ._deadline import attempt_seconds
 from ._holder import new_name
 from ._tags import key_part, tags_of
 from ._trail import Charged
@@ -36,15 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Reservation"]
 
 _log = logging.getLogger("resilience.credits")
-
-
-def _lease(exchange: Exchange, now: float) -> float:
-    """How long a call may be under way without a word: what the policy says, and as long as its own timeouts let it."""
-    costs = exchange.policy.credits
-    own: dict[str, float | None] = exchange.extensions.get("timeout") or {}
-    seconds = attempt_seconds(exchange, now) or own.get("read") or 0.0
-    # Twice: the time in the queue of a limit comes before it.
-    return max(600.0 if costs is None else costs.lease, 2 * seconds)
 
 
 class Reservation:
@@ -103,7 +93,7 @@ class Reservation:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._is_open = True
-        self._lease = _lease(exchange, runtime.clock.now())
+        self._lease = lease_of(exchange, runtime.clock.now())
         self._at = runtime.clock.wall()
         self.renew_at = runtime.clock.now() + self._lease / 2
         free = exchange.policy.credits is not None and exchange.policy.credits.unanswered == "free"
@@ -155,8 +145,17 @@ class Reservation:
         return self.command.keys[self.command.arguments[1] + 1 :]
 
     def only_tell(self, index: int) -> None:
-        """Reserve of a budget whatever is left of it."""
-        self.command.arguments[6 + index][5] = 2
+        """Reserve of a budget whatever is left of it.
+
+        Under a new name: a store that was perhaps asked under the old one, and is back, may give that back later.
+        """
+        self.name = new_name()
+        self.row = (self.row[0], self.name, *self.row[2:])
+        _, *told, row = self.command.arguments[:6]
+        specs = self.command.arguments[6:]
+        specs[index][5] = 2
+        arguments = (self.name, *told, [*self.row, "lost"] if row else 0, *specs)
+        self.command = self.command._replace(arguments=arguments)
 
     def amount_of(self, index: int) -> int:
         """How much is to be reserved of a budget, in millionths."""

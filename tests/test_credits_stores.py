@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 import resilience.httpx
-from resilience.stores import forget_all, open_store
+from resilience._transactions import Command, Reply
+from resilience.stores import StoreError, forget_all, open_store
 from tests.servers import RedisServer
 from tests.test_credits import URL, good, policy
 
@@ -170,3 +171,31 @@ def test_a_forked_child_does_not_settle_what_its_parent_reserved(tmp_path: Path)
         response.read()
 
     assert (5, 0) == shop.counts()
+
+
+def test_what_is_given_back_late_is_not_taken_from_a_call_that_was_let_go(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`allow`: its first question was lost, it was let go by its process alone, and the store came back in that moment."""
+    shop = Client(redis_server.url, lambda _: late.pop()() or good(), on_store_failure="allow", limit="20 credits")
+    store: Any = open_store(redis_server.url)
+    reserve, late = store._shared.run, [lambda: None, lambda: None]
+    shop.call()
+
+    def lose_the_reply(command: Command, now: float, /) -> Reply:
+        reserve(command, now)
+        monkeypatch.setattr(store._shared, "run", reserve)
+        # Others find it gone, spend by themselves, and find it again.
+        store._lose(StoreError("gone"), store.fallbacks, now)
+        for name in "abcd":
+            store.run(command._replace(arguments=(name, *command.arguments[1:])), now)
+        store._probe(now)
+        raise StoreError("gone")
+
+    monkeypatch.setattr(store._shared, "run", lose_the_reply)
+    monkeypatch.setattr(store._owed, "pay_soon", lambda shared, _: late.append(lambda: store._owed.pay(shared)))
+
+    assert 200 == shop.call().status_code
+
+    assert 2 == shop.sent
+    assert (10, 0) == shop.counts()
