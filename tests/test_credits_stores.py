@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +202,22 @@ def test_what_is_given_back_late_is_not_taken_from_a_call_that_was_let_go(
 
     assert 2 == shop.sent
     assert (10, 0) == shop.counts()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing can be stopped here")
+def test_what_a_short_program_has_spent_meanwhile_arrives_at_its_end(redis_server: RedisServer) -> None:
+    """Its store was gone for a moment, and the program ends before anybody would look for it again."""
+    program = f"""
+import os, signal
+from tests.test_credits_stores import Client
+
+shop = Client({redis_server.url!r}, on_store_failure="allow")
+shop.call()
+os.kill({redis_server.pid}, signal.SIGSTOP)
+shop.call()
+os.kill({redis_server.pid}, signal.SIGCONT)
+"""
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+    assert (10, 0) == Client(redis_server.url).counts()

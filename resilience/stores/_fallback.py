@@ -90,11 +90,7 @@ class FallbackStore:
         return True
 
     def scan(self, prefix: str = "", /) -> Iterator[tuple[str, State]]:
-        """What the shared store holds.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
+        """What the shared store holds; raises `StoreError` if it cannot be read."""
         return self._shared.scan(prefix)
 
     def now(self, now: float, /) -> float:
@@ -104,6 +100,10 @@ class FallbackStore:
             except StoreError as error:
                 self._lose(error, self.fallbacks, now)
         return self._local.now(now)
+
+    def pay(self) -> None:
+        """Give back what is owed, if there is anything; raises `StoreError` if the store is still away."""
+        self._owed.pay(self._shared)
 
     def close(self) -> None:
         self._worker.flush(_SHORTEST_PAUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from contextlib import suppress
@@ -116,6 +117,15 @@ def forget_all() -> None:
         _opened.clear()
     for store in opened:
         store.close()
+
+
+@atexit.register
+def _pay_all() -> None:
+    """Have what calls have cost arrive at the end of a program: a store that was gone for a moment may be back."""
+    # After what waits for a store has been done, or could not be: its module is imported later, so that its turn is earlier.
+    for store in tuple(_opened.values()):
+        with suppress(StoreError):
+            store.pay()
 
 
 def forget_memory() -> None:
