@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from resilience._transactions import _MODULES, Command
 from resilience.stores import StoreError
+from resilience.stores._redis_wire import Words
 from tests.given_time_stores import GivenTimeRedis, state_in_redis
 from tests.servers import RedisServer
 from tests.shared_stores import KEY, PLACES, acquire, release, take
@@ -115,4 +117,25 @@ def test_a_batch_that_cannot_be_written_is_an_error_of_all(redis_server: RedisSe
     answers = store.run_many([(take(), 0.0)] * 3)
 
     assert [True] * 3 == [isinstance(each, StoreError) and "memory" in str(each) for each in answers]
+    store.close()
+
+
+def test_a_look_at_everything_never_holds_the_server_for_long(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls of other processes wait meanwhile; a full ledger in one piece takes them longer than they have patience."""
+    store = GivenTimeRedis(redis_server)
+    pages = [f"{{p}}:ledger:{number}" for number in range(120)]
+    store.run_many([(Command("notes.keep", (page,), (60.0, 1)), 0.0) for page in pages])
+    call_all, sizes = store._client.call_all, list[object]()
+
+    def watched(commands: Sequence[Words]) -> list[object]:
+        sizes.extend(words[2] for words in commands)
+        return call_all(commands)
+
+    monkeypatch.setattr(store._client, "call_all", watched)
+
+    assert sorted(pages) == sorted(key for key, _ in store.scan("{p}:ledger:"))
+    # The first is sent again, to a server that has yet to learn the script.
+    assert [50, 50, 50, 20] == sizes
     store.close()

@@ -161,7 +161,7 @@ class RedisStore:
 
     def _peek(self, names: list[str]) -> Iterator[tuple[str, State]]:
         # Keys of several providers stand on several nodes of a cluster; a script must keep to one.
-        at_once = 1 if self._client.is_cluster else _AT_ONCE
+        at_once = 1 if self._client.is_cluster else _MOST_IN_CALL
         groups = [names[start : start + at_once] for start in range(0, len(names), at_once)]
         peek = lua_named("peek")
         for group in groups:
