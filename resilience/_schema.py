@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from ._config_model import Config
+from ._model import Model
 from ._policy import Policy
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ class _Schema(GenerateJsonSchema):
         # Names that do not fit the pattern are wrong, not free.
         made = super().dict_schema(schema)
         return {**made, "additionalProperties": False} if "patternProperties" in made else made
+
+    def encode_default(self, dft: Any) -> Any:
+        # A model is built when it is first needed (`_model`); before that pydantic can write it down from 2.14 on only.
+        defaults = cast("tuple[object, ...]", dft) if isinstance(dft, tuple) else (dft,)
+        for each in defaults:
+            if isinstance(each, Model):
+                type(each).model_rebuild()
+        return super().encode_default(dft)
 
 
 def policy_schema() -> dict[str, Any]:

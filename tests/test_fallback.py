@@ -55,6 +55,10 @@ class Shared:
         self._check()
         return self.memory.run(command, now)
 
+    def run_and_lose_the_reply(self, command: Command, now: float, /) -> Reply:
+        self.memory.run(command, now)
+        raise StoreError("gone")
+
     def run_many(self, batch: Sequence[tuple[Command, float]], /) -> list[Reply | Exception]:
         return [self.run(command, now) for command, now in batch]
 
@@ -104,6 +108,12 @@ def probe_at(store: FallbackStore, now: float) -> None:
     """A call at a time at which the store is looked for, and the end of that look."""
     store.run(take(key="{p}:bucket:else"), now)
     until(lambda: not store._is_probing)
+
+
+def has_arrived(store: FallbackStore) -> bool:
+    """Whether what was given back while the store was away is free, once the store is looked for."""
+    probe_at(store, 100.0)
+    return 0 == len(store._owed) and place(store, "two", now=100.0)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -637,10 +647,7 @@ def test_what_cannot_be_paid_to_a_store_that_has_just_come_back_is_paid_when_it_
     until(lambda: returning.is_away)
     monkeypatch.undo()
 
-    probe_at(returning, 100.0)
-
-    assert 0 == len(returning._owed)
-    assert place(returning, "two", now=100.0)
+    assert has_arrived(returning)
 
 
 def test_what_is_noted_while_the_rest_is_paid_is_not_forgotten_either(
@@ -666,24 +673,16 @@ def test_what_is_noted_while_the_rest_is_paid_is_not_forgotten_either(
     store._probe(2.0)
     assert store.is_away
 
-    probe_at(store, 100.0)
-
-    assert 0 == len(store._owed)
-    assert place(store, "two", now=100.0)
+    assert has_arrived(store)
 
 
 def test_a_place_whose_grant_did_not_arrive_is_free_when_this_process_had_none(
     shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call is refused, and would hold a place in the store that nobody gives back before its lease ends."""
-
-    def lose_the_reply(command: Command, now: float, /) -> Reply:
-        shared.memory.run(command, now)
-        raise StoreError("gone")
-
     store._local.run(acquire("alone"), 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(shared, "run", lose_the_reply)
+        patch.setattr(shared, "run", shared.run_and_lose_the_reply)
         assert not place(store, "refused")
 
     probe_at(store, 2.0)
@@ -696,13 +695,8 @@ def test_a_place_whose_grant_did_not_arrive_is_kept_by_a_call_that_goes(
     shared: Shared, store: FallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is in flight, and gives the place back when it ends."""
-
-    def lose_the_reply(command: Command, now: float, /) -> Reply:
-        shared.memory.run(command, now)
-        raise StoreError("gone")
-
     with monkeypatch.context() as patch:
-        patch.setattr(shared, "run", lose_the_reply)
+        patch.setattr(shared, "run", shared.run_and_lose_the_reply)
         assert place(store, "let in")
 
     probe_at(store, 2.0)
