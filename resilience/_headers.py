@@ -20,6 +20,9 @@ class FoldedHeaders(dict[str, str]):
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
 
+    def copy(self) -> FoldedHeaders:
+        return FoldedHeaders(self)
+
     def get(self, key: str, default: Any = None) -> Any:
         return super().get(key.lower(), default)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pydantic import StrictBool
 
 from ._headers import HeaderName
-from ._lent_headers import lend_header
 from ._matchers import Texts
 from ._model import Model
 from ._repeatable import IDEMPOTENT
@@ -45,7 +44,7 @@ def idempotency_layer(inner: Call, runtime: Runtime) -> Call:
             if key is None and documented.header not in headers and exchange.request.method not in IDEMPOTENT:
                 key = runtime.clock.key()
             if key is not None:
-                lend_header(exchange, documented.header, _quoted(key) if documented.quoted else key)
+                headers[documented.header] = _quoted(key) if documented.quoted else key
             if documented.header in headers and exchange.repeatable is not False:
                 exchange.repeatable = True
         return await inner(exchange)

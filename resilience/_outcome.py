@@ -99,8 +99,10 @@ class Exchange:
     """The request's own extensions, while an attempt has others."""
     cuts: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = ()
     """The timeouts that attempts were given, and the request's own."""
-    headers_before: dict[str, str | None] | None = None
-    """The headers that this call has put on its request, and what stood in them before; `None` for most."""
+    given: Request | None = None
+    """The application's request, where this call's has headers of its own."""
+    told_headers: frozenset[str] = frozenset()
+    """The headers in which its attempts tell of deadline and attempts."""
     started: float = 0.0
     deadline: float | None = None
     is_hurried: bool = False

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ._deadline import restore_timeouts
 from ._idempotency import check_key
-from ._lent_headers import restore_headers
 from ._options import read_options
 from ._outcome import Exchange
+from ._own_headers import give_back, with_own_headers
 from ._pays import check_cost
 from ._replay import replayable
 from ._scopes import account_of, operation_of
@@ -57,9 +57,13 @@ def exchange_of(request: Request, source: Source, library: Library, closing: Clo
         # A redirect has led elsewhere and taken the options along; what they name is the first provider's.
         options = options.elsewhere()
     operation = operation_of(policy, request, options)
+    given = request if policy.idempotency is not None or policy.propagate is not None else None
+    if given is not None:
+        request = with_own_headers(given)
     exchange = Exchange(
         request, policy, operation, options, Trail(policy.provider, operation), closing, store, source.settings
     )
+    exchange.given = given
     if policy.account is not None:
         exchange.account = account_of(policy.account, request)
     check_key(exchange)
@@ -71,7 +75,7 @@ def exchange_of(request: Request, source: Source, library: Library, closing: Clo
 
 
 def restore(exchange: Exchange) -> None:
-    """Give the request its own stream, timeouts and headers back: a redirect or the application may use them.
+    """Give the request its own stream and timeouts back: a redirect or the application may use them.
 
     Arguments:
         exchange: its call, which is over.
@@ -81,5 +85,5 @@ def restore(exchange: Exchange) -> None:
         request.stream = exchange.replay.source
     if exchange.cuts:
         restore_timeouts(exchange)
-    if exchange.headers_before:
-        restore_headers(exchange)
+    if exchange.given is not None:
+        give_back(request, exchange.given)

@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 from ._caller import attempts_left
 from ._deadline_header import DeadlineForm, write_deadline
 from ._headers import HeaderName
-from ._lent_headers import lend_header
 from ._model import Model
 from ._modes import Mode
 
@@ -66,18 +65,21 @@ def propagate(told: Propagation, exchange: Exchange, runtime: Runtime) -> None:
     if deadline is not None and exchange.deadline is not None and _is_free(exchange, deadline.header):
         clock = runtime.clock
         left = exchange.deadline - clock.now()
-        lend_header(exchange, deadline.header, write_deadline(left, deadline.as_, wall=clock.wall()))
+        _write(exchange, deadline.header, write_deadline(left, deadline.as_, wall=clock.wall()))
     if attempts is not None and _is_free(exchange, attempts.header):
         most = _most(exchange)
         if most is not None:
-            lend_header(exchange, attempts.header, str(most))
+            _write(exchange, attempts.header, str(most))
 
 
 def _is_free(exchange: Exchange, name: str) -> bool:
-    lent = exchange.headers_before
-    if lent is not None and name in lent:
-        return lent[name] is None
-    return name not in exchange.request.headers
+    """Whether the application says nothing there itself; what an earlier attempt of this call was told is written anew."""
+    return name in exchange.told_headers or name not in exchange.request.headers
+
+
+def _write(exchange: Exchange, name: str, value: str) -> None:
+    exchange.request.headers[name] = value
+    exchange.told_headers |= {name}
 
 
 def _most(exchange: Exchange) -> int | None:

@@ -10,11 +10,13 @@ import ssl
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio
 
@@ -27,6 +29,7 @@ from resilience._categories import Category
 from resilience._trail import Attempt
 from tests.rawserver import answer, chunked, raw_server
 from tests.test_transparency import LIBRARIES, watching
+from tests.worlds import URL, policy
 
 ADAPTERS: dict[str, Any] = {"httpx": resilience.httpx, "httpx2": resilience.httpx2}
 BUSY, GOOD = answer(503, b"", "Retry-After: 0"), answer(200)
@@ -91,6 +94,50 @@ def test_a_request_sent_again_by_the_application_is_another_call(library: str) -
     keys = [seen.head.lower().split(b"idempotency-key: ")[1].split(b"\r\n")[0] for seen in server.requests]
     assert after is None
     assert 2 == len(set(keys))
+
+
+def test_calls_of_one_request_at_once_are_calls_of_their_own(library: str) -> None:
+    """Each has a key, all its attempts the same; with one for all, the provider would take three for repetitions."""
+    module = LIBRARIES[library]
+    busy, seen = [503] * 4, list[str]()
+
+    async def answer(request: Any) -> Any:
+        seen.append(request.headers["Idempotency-Key"])
+        await anyio.lowlevel.checkpoint()
+        return module.Response(busy.pop() if busy else 200, headers={"Retry-After": "0"})
+
+    async def main() -> dict[str, str]:
+        keyed = policy(idempotency={"header": "Idempotency-Key"}, breaker={"off": True})
+        client = resilience.wrap(module.AsyncClient(transport=module.MockTransport(answer)), [keyed])
+        async with client, anyio.create_task_group() as tasks:
+            request = client.build_request("POST", URL, json={})
+            for _ in range(4):
+                tasks.start_soon(client.send, request)
+        return dict(request.headers)
+
+    after = anyio.run(main)
+
+    assert [2, 2, 2, 2] == list(Counter(seen).values())
+    assert "idempotency-key" not in after
+
+
+def test_what_a_transport_makes_of_a_request_with_a_key_is_seen_after_the_call(library: str) -> None:
+    """One that calls another host has its redirects resolved against that."""
+    module = LIBRARIES[library]
+
+    def answer(request: Any) -> Any:
+        request.url = request.url.copy_with(host="other.test")
+        request.extensions["found"] = True
+        return module.Response(200)
+
+    keyed = policy(idempotency={"header": "Idempotency-Key"})
+    with resilience.wrap(module.Client(transport=module.MockTransport(answer)), [keyed]) as client:
+        request = client.build_request("POST", URL, json={})
+        response = client.send(request)
+
+    assert response.request is request
+    assert "other.test" == request.url.host
+    assert request.extensions["found"]
 
 
 def test_an_attempt_timeout_ends_with_the_headers(library: str) -> None:
