@@ -89,7 +89,9 @@ def lowest(session: nox.Session) -> None:
         external=True,
     )
     session.install("--editable", ".[all]", "--group", "test-lowest", "--constraint", str(pins))
-    session.run("python", "-m", "pytest", "--ignore=tests/test_taskiq.py", *session.posargs)
+    # It shows taskiq with Redis, which needs a later redis (`test` in pyproject.toml).
+    page = "tests/test_docs.py::test_a_page_can_be_followed_from_its_start_to_its_end[docs/how-to/task-queues.md]"
+    session.run("python", "-m", "pytest", "--ignore=tests/test_taskiq.py", f"--deselect={page}", *session.posargs)
 
 
 @nox.session
