@@ -110,7 +110,9 @@ class RedisStore:
         Raises:
             StoreError: they cannot.
         """
-        self._call(lua_named("probe"), (1, f"{self._prefix}probe"))
+        key = f"{self._prefix}probe"
+        if _text(self._call(lua_named("probe"), (1, key))) != key:
+            raise StoreError("what answers there is no Redis: it does not say what it is told to")
 
     def close(self) -> None:
         self._client.close()
