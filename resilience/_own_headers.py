@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["give_back", "with_own_headers"]
 
+# What the layers put there themselves, and give back elsewhere or not at all.
 _LENT = {"extensions", "headers", "stream"}
 
 

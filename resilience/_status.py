@@ -20,7 +20,7 @@ Fact: TypeAlias = "float | str | None"
 KINDS: tuple[Kind, ...] = ("breaker", "latch", "bucket", "permits", "budget")
 """In the order of the rows."""
 # What they say, `resilience credits` tells.
-_OF_CREDITS = ("credits", "ledger", "job")
+_OF_CREDITS = ("credits", "ledger", "job", "settled")
 MOST_STATES = 10_000
 """How many states are looked at: a store that others fill too has no end."""
 _MOST_FACTS = 20

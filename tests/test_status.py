@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from resilience._credits_state import names_key
 from resilience._limits import Algorithm
 from resilience._status import KINDS, MOST_STATES, Key, key_parts, report
 from resilience._transactions import Command
@@ -159,6 +160,8 @@ def test_a_latch_is_shut() -> None:
 def test_what_is_told_elsewhere_is_not_strange() -> None:
     """Budgets, the ledger and jobs have a command of their own."""
     keys = [f"{{a}}:{kind}:x" for kind in ("credits", "ledger", "job", "lodger")]
+    # What a store that was away is told: whose calls it has counted already.
+    keys.append(names_key("{a}:ledger:1", "process.1"))
 
     assert ((), 1) == ((found := report([(key, {}) for key in keys], 0.0)).rows, found.strange)
 
